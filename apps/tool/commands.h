@@ -1,0 +1,23 @@
+// The tool's commands. Each registers itself with the command line and returns what to run.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "apps/tool/config.h"
+
+namespace espalier {
+
+using Command = std::function<void()>;
+
+Command add_train(CLI::App& app, const RunConfig& base);
+Command add_bench(CLI::App& app);
+Command add_bench_kernels(CLI::App& bench);
+
+// Runs a program's body, which returns its exit code; turns errors into one line on stderr and the documented exit
+// code.
+int run_guarded(const std::function<int()>& body);
+// The same for a whole command line.
+int run_tool(int argc, char** argv);
+
+}  // namespace espalier

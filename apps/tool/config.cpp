@@ -1,0 +1,189 @@
+#include "apps/tool/config.h"
+
+#include <toml++/toml.h>
+
+#include <charconv>
+#include <cmath>
+#include <set>
+#include <sstream>
+
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "core/tensor.h"
+#include "core/threads.h"
+#include "layers/models.h"
+#include "pruning/criterion.h"
+
+namespace espalier {
+namespace {
+
+// The one list of keys: written, read back and checked for strangers from here.
+//   field(section, key, reference to the member)
+template <typename Config, typename Field>
+void for_each_field(Config& c, Field&& field) {
+  field("data", "name", c.data);
+  field("data", "folder", c.data_dir);
+  field("data", "validation", c.validation);
+  field("run", "model", c.model);
+  field("run", "seed", c.seed);
+  field("run", "threads", c.threads);
+  field("run", "lanes", c.lanes);
+  field("run", "dense_twin", c.dense_twin);
+  field("training", "epochs", c.epochs);
+  field("training", "batch", c.batch);
+  field("training", "clip_norm", c.clip_norm);
+  field("optimizer", "name", c.optimizer.name);
+  field("optimizer", "momentum", c.optimizer.momentum);
+  field("optimizer", "beta1", c.optimizer.beta1);
+  field("optimizer", "beta2", c.optimizer.beta2);
+  field("optimizer", "epsilon", c.optimizer.epsilon);
+  field("optimizer", "weight_decay", c.optimizer.weight_decay);
+  field("rate", "schedule", c.rate.schedule);
+  field("rate", "rate", c.rate.rate);
+  field("rate", "warmup", c.rate.warmup);
+  field("rate", "floor", c.rate.floor);
+  field("rate", "gamma", c.rate.gamma);
+  field("rate", "milestones", c.rate.milestones);
+  field("pruning", "method", c.method);
+  field("pruning", "allocation", c.allocation);
+  field("pruning", "schedule", c.schedule.kind);
+  field("pruning", "density", c.schedule.density);
+  field("pruning", "begin", c.schedule.begin);
+  field("pruning", "end", c.schedule.end);
+  field("pruning", "interval", c.schedule.interval);
+  field("pruning", "rounds", c.schedule.rounds);
+  field("pruning", "rewind", c.rewind);
+  field("pruning", "protect", c.protect);
+  field("storage", "csr_below", c.storage.csr_below);
+  field("storage", "csr_below_of", c.storage.csr_below_of);
+}
+
+toml::value<std::string> node_of(const std::string& value) {
+  return toml::value(value);
+}
+toml::value<double> node_of(double value) {
+  return toml::value(value);
+}
+toml::value<bool> node_of(bool value) {
+  return toml::value(value);
+}
+template <std::integral T>
+toml::value<std::int64_t> node_of(T value) {
+  return toml::value(static_cast<std::int64_t>(value));
+}
+template <typename T>
+toml::array node_of(const std::vector<T>& values) {
+  toml::array array;
+  for (const T& value : values) array.push_back(value);
+  return array;
+}
+toml::table node_of(const std::map<std::string, double>& values) {
+  toml::table table;
+  for (const auto& [key, value] : values) table.insert(key, value);
+  return table;
+}
+
+bool assign(const toml::node& node, std::string& to) {
+  return node.is_string() && (to = **node.as_string(), true);
+}
+bool assign(const toml::node& node, bool& to) {
+  return node.is_boolean() && (to = **node.as_boolean(), true);
+}
+bool assign(const toml::node& node, double& to) {
+  const auto value = node.value<double>();
+  return node.is_number() && value && (to = *value, true);
+}
+template <std::integral T>
+bool assign(const toml::node& node, T& to) {
+  if (!node.is_integer()) return false;
+  const std::int64_t value = **node.as_integer();
+  to = static_cast<T>(value);
+  return static_cast<std::int64_t>(to) == value;
+}
+template <typename T>
+bool assign(const toml::node& node, std::vector<T>& to) {
+  if (!node.is_array()) return false;
+  to.clear();
+  for (const toml::node& element : *node.as_array())
+    if (!assign(element, to.emplace_back())) return false;
+  return true;
+}
+bool assign(const toml::node& node, std::map<std::string, double>& to) {
+  if (!node.is_table()) return false;
+  to.clear();
+  for (const auto& [key, value] : *node.as_table())
+    if (!assign(value, to[std::string(key.str())])) return false;
+  return true;
+}
+
+}  // namespace
+
+void check(const RunConfig& c) {
+  require(c.data == "auto" || c.data == "mnist" || c.data == "synthetic-digits",
+          "[--data] expected auto, mnist or synthetic-digits, got \"{}\"", c.data);
+  require(c.validation >= 0, "[--validation] expected at least 0 samples, got {}", c.validation);
+  model_extents(c.model);
+  require(c.threads >= 0 && c.threads <= 1024, "[--threads] expected 0 to 1024, got {}", c.threads);
+  require(c.lanes >= 1 && c.lanes <= 4096 && (c.lanes == 1 || c.lanes % lane_quantum == 0),
+          "[--lanes] expected 1 or a multiple of {} up to 4096, got {}", lane_quantum, c.lanes);
+  require(c.epochs >= 1 && c.epochs <= 1000000, "[--epochs] expected 1 to 1000000, got {}", c.epochs);
+  require(c.batch >= 1 && c.batch <= 1 << 24, "[--batch] expected 1 to 2^24 samples, got {}", c.batch);
+  require(c.clip_norm >= 0 && std::isfinite(c.clip_norm), "[--clip-norm] expected at least 0, got {}", c.clip_norm);
+  make_optimizer(c.optimizer);
+  check_rate(c.rate);
+  criterion_named(c.method);
+  allocation_named(c.allocation);
+  c.schedule.check();
+  if (c.rewind != "none" && c.rewind != "init") {
+    Index step = 0;
+    const auto [end, error] = std::from_chars(c.rewind.data(), c.rewind.data() + c.rewind.size(), step);
+    require(error == std::errc() && end == c.rewind.data() + c.rewind.size() && step >= 0,
+            "[--rewind] expected none, init or a step number, got \"{}\"", c.rewind);
+  }
+  require(c.rewind == "none" || c.schedule.kind == "iterative",
+          "[--rewind] expected --schedule iterative, whose rounds can begin again, got {}", c.schedule.kind);
+}
+
+std::string to_toml(const RunConfig& config) {
+  toml::table root;
+  for_each_field(config, [&](const char* section, const char* key, const auto& value) {
+    if (!root.contains(section)) root.insert(section, toml::table{});
+    root[section].as_table()->insert(key, node_of(value));
+  });
+  std::ostringstream text;
+  text << "# Everything that produced this run. Again, to the same bits:  espalier train --config config.toml\n\n"
+       << root << "\n";
+  return text.str();
+}
+
+RunConfig from_toml(const std::filesystem::path& path) {
+  constexpr std::uintmax_t limit_bytes = 1 << 20;
+  toml::table root;
+  try {
+    root = toml::parse(read_file(path, limit_bytes));
+  } catch (const toml::parse_error& error) {
+    throw FileError(fmt::format("{}: line {}: expected TOML, found: {}", path.string(), error.source().begin.line,
+                                error.description()));
+  }
+  RunConfig config;
+  std::set<std::string> known;
+  for_each_field(config, [&](const char* section, const char* key, auto& value) {
+    known.insert(fmt::format("{}.{}", section, key));
+    const toml::node* node = root[section][key].node();
+    if (node && !assign(*node, value))
+      throw FileError(fmt::format("{}: line {}: {}.{} has a value of the wrong kind", path.string(),
+                                  node->source().begin.line, section, key));
+  });
+  for (const auto& [section, content] : root) {
+    const std::string name(section.str());
+    if (!content.is_table())
+      throw FileError(fmt::format("{}: expected only sections at the top, found \"{}\"", path.string(), name));
+    for (const auto& [key, value] : *content.as_table())
+      if (!known.contains(fmt::format("{}.{}", name, key.str())))
+        throw FileError(fmt::format("{}: line {}: unknown key {}.{}", path.string(), value.source().begin.line, name,
+                                    std::string(key.str())));
+  }
+  return config;
+}
+
+}  // namespace espalier

@@ -1,0 +1,54 @@
+// Everything that produces a result. Written into every run folder as config.toml; running that again gives the same
+// bits.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "optim/optimizer.h"
+#include "optim/rate.h"
+#include "pruning/allocation.h"
+#include "pruning/schedule.h"
+#include "pruning/storage_rules.h"
+
+namespace espalier {
+
+struct RunConfig {
+  // data
+  std::string data = "auto";  // auto, mnist, synthetic-digits
+  std::string data_dir;       // where files are looked for; empty: $ESPALIER_DATA, then ./data
+  Index validation = 5000;    // samples of the training set that choices may be made on
+
+  // model and run
+  std::string model = "lenet-300-100";
+  std::uint64_t seed = 1;
+  int threads = 0;  // 0: one per processor. Does not change a bit of the result.
+  Index lanes = 64;
+
+  // training
+  Index epochs = 40;
+  Index batch = 128;
+  OptimizerOptions optimizer{.weight_decay = 5e-4};
+  RateOptions rate{.schedule = "cosine", .rate = 0.1};
+  double clip_norm = 0;
+
+  // pruning
+  std::string method = "magnitude";
+  std::string allocation = "global";
+  Schedule schedule;
+  std::string rewind = "none";  // none, init, or a step number: with --schedule iterative, rounds are whole trainings
+  std::vector<std::string> protect;
+  StorageRules storage;
+
+  bool dense_twin = true;
+};
+
+// Throws UsageError on the first impossible value; names flags as the user types them.
+void check(const RunConfig& config);
+
+std::string to_toml(const RunConfig& config);
+// Throws FileError, naming line or key, on anything it does not understand.
+RunConfig from_toml(const std::filesystem::path& path);
+
+}  // namespace espalier

@@ -1,0 +1,213 @@
+#include "apps/tool/result.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "core/atomic_file.h"
+#include "core/error.h"
+
+namespace espalier {
+namespace {
+
+std::string text_of_bytes(double bytes) {
+  if (bytes >= 1e6) return fmt::format("{:.2f} MB", bytes * 1e-6);
+  return bytes >= 1e3 ? fmt::format("{:.1f} KB", bytes * 1e-3) : fmt::format("{:.0f} B", bytes);
+}
+std::string text_of_count(double count) {
+  if (count >= 1e12) return fmt::format("{:.2f} T", count * 1e-12);
+  if (count >= 1e9) return fmt::format("{:.2f} G", count * 1e-9);
+  if (count >= 1e6) return fmt::format("{:.2f} M", count * 1e-6);
+  return count >= 1e4 ? fmt::format("{:.1f} k", count * 1e-3) : fmt::format("{:.0f}", count);
+}
+std::string text_of_seconds(double seconds) {
+  if (seconds >= 1) return fmt::format("{:.1f} s", seconds);
+  return seconds >= 1e-3 ? fmt::format("{:.2f} ms", seconds * 1e3) : fmt::format("{:.1f} us", seconds * 1e6);
+}
+std::string text_of_percent(double fraction) {
+  return fmt::format("{:.2f} %", 100 * fraction);
+}
+
+// One row of the table: which key, how to say it, whether dense / sparse means something.
+struct Row {
+  const char* name;
+  const char* key;
+  const char* sparse_key;
+  std::string (*text)(double);
+  const char* ratio;  // key in ratios, or null
+};
+constexpr Row rows[] = {
+    {"test accuracy", "test_accuracy", "test_accuracy", text_of_percent, nullptr},
+    {"parameters", "parameters", "nonzeros", text_of_count, "parameters"},
+    {"forward FLOPs, one sample", "forward_flops", "forward_flops_executed", text_of_count, "forward_flops"},
+    {"model file", "file_bytes", "file_bytes", text_of_bytes, "file_bytes"},
+    {"training step, one batch", "train_step_seconds", "train_step_seconds", text_of_seconds, "train_step"},
+    {"inference, one batch", "inference_seconds", "inference_seconds", text_of_seconds, "inference"},
+    {"latency, one sample", "latency_seconds", "latency_seconds", text_of_seconds, "latency"},
+    {"whole training", "train_seconds", "train_seconds", text_of_seconds, nullptr},
+    {"whole training, FLOPs", "train_flops_executed", "train_flops_executed", text_of_count, nullptr},
+};
+
+struct MeanSd {
+  double mean = 0, sd = 0;
+};
+MeanSd mean_sd(const std::vector<double>& values) {
+  MeanSd m;
+  for (const double v : values) m.mean += v / static_cast<double>(values.size());
+  for (const double v : values) m.sd += (v - m.mean) * (v - m.mean);
+  m.sd = values.size() > 1 ? std::sqrt(m.sd / static_cast<double>(values.size() - 1)) : 0;
+  return m;
+}
+
+}  // namespace
+
+Json times_to_json(const ModelMeasurement& m) {
+  return {{"parameters", m.census.parameters()},
+          {"nonzeros", m.census.nonzeros()},
+          {"density", m.census.density()},
+          {"effective_nonzeros", m.effective_nonzeros},
+          {"forward_flops", m.forward_flops.executed},
+          {"forward_flops_executed", m.forward_flops.executed},
+          {"forward_flops_useful", m.forward_flops.useful},
+          {"file_bytes", m.file.file_bytes},
+          {"train_step_seconds", m.train_step.median},
+          {"train_step_quartiles", {m.train_step.lower, m.train_step.upper}},
+          {"inference_seconds", m.inference.median},
+          {"inference_quartiles", {m.inference.lower, m.inference.upper}},
+          {"latency_seconds", m.latency.median},
+          {"latency_quartiles", {m.latency.lower, m.latency.upper}}};
+}
+
+Json to_json(const Trained& trained, const ModelMeasurement& m) {
+  Json json = {{"test_accuracy", trained.test.accuracy},
+               {"test_loss", trained.test.loss},
+               {"validation_accuracy", trained.validation.samples ? Json(trained.validation.accuracy) : Json()}};
+  json.update(times_to_json(m));
+  json["train_seconds"] = trained.train_seconds;
+  json["train_flops_executed"] = trained.train_flops.executed;
+  json["train_flops_useful"] = trained.train_flops.useful;
+  json["removed_units"] = 0;
+  return json;
+}
+
+Json layers_to_json(const ModelMeasurement& m) {
+  Json layers = Json::array();
+  for (const LayerMeasurement& layer : m.layers) {
+    std::string form;
+    for (const StoredLayer& stored : m.file.layers)
+      if (stored.name == layer.name) form = stored.form;
+    layers.push_back({{"name", layer.name},
+                      {"shape", {layer.rows, layer.cols}},
+                      {"density", layer.density},
+                      {"storage", name_of(layer.storage)},
+                      {"kernel", layer.kernel},
+                      {"file_form", form},
+                      {"forward_flops_executed", layer.forward_flops.executed},
+                      {"seconds", layer.seconds}});
+  }
+  return layers;
+}
+
+Json ratios_of(const Json& dense, const Json& sparse) {
+  Json ratios;
+  for (const Row& row : rows)
+    if (row.ratio && dense.contains(row.key) && sparse.contains(row.sparse_key))
+      ratios[row.ratio] = dense[row.key].get<double>() / sparse[row.sparse_key].get<double>();
+  return ratios;
+}
+
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown processor";
+}
+
+std::uintmax_t peak_resident_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
+  return 0;
+}
+
+std::string table_of(const Json& result) {
+  const bool has_dense = result.contains("dense"), has_sparse = result.contains("sparse");
+  std::string text =
+      fmt::format("{:<28}{:>14}{:>14}{:>12}\n", "", has_dense ? "dense" : "", has_sparse ? "sparse" : "", "");
+  for (const Row& row : rows) {
+    const auto cell = [&](const char* side, const char* key) -> std::string {
+      if (!result.contains(side) || !result[side].contains(key)) return "";
+      return row.text(result[side][key].get<double>());
+    };
+    const std::string dense = cell("dense", row.key), sparse = cell("sparse", row.sparse_key);
+    if (dense.empty() && sparse.empty()) continue;
+    std::string ratio;
+    if (row.ratio && result.contains("ratios") && result["ratios"].contains(row.ratio)) {
+      const double r = result["ratios"][row.ratio].get<double>();
+      const bool size = std::string_view(row.ratio) == "parameters" || std::string_view(row.ratio) == "file_bytes" ||
+                        std::string_view(row.ratio) == "forward_flops";
+      ratio = r >= 1 ? fmt::format("{:.1f}x {}", r, size ? "fewer" : "faster")
+                     : fmt::format("{:.1f}x {}", 1 / r, size ? "more" : "slower");
+      if (std::string_view(row.ratio) == "file_bytes")
+        ratio = fmt::format("{:.1f}x {}", r >= 1 ? r : 1 / r, r >= 1 ? "smaller" : "larger");
+    }
+    text += fmt::format("{:<28}{:>14}{:>14}   {}\n", row.name, dense, sparse, ratio);
+  }
+  return text;
+}
+
+std::string layer_table_of(const Json& result) {
+  std::string text = fmt::format("{:<18}{:>14}{:>10}  {:<8}{:<18}{:<8}{:>12}\n", "layer", "shape", "density", "storage",
+                                 "kernel", "in file", "forward");
+  for (const Json& layer : result["layers"])
+    text += fmt::format("{:<18}{:>14}{:>10.4f}  {:<8}{:<18}{:<8}{:>12}\n", layer["name"].get<std::string>(),
+                        fmt::format("{} x {}", layer["shape"][0].get<Index>(), layer["shape"][1].get<Index>()),
+                        layer["density"].get<double>(), layer["storage"].get<std::string>(),
+                        layer["kernel"].get<std::string>(), layer["file_form"].get<std::string>(),
+                        text_of_seconds(layer["seconds"].get<double>()));
+  return text;
+}
+
+std::string seeds_table_of(const std::vector<Json>& results) {
+  // Rows: dense, then each density; columns over the seeds of that row.
+  std::map<double, std::vector<const Json*>, std::greater<>> by_density;
+  for (const Json& result : results) by_density[result["density"].get<double>()].push_back(&result);
+  std::string text = fmt::format("{:<16}{:>6}{:>18}{:>14}{:>12}{:>14}{:>14}\n", "", "seeds", "test error %",
+                                 "parameters", "file", "train step", "inference");
+  const auto add = [&](const std::string& name, const std::vector<const Json*>& rows_of, const char* side) {
+    const auto column = [&](const char* key) {
+      std::vector<double> values;
+      for (const Json* result : rows_of) values.push_back((*result)[side][key].get<double>());
+      return values;
+    };
+    std::vector<double> errors = column("test_accuracy");
+    for (double& e : errors) e = 100 * (1 - e);
+    const MeanSd error = mean_sd(errors);
+    text += fmt::format(
+        "{:<16}{:>6}{:>18}{:>14}{:>12}{:>14}{:>14}\n", name, rows_of.size(),
+        fmt::format("{:.2f} +- {:.2f}", error.mean, error.sd), text_of_count(mean_sd(column("nonzeros")).mean),
+        text_of_bytes(mean_sd(column("file_bytes")).mean), text_of_seconds(mean_sd(column("train_step_seconds")).mean),
+        text_of_seconds(mean_sd(column("inference_seconds")).mean));
+  };
+  for (const auto& [density, rows_of] : by_density) {
+    if (density == by_density.begin()->first && rows_of.front()->contains("dense")) add("dense", rows_of, "dense");
+    add(fmt::format("density {:g}", density), rows_of, "sparse");
+  }
+  return text;
+}
+
+RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
+  std::error_code error;
+  std::filesystem::create_directories(path_, error);
+  if (error) throw FileError(fmt::format("{}: cannot make the output folder: {}", path_.string(), error.message()));
+  const std::filesystem::path probe = path_ / ".writable";
+  write_file_atomically(probe, "");
+  std::filesystem::remove(probe, error);
+}
+
+void RunFolder::write(const std::string& file, const std::string& text) const {
+  write_file_atomically(path_ / file, text);
+}
+
+}  // namespace espalier

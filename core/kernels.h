@@ -1,0 +1,62 @@
+// The kernels under the three products: plain single-threaded functions over rows of lanes. They assume what the
+// products have checked. Each is compiled for several SIMD targets; the best one this machine has is chosen at run
+// time.
+//
+// A matrix of activations is a pointer and a stride: row i starts at X + i * stride and is `lanes` long.
+// Every accumulating kernel adds to Y; overwriting is begin_rows (zero or bias) first.
+#pragma once
+
+#include <span>
+
+#include "core/pattern.h"
+#include "core/real.h"
+
+namespace espalier {
+
+enum class Activation { none, relu, tanh, sigmoid };  // those whose derivative can be read off their output
+
+namespace kernels {
+
+// Y[r, :] = bias[r], or 0 where bias is null           Y: [rows, lanes]
+void begin_rows(const Real* bias, Real* Y, Index rows, Index stride);
+// Y = f(Y), contiguous
+void activate(Activation activation, Real* Y, Index count);
+// dY *= f'(Y), and row_sums[r] = sum over the valid lanes of dY[r, :]      Y, dY: [rows, stride]
+// With Activation::none dY is only summed. row_sums may be null.
+void activate_backward(Activation activation, const Real* Y, Real* dY, Index rows, Index stride, Index valid,
+                       Real* row_sums);
+// y += x, contiguous
+void add(const Real* x, Real* y, Index count);
+// Sum of x^2, contiguous; NaN or Inf if any x is (or if the squares overflow).
+double sum_of_squares(const Real* x, Index count);
+
+// Y[rows, lanes] += W X        W: [rows, cols] dense, row-major
+void dense_rows(const Real* W, Index rows, Index cols, const Real* X, Real* Y, Index stride);
+// dX[cols, lanes] += W' dY      the same W
+void dense_transposed(const Real* W, Index rows, Index cols, const Real* dY, Real* dX, Index stride);
+// G[rows, cols] = dY X'  or  +=    over `valid` lanes        dY: [rows, lanes]    X: [cols, lanes]
+void dense_outer(const Real* dY, Index rows, const Real* X, Index cols, Index stride, Index valid, bool add, Real* G);
+
+// Y[rows of the block, lanes] += A X      A: compressed rows whose n-th weight is value[slot ? slot[n] : n]
+void sparse_rows(const Compressed& A, const Panels& panels, Index block, const Real* value, const Real* X, Real* Y,
+                 Index stride);
+// One operand of an outer product: a tile's dY and X, already offset to their first rows.
+struct OuterOperand {
+  const Real* dY;
+  const Real* X;
+  Index valid;
+};
+// G[n - first weight of the block] += sum over tiles and valid lanes of dY[row(n), :] X[column(n), :]
+void sparse_outer(const Compressed& W, const Panels& panels, Index block, std::span<const OuterOperand> tiles,
+                  Index stride, Real* G);
+
+// Executes fused multiply-adds on registers and returns how many FLOPs that were: the ruler for all other kernels.
+double fma_burst(Index rounds);
+
+// Names of the SIMD targets this machine can run, best first; forcing one is for tests.
+std::span<const std::int64_t> available_targets();
+const char* target_name(std::int64_t target);
+void force_target(std::int64_t target);  // 0: back to the best
+
+}  // namespace kernels
+}  // namespace espalier

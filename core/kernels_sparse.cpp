@@ -1,0 +1,328 @@
+// The two sparse kernels. Forward and transposed product are one: rows of weights times rows of lanes.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/kernels_sparse.cpp"
+#include <hwy/foreach_target.h>  // compiles this file once per SIMD target
+// (must come first)
+#include <hwy/highway.h>
+
+#include "core/kernels.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<Real>;
+using Vec = hn::Vec<D>;
+constexpr Index N = hn::MaxLanes(D());  // Reals per vector
+
+// Y[row, :] += sum over the row's weights in this panel of  weight * X[column, :]
+//
+// The V accumulators stay in registers across a row's weights; every weight is one broadcast and V fused
+// multiply-adds whose second operand comes straight from L1.
+template <int V, bool has_slot>
+void visit_rows(const Compressed& A, std::span<const Panels::Visit> visits, Index first_row,
+                const Real* HWY_RESTRICT value, const Real* HWY_RESTRICT X, Real* HWY_RESTRICT Y, Index stride) {
+  const D d;
+  const std::uint32_t* HWY_RESTRICT index = A.index.data();
+  const std::uint32_t* HWY_RESTRICT slot = A.slot.data();
+  for (const Panels::Visit& visit : visits) {
+    Real* HWY_RESTRICT y = Y + (first_row + visit.row) * stride;
+    Vec sum[V];
+    for (int v = 0; v < V; ++v) sum[v] = hn::Load(d, y + v * N);
+    const std::size_t end = static_cast<std::size_t>(visit.begin) + visit.count;
+    for (std::size_t n = visit.begin; n < end; ++n) {
+      const Vec w = hn::Set(d, value[has_slot ? slot[n] : n]);
+      const Real* HWY_RESTRICT x = X + static_cast<Index>(index[n]) * stride;
+      for (int v = 0; v < V; ++v) sum[v] = hn::MulAdd(w, hn::Load(d, x + v * N), sum[v]);
+    }
+    for (int v = 0; v < V; ++v) hn::Store(sum[v], d, y + v * N);
+  }
+}
+
+// One lane: gathered dots.  y[row] += sum of weight * x[column]
+void visit_rows_one_lane(const Compressed& A, const RowBlock& block, const Real* HWY_RESTRICT value,
+                         const Real* HWY_RESTRICT x, Real* HWY_RESTRICT y) {
+  const bool has_slot = !A.slot.empty();
+  const D d;
+  const hn::RebindToSigned<D> di;
+  for (Index r = block.first_row; r < block.last_row; ++r) {
+    const auto begin = static_cast<std::size_t>(A.begin[r]), end = static_cast<std::size_t>(A.begin[r + 1]);
+    std::size_t n = begin;
+    Real dot = 0;
+    if (!has_slot) {
+      if constexpr (sizeof(Real) == 4) {  // float: 32-bit columns are gather indices as they are
+        if (end - begin >= static_cast<std::size_t>(N)) {
+          Vec sum = hn::Zero(d);
+          for (; n + N <= end; n += N) {
+            const auto column = hn::LoadU(di, reinterpret_cast<const std::int32_t*>(A.index.data() + n));
+            sum = hn::MulAdd(hn::LoadU(d, value + n), hn::GatherIndex(d, x, column), sum);
+          }
+          dot = hn::GetLane(hn::SumOfLanes(d, sum));
+        }
+      }
+      for (; n < end; ++n) dot += value[n] * x[A.index[n]];
+    } else {
+      for (; n < end; ++n) dot += value[A.slot[n]] * x[A.index[n]];
+    }
+    y[r] += dot;
+  }
+}
+
+template <int V>
+void sparse_rows_chunk(const Compressed& A, std::span<const Panels::Visit> visits, Index first_row, const Real* value,
+                       const Real* X, Real* Y, Index stride) {
+  if (A.slot.empty())
+    visit_rows<V, false>(A, visits, first_row, value, X, Y, stride);
+  else
+    visit_rows<V, true>(A, visits, first_row, value, X, Y, stride);
+}
+
+void SparseRows(const Compressed& A, const Panels& panels, Index b, const Real* value, const Real* X, Real* Y,
+                Index stride) {
+  const RowBlock& block = panels.blocks[b];
+  if (stride == 1) return visit_rows_one_lane(A, block, value, X, Y);
+  constexpr Index widest = 8;  // accumulators: 8 vectors, 128 floats with AVX-512
+  for (Index panel = 0; panel < panels.count; ++panel) {
+    const auto visits = panels.of(b, panel);
+    for (Index lane = 0; lane < stride;) {
+      const Index vectors = HWY_MIN(widest, (stride - lane) / N);
+      const auto chunk = [&]<int V>() {
+        sparse_rows_chunk<V>(A, visits, block.first_row, value, X + lane, Y + lane, stride);
+      };
+      switch (vectors) {
+        case 1:
+          chunk.template operator()<1>();
+          break;
+        case 2:
+          chunk.template operator()<2>();
+          break;
+        case 3:
+          chunk.template operator()<3>();
+          break;
+        case 4:
+          chunk.template operator()<4>();
+          break;
+        case 5:
+          chunk.template operator()<5>();
+          break;
+        case 6:
+          chunk.template operator()<6>();
+          break;
+        case 7:
+          chunk.template operator()<7>();
+          break;
+        default:
+          chunk.template operator()<8>();
+          break;
+      }
+      lane += vectors * N;
+    }
+  }
+}
+
+// --- outer product on the pattern -----------------------------------------------------------------------------------
+
+// Four horizontal sums at once, added to to[0..3]: transposing adds cost 3 instructions per sum instead of log2(N)
+// each.
+HWY_INLINE void add_four_sums(Vec a, Vec b, Vec c, Vec e, Real* HWY_RESTRICT to) {
+  const D d;
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (sizeof(Real) == 4) {
+    // Per 128-bit block: ab = a0+a2 b0+b2 a1+a3 b1+b3, and ce likewise; then their halves are added.
+    const Vec ab = hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b));
+    const Vec ce = hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e));
+    const hn::Repartition<double, D> pairs;
+    const auto low = hn::InterleaveLower(pairs, hn::BitCast(pairs, ab), hn::BitCast(pairs, ce));
+    const auto high = hn::InterleaveUpper(pairs, hn::BitCast(pairs, ab), hn::BitCast(pairs, ce));
+    const Vec blocks = hn::Add(hn::BitCast(d, low), hn::BitCast(d, high));  // each block: partial sums of a b c e
+    if constexpr (N == 4) {
+      hn::StoreU(hn::Add(hn::LoadU(d, to), blocks), d, to);
+    } else {
+      const hn::Half<D> half;
+      const auto two = hn::Add(hn::LowerHalf(half, blocks), hn::UpperHalf(half, blocks));
+      if constexpr (N == 8) {
+        hn::StoreU(hn::Add(hn::LoadU(half, to), two), half, to);
+      } else {
+        const hn::Half<decltype(half)> quarter;
+        const auto four = hn::Add(hn::LowerHalf(quarter, two), hn::UpperHalf(quarter, two));
+        hn::StoreU(hn::Add(hn::LoadU(quarter, to), four), quarter, to);
+      }
+    }
+    return;
+  }
+#endif
+  to[0] += hn::GetLane(hn::SumOfLanes(d, a));
+  to[1] += hn::GetLane(hn::SumOfLanes(d, b));
+  to[2] += hn::GetLane(hn::SumOfLanes(d, c));
+  to[3] += hn::GetLane(hn::SumOfLanes(d, e));
+}
+
+// T tiles of V vectors each are summed before the horizontal sums are taken, so those are paid once per weight. dY's
+// T * V vectors of a row stay in registers.
+template <int T, int V>
+void outer_visits(const Compressed& W, std::span<const Panels::Visit> visits, const RowBlock& block,
+                  const OuterOperand* tiles, Index lane, Index stride, Real* HWY_RESTRICT G) {
+  const D d;
+  const Real* X[T];
+  for (int t = 0; t < T; ++t) X[t] = tiles[t].X + lane;
+  for (const Panels::Visit& visit : visits) {
+    Vec dy[T][V];
+    for (int t = 0; t < T; ++t)
+      for (int v = 0; v < V; ++v)
+        dy[t][v] = hn::Load(d, tiles[t].dY + (block.first_row + visit.row) * stride + lane + v * N);
+    const std::uint32_t* HWY_RESTRICT index = W.index.data() + visit.begin;
+    Real* HWY_RESTRICT g = G + (visit.begin - block.first);
+    const int count = visit.count;
+    int n = 0;
+    for (; n + 4 <= count; n += 4) {
+      const Index at[4] = {index[n] * stride, index[n + 1] * stride, index[n + 2] * stride, index[n + 3] * stride};
+      Vec sum[4];
+      for (int q = 0; q < 4; ++q) sum[q] = hn::Mul(dy[0][0], hn::Load(d, X[0] + at[q]));
+      for (int t = 0; t < T; ++t)
+        for (int v = t == 0 ? 1 : 0; v < V; ++v)
+          for (int q = 0; q < 4; ++q) sum[q] = hn::MulAdd(dy[t][v], hn::Load(d, X[t] + at[q] + v * N), sum[q]);
+      add_four_sums(sum[0], sum[1], sum[2], sum[3], g + n);
+    }
+    if (n < count) {  // one to three weights left: the missing ones are copies of the last, and are dropped
+      const Index last = index[count - 1] * stride;
+      const Index at[3] = {index[n] * stride, n + 1 < count ? index[n + 1] * stride : last, last};
+      Vec sum[3];
+      for (int q = 0; q < 3; ++q) sum[q] = hn::Mul(dy[0][0], hn::Load(d, X[0] + at[q]));
+      for (int t = 0; t < T; ++t)
+        for (int v = t == 0 ? 1 : 0; v < V; ++v)
+          for (int q = 0; q < 3; ++q) sum[q] = hn::MulAdd(dy[t][v], hn::Load(d, X[t] + at[q] + v * N), sum[q]);
+      Real four[4] = {0, 0, 0, 0};
+      add_four_sums(sum[0], sum[1], sum[2], hn::Zero(d), four);
+      for (int q = 0; n + q < count; ++q) g[n + q] += four[q];
+    }
+  }
+}
+
+// The last tile of a batch may be ragged: only its valid lanes count, whatever the others hold.
+void outer_ragged(const Compressed& W, std::span<const Panels::Visit> visits, const RowBlock& block,
+                  const OuterOperand& tile, Index stride, Real* HWY_RESTRICT G) {
+  const D d;
+  const Index whole = tile.valid / N * N;
+  const auto rest = hn::FirstN(d, static_cast<std::size_t>(tile.valid - whole));
+  for (const Panels::Visit& visit : visits) {
+    const Real* HWY_RESTRICT dy = tile.dY + (block.first_row + visit.row) * stride;
+    for (int n = 0; n < visit.count; ++n) {
+      const Real* HWY_RESTRICT x = tile.X + W.index[visit.begin + n] * stride;
+      Real scalar = 0;
+      if (stride == 1) {
+        scalar = tile.valid ? dy[0] * x[0] : 0;
+      } else {
+        Vec sum = hn::Zero(d);
+        for (Index lane = 0; lane < whole; lane += N)
+          sum = hn::MulAdd(hn::Load(d, dy + lane), hn::Load(d, x + lane), sum);
+        if (whole < tile.valid)
+          sum = hn::MulAdd(hn::IfThenElseZero(rest, hn::Load(d, dy + whole)),
+                           hn::IfThenElseZero(rest, hn::Load(d, x + whole)), sum);
+        scalar = hn::GetLane(hn::SumOfLanes(d, sum));
+      }
+      G[visit.begin + n - block.first] += scalar;
+    }
+  }
+}
+
+void SparseOuter(const Compressed& W, const Panels& panels, Index b, const OuterOperand* tiles, Index tile_count,
+                 Index stride, Real* G) {
+  const RowBlock& block = panels.blocks[b];
+  constexpr Index registers = 8;  // vectors of dY held at once
+  const Index vectors = stride / N;
+  for (Index panel = 0; panel < panels.count; ++panel) {
+    const auto visits = panels.of(b, panel);
+    for (Index t = 0; t < tile_count;) {
+      if (tiles[t].valid < stride || stride < N) {
+        outer_ragged(W, visits, block, tiles[t++], stride, G);
+        continue;
+      }
+      Index together = 1;  // full tiles that fit into the registers side by side
+      while (t + together < tile_count && tiles[t + together].valid == stride && (together + 1) * vectors <= registers)
+        ++together;
+      for (Index lane = 0; lane < stride;) {
+        const Index now = HWY_MIN(registers, (stride - lane) / N);
+        const auto chunk = [&]<int T, int V>() { outer_visits<T, V>(W, visits, block, tiles + t, lane, stride, G); };
+        switch (now) {
+          case 1:
+            if (together >= 8) together = 8;
+            switch (together) {
+              case 8:
+                chunk.template operator()<8, 1>();
+                break;
+              case 7:
+              case 6:
+              case 5:
+              case 4:
+                together = 4;
+                chunk.template operator()<4, 1>();
+                break;
+              case 3:
+              case 2:
+                together = 2;
+                chunk.template operator()<2, 1>();
+                break;
+              default:
+                chunk.template operator()<1, 1>();
+                break;
+            }
+            break;
+          case 2:
+            if (together >= 4)
+              together = 4, chunk.template operator()<4, 2>();
+            else if (together >= 2)
+              together = 2, chunk.template operator()<2, 2>();
+            else
+              chunk.template operator()<1, 2>();
+            break;
+          case 3:
+            if (together >= 2)
+              together = 2, chunk.template operator()<2, 3>();
+            else
+              chunk.template operator()<1, 3>();
+            break;
+          case 4:
+            if (together >= 2)
+              together = 2, chunk.template operator()<2, 4>();
+            else
+              chunk.template operator()<1, 4>();
+            break;
+          case 5:
+            chunk.template operator()<1, 5>();
+            break;
+          case 6:
+            chunk.template operator()<1, 6>();
+            break;
+          case 7:
+            chunk.template operator()<1, 7>();
+            break;
+          default:
+            chunk.template operator()<1, 8>();
+            break;
+        }
+        lane += now * N;
+      }
+      t += together;
+    }
+  }
+}
+
+}  // namespace espalier::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace espalier::kernels {
+HWY_EXPORT(SparseRows);
+HWY_EXPORT(SparseOuter);
+
+void sparse_rows(const Compressed& A, const Panels& panels, Index block, const Real* value, const Real* X, Real* Y,
+                 Index stride) {
+  HWY_DYNAMIC_DISPATCH(SparseRows)(A, panels, block, value, X, Y, stride);
+}
+
+void sparse_outer(const Compressed& W, const Panels& panels, Index block, std::span<const OuterOperand> tiles,
+                  Index stride, Real* G) {
+  HWY_DYNAMIC_DISPATCH(SparseOuter)(W, panels, block, tiles.data(), static_cast<Index>(tiles.size()), stride, G);
+}
+}  // namespace espalier::kernels
+#endif

@@ -1,0 +1,188 @@
+#include "core/parameter.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/error.h"
+
+namespace espalier {
+namespace {
+
+// Weights per row block of a full-length array: 256 KiB of gradient, a part of L2.
+constexpr Index dense_block_weights = 65536;
+
+Index checked_positions(const std::string& name, Index rows, Index cols) {
+  require(rows > 0 && cols > 0, "[parameter] {}: expected positive extents, got {} x {}", name, rows, cols);
+  return rows * cols;
+}
+
+}  // namespace
+
+std::string_view name_of(Storage storage) {
+  switch (storage) {
+    case Storage::dense:
+      return "dense";
+    case Storage::masked:
+      return "masked";
+    case Storage::csr:
+      return "csr";
+  }
+  return "?";
+}
+
+Parameter::Parameter(std::string name, Index rows, Index cols, Role role)
+    : name_(std::move(name)),
+      rows_(rows),
+      cols_(cols),
+      role_(role),
+      value_(static_cast<std::size_t>(checked_positions(name_, rows, cols)), Real{0}) {
+  find_blocks();
+}
+
+Parameter::Parameter(std::string name, PatternPtr pattern)
+    : name_(std::move(name)),
+      rows_(pattern->rows()),
+      cols_(pattern->cols()),
+      role_(Role::weight),
+      storage_(Storage::csr),
+      pattern_(std::move(pattern)),
+      value_(static_cast<std::size_t>(pattern_->nonzeros()), Real{0}) {
+  find_blocks();
+}
+
+void Parameter::add_slot(std::string_view name) {
+  if (!has_slot(name)) slots_.push_back({std::string(name), AlignedVector<Real>(value_.size(), Real{0})});
+}
+
+void Parameter::remove_slot(std::string_view name) {
+  std::erase_if(slots_, [&](const Slot& slot) { return slot.name == name; });
+}
+
+bool Parameter::has_slot(std::string_view name) const {
+  return std::ranges::any_of(slots_, [&](const Slot& slot) { return slot.name == name; });
+}
+
+std::span<Real> Parameter::slot(std::string_view name) {
+  const auto found = std::ranges::find(slots_, name, &Slot::name);
+  require(found != slots_.end(), "[parameter] {}: expected a slot \"{}\", found none of that name", name_, name);
+  return found->array;
+}
+
+std::span<const Real> Parameter::slot(std::string_view name) const {
+  return const_cast<Parameter*>(this)->slot(name);
+}
+
+std::vector<std::string> Parameter::slot_names() const {
+  std::vector<std::string> names;
+  for (const Slot& slot : slots_) names.push_back(slot.name);
+  return names;
+}
+
+void Parameter::find_blocks() {
+  if (storage_ == Storage::csr) {
+    const auto blocks = pattern_->blocks();
+    blocks_.assign(blocks.begin(), blocks.end());
+    return;
+  }
+  blocks_.clear();
+  const Index height = std::max<Index>(1, dense_block_weights / cols_);
+  for (Index r = 0; r < rows_; r += height) {
+    const Index end = std::min(rows_, r + height);
+    blocks_.push_back({r, end, r * cols_, end * cols_});
+  }
+}
+
+template <typename Copy>
+void Parameter::rebuild(std::size_t length, Copy&& copy) {
+  // Everything that can throw happens before anything changes.
+  std::vector<AlignedVector<Real>> arrays;
+  for (std::size_t i = 0; i <= slots_.size(); ++i) {
+    const AlignedVector<Real>& old = i == 0 ? value_ : slots_[i - 1].array;
+    AlignedVector<Real>& fresh = arrays.emplace_back(length, Real{0});
+    copy(old, fresh);
+  }
+  value_ = std::move(arrays[0]);
+  for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i].array = std::move(arrays[i + 1]);
+}
+
+void Parameter::become(PatternPtr pattern, Storage storage) {
+  require(!pattern || (pattern->rows() == rows_ && pattern->cols() == cols_),
+          "[become] {}: expected a pattern of {} x {}, got {} x {}", name_, rows_, cols_, pattern ? pattern->rows() : 0,
+          pattern ? pattern->cols() : 0);
+  require(storage != Storage::dense || !pattern || pattern->full(),
+          "[become] {}: dense storage expects every weight live, got {} of {}", name_,
+          pattern ? pattern->nonzeros() : 0, positions());
+  if (storage == Storage::dense)
+    pattern = nullptr;
+  else if (!pattern)
+    pattern = Pattern::full(rows_, cols_);
+
+  const bool from_csr = storage_ == Storage::csr, to_csr = storage == Storage::csr;
+  const auto length = static_cast<std::size_t>(to_csr ? pattern->nonzeros() : positions());
+  rebuild(length, [&](const AlignedVector<Real>& old, AlignedVector<Real>& fresh) {
+    for (Index r = 0; r < rows_; ++r) {
+      // Where weight (r, c) was; columns are asked for in ascending order. -1: it did not live.
+      Index n = from_csr ? pattern_->row_begin()[r] : 0;
+      const Index n_end = from_csr ? pattern_->row_begin()[r + 1] : 0;
+      const auto was = [&](Index c) -> Index {
+        if (!from_csr) return r * cols_ + c;  // masked: dead positions hold zero (invariant 3)
+        while (n < n_end && pattern_->column()[n] < c) ++n;
+        return n < n_end && pattern_->column()[n] == c ? n : -1;
+      };
+      const auto carry = [&](Index c, Index to) {
+        if (const Index from = was(c); from >= 0) fresh[to] = old[from];
+      };
+      if (!pattern) {
+        for (Index c = 0; c < cols_; ++c) carry(c, r * cols_ + c);
+      } else {
+        Index to = pattern->row_begin()[r];
+        for (const std::uint32_t c : pattern->row(r)) carry(c, to_csr ? to++ : r * cols_ + c);
+      }
+    }
+  });
+  pattern_ = std::move(pattern);
+  storage_ = storage;
+  find_blocks();
+}
+
+void Parameter::select(std::span<const Index> rows, std::span<const Index> columns) {
+  const auto check = [&](std::span<const Index> kept, Index limit, const char* what) {
+    require(!kept.empty(), "[select] {}: expected at least one {} to keep, got none", name_, what);
+    for (std::size_t i = 0; i < kept.size(); ++i)
+      require(kept[i] >= 0 && kept[i] < limit && (i == 0 || kept[i - 1] < kept[i]),
+              "[select] {}: expected ascending {}s below {}, got {}", name_, what, limit, kept[i]);
+  };
+  check(rows, rows_, "row");
+  check(columns, cols_, "column");
+
+  // from[i]: where the i-th entry of the new arrays comes from.
+  std::vector<Index> from;
+  std::vector<Index> begin{0};
+  std::vector<std::uint32_t> column;
+  for (const Index r : rows) {
+    for (std::size_t j = 0; j < columns.size(); ++j) {
+      const Index c = columns[j];
+      const bool live = !pattern_ || pattern_->live(r, c);
+      if (live) column.push_back(static_cast<std::uint32_t>(j));
+      if (storage_ != Storage::csr) {
+        from.push_back(r * cols_ + c);
+      } else if (live) {
+        const auto row = pattern_->row(r);
+        from.push_back(pattern_->row_begin()[r] +
+                       (std::ranges::lower_bound(row, static_cast<std::uint32_t>(c)) - row.begin()));
+      }
+    }
+    begin.push_back(static_cast<Index>(column.size()));
+  }
+  const auto height = static_cast<Index>(rows.size()), width = static_cast<Index>(columns.size());
+  PatternPtr pattern = pattern_ ? Pattern::make(height, width, std::move(begin), std::move(column)) : nullptr;
+  rebuild(from.size(), [&](const AlignedVector<Real>& old, AlignedVector<Real>& fresh) {
+    for (std::size_t i = 0; i < from.size(); ++i) fresh[i] = old[from[i]];
+  });
+  rows_ = height;
+  cols_ = width;
+  pattern_ = std::move(pattern);
+  find_blocks();
+}
+
+}  // namespace espalier

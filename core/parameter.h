@@ -1,0 +1,106 @@
+// A Parameter: a named matrix of weights that may be sparse, and everything that belongs to its weights.
+//
+//   storage   arrays are          a pruned weight
+//   dense     rows*cols long      does not exist: every weight is live
+//   masked    rows*cols long      is exactly zero in value and in every slot
+//   csr       nonzeros long       has no place to be
+//
+// Invariants:
+//   1. value() and every slot have the same length, and position i means the same weight in all of them.
+//   2. Sparsity changes through become() only, shape through select() only. Both either happen or leave everything as
+//      it was. Survivors keep value and slots; newborn weights start at zero with zero slots.
+//   3. In masked storage every array is exactly zero off the pattern.
+//   4. blocks() depends on shape, storage and pattern only, never on threads.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/aligned.h"
+#include "core/pattern.h"
+
+namespace espalier {
+
+enum class Storage { dense, masked, csr };
+std::string_view name_of(Storage storage);
+
+enum class Role { weight, bias };  // a weight may be pruned and decays; a bias does neither
+
+class Parameter {
+ public:
+  // All zero, dense.
+  Parameter(std::string name, Index rows, Index cols, Role role = Role::weight);
+  // All zero, csr: nothing of rows * cols is ever allocated.
+  Parameter(std::string name, PatternPtr pattern);
+
+  const std::string& name() const { return name_; }
+  Role role() const { return role_; }
+  bool prunable() const { return role_ == Role::weight; }
+  Index rows() const { return rows_; }
+  Index cols() const { return cols_; }
+  Index positions() const { return rows_ * cols_; }
+  Storage storage() const { return storage_; }
+  const PatternPtr& pattern() const { return pattern_; }  // null when dense
+  Index nonzeros() const { return pattern_ ? pattern_->nonzeros() : positions(); }
+  double density() const { return static_cast<double>(nonzeros()) / static_cast<double>(positions()); }
+
+  std::span<Real> value() { return value_; }
+  std::span<const Real> value() const { return value_; }
+
+  // Optimizer state and the like: one number per weight, zero when made. slot() throws if there is none of that name.
+  void add_slot(std::string_view name);  // keeps an existing one
+  void remove_slot(std::string_view name);
+  bool has_slot(std::string_view name) const;
+  std::span<Real> slot(std::string_view name);
+  std::span<const Real> slot(std::string_view name) const;
+  std::vector<std::string> slot_names() const;
+
+  // The row blocks in which gradients are settled and updates applied.
+  std::span<const RowBlock> blocks() const { return blocks_; }
+
+  // The only door for sparsity. A null pattern means all weights. Throws UsageError on a pattern of another shape, or
+  // dense storage with a pattern that is not full.
+  void become(PatternPtr pattern, Storage storage);
+  // The only door for shape: keeps the given rows and columns (ascending), and what lives on them.
+  void select(std::span<const Index> rows, std::span<const Index> columns);
+
+  // body(row, column, position in the arrays) for every live weight, in row-major order.
+  template <typename Body>
+  void for_each_weight(Body&& body) const {
+    for (Index r = 0; r < rows_; ++r) {
+      if (!pattern_) {
+        for (Index c = 0; c < cols_; ++c) body(r, c, r * cols_ + c);
+      } else {
+        Index n = pattern_->row_begin()[static_cast<std::size_t>(r)];
+        for (const std::uint32_t c : pattern_->row(r)) {
+          body(r, static_cast<Index>(c), storage_ == Storage::csr ? n : r * cols_ + static_cast<Index>(c));
+          ++n;
+        }
+      }
+    }
+  }
+
+ private:
+  struct Slot {
+    std::string name;
+    AlignedVector<Real> array;
+  };
+  void find_blocks();
+  // Rebuilds every array: new_array[to(i)] = old_array[from(i)].
+  template <typename Copy>
+  void rebuild(std::size_t length, Copy&& copy);
+
+  std::string name_;
+  Index rows_, cols_;
+  Role role_;
+  Storage storage_ = Storage::dense;
+  PatternPtr pattern_;
+  AlignedVector<Real> value_;
+  std::vector<Slot> slots_;
+  std::vector<RowBlock> blocks_;
+};
+
+}  // namespace espalier

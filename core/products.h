@@ -1,0 +1,44 @@
+// The three products. Everything a sparse layer does is these; only they (and Parameter and the file writer) know how W
+// is stored.
+//
+//   Y  = f(W X + b)        multiply               W: [out, in]   X: [in, lanes]   Y: [out, lanes]
+//   dX = W' dY             multiply_transposed
+//   dW = sum dY X'         outer                  on W's pattern, over the tiles of a batch, in their order
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "core/kernels.h"
+#include "core/parameter.h"
+#include "core/tensor.h"
+
+namespace espalier {
+
+enum class Write { overwrite, add };
+
+// What happens to the rows of Y while they are still in L1.
+struct Epilogue {
+  const Parameter* bias = nullptr;  // [out, 1], dense
+  Activation activation = Activation::none;
+};
+
+// Y = f(W X + b), or Y += W X (an epilogue is then refused).  X, Y without a halo.
+void multiply(const Parameter& W, const Tensor& X, Tensor& Y, Epilogue epilogue = {}, Write write = Write::overwrite);
+
+// dX = W' dY  or  dX += W' dY
+void multiply_transposed(const Parameter& W, const Tensor& dY, Tensor& dX, Write write = Write::overwrite);
+
+// One tile's share of a weight gradient.
+struct OuterPair {
+  const Tensor* dY;  // [out, lanes]
+  const Tensor* X;   // [in, lanes]
+};
+// G = sum over pairs of dY X' over valid lanes, for the weights of one row block, in the order of W's arrays. In masked
+// storage G is exactly zero off the pattern.    G: [block.weights()]
+void outer(const Parameter& W, std::size_t block, std::span<const OuterPair> pairs, std::span<Real> G);
+
+// What multiply would run, for reports: "csr avx3", "blocked avx3", "blas sgemv" ...
+std::string kernel_name(const Parameter& W, Index lanes);
+
+}  // namespace espalier

@@ -1,0 +1,96 @@
+#include "core/tape.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace espalier {
+namespace {
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+Var Tape::begin(const Tile& tile, TapeOptions options) {
+  debts_.clear();
+  for (std::size_t i = 0; i < used_; ++i) {
+    nodes_[i]->backward.reset();
+    nodes_[i]->value = {};
+    nodes_[i]->gradient = {};
+  }
+  used_ = 0;
+  options_ = options;
+  lanes_ = tile.input.lane_counts();
+  first_sample_ = tile.first;
+  flops_before_ = thread_flops();
+  if (options_.timed) seconds_before_ = seconds_now();
+  if (options_.mode == Mode::inference) return Var(*this, -1, tile.input);
+  Node& node = next_node({"input", {}}, tile.input);
+  node.needs_gradient = options_.input_gradient;
+  return Var(*this, 0, tile.input);
+}
+
+Node& Tape::next_node(const Record& what, const Tensor& value) {
+  if (used_ == nodes_.size()) nodes_.push_back(std::make_unique<Node>());
+  Node& node = *nodes_[used_++];
+  node.operation = what.operation;
+  node.inputs.clear();
+  node.parameters.clear();
+  for (const Parameter* parameter : what.parameters)
+    if (parameter) node.parameters.push_back(parameter);
+  node.needs_gradient = !node.parameters.empty();
+  for (const Var& input : what.inputs) {
+    node.inputs.push_back(input.node());
+    node.needs_gradient |= nodes_[static_cast<std::size_t>(input.node())]->needs_gradient;
+  }
+  node.attributes.assign(what.attributes);
+  node.value = value;
+  node.forward_flops = thread_flops() - flops_before_;
+  flops_before_ = thread_flops();
+  if (options_.timed) {
+    const double now = seconds_now();
+    node.forward_seconds = now - seconds_before_;
+    seconds_before_ = now;
+  }
+  return node;
+}
+
+void Tape::backward(const Var& loss, Real denominator) {
+  Node& last = *nodes_[static_cast<std::size_t>(loss.node())];
+  if (!last.needs_gradient) return;
+  last.gradient = make(loss.shape());
+  for (Index i = 0; i < last.gradient.features(); ++i) {
+    Real* row = last.gradient.row(i);
+    std::fill_n(row, lanes_.valid, 1 / denominator);
+    std::fill(row + lanes_.valid, row + lanes_.count, Real{0});
+  }
+  for (int i = loss.node(); i >= 0; --i) {
+    Node& node = *nodes_[static_cast<std::size_t>(i)];
+    if (!node.gradient || !node.backward) continue;
+    Tensor dY = std::move(node.gradient);
+    node.gradient = {};
+    node.backward(*this, dY);
+  }
+}
+
+std::optional<Tape::Sink> Tape::gradient_of(const Var& x) {
+  Node& node = *nodes_[static_cast<std::size_t>(x.node())];
+  if (!node.needs_gradient) return std::nullopt;
+  if (node.gradient) return Sink{&node.gradient, Write::add};
+  node.gradient = make(x.shape(), x.value().halo());
+  return Sink{&node.gradient, Write::overwrite};
+}
+
+void Tape::give_gradient(const Var& x, Tensor gradient) {
+  Node& node = *nodes_[static_cast<std::size_t>(x.node())];
+  if (!node.needs_gradient) return;
+  if (!node.gradient) {
+    node.gradient = std::move(gradient);
+    return;
+  }
+  for (Index i = 0; i < node.gradient.features(); ++i)
+    kernels::add(gradient.row(i), node.gradient.row(i), lanes_.count);
+}
+
+}  // namespace espalier

@@ -1,0 +1,138 @@
+// Where samples come from. A Dataset is read-only and knows nothing of batches, tiles or threads; the loader does.
+//
+// Data sets wrap data sets: Standardised(Subset(mnist)) is a Dataset again, so a transform is written once and
+// works on every source.
+//
+// Invariants (tests/datasets/dataset_test.cpp names them by number):
+//   1. read, label and target are pure functions of the sample's number: same bits on every call, from any thread.
+//   2. Features are row-major within a sample: [C, H, W] means that W runs fastest.
+//   3. A classification set has classes() > 0, labels in [0, classes()) and outputs() == 0; a regression set has
+//      classes() == 0 and outputs() > 0.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace espalier {
+
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+
+  virtual std::string name() const = 0;
+  virtual Index samples() const = 0;
+  virtual Shape shape() const = 0;             // of one sample
+  virtual Index classes() const = 0;           // 0: regression
+  virtual Index outputs() const { return 0; }  // width of a regression target; 0: classification
+
+  // Writes sample i, 0 <= i < samples(), to features[shape().features()]. Re-entrant.
+  virtual void read(Index i, std::span<Real> features) const = 0;
+  // The class of sample i. The default is for regression sets: it throws std::logic_error.
+  virtual std::int32_t label(Index i) const;
+  // Writes what sample i should be mapped to, to values[outputs()]. The default, for classification sets, throws
+  // std::logic_error.
+  virtual void target(Index i, std::span<Real> values) const;
+};
+
+using DatasetPtr = std::shared_ptr<const Dataset>;
+
+// Images and labels in memory, a byte per pixel: 60,000 MNIST images are 47 MB, as floats they would be 188 MB.
+// read() gives byte / 255, in [0, 1].
+class Memory final : public Dataset {
+ public:
+  // bytes: [samples, features], row-major; labels: [samples], each in [0, classes). Throws UsageError.
+  Memory(std::string name, Shape shape, Index classes, std::vector<std::uint8_t> bytes,
+         std::vector<std::int32_t> labels);
+
+  std::string name() const override { return name_; }
+  Index samples() const override { return static_cast<Index>(labels_.size()); }
+  Shape shape() const override { return shape_; }
+  Index classes() const override { return classes_; }
+  void read(Index i, std::span<Real> features) const override;
+  std::int32_t label(Index i) const override { return labels_[static_cast<std::size_t>(i)]; }
+
+  // The bytes of sample i, as they were given.
+  std::span<const std::uint8_t> bytes(Index i) const;
+
+ private:
+  std::string name_;
+  Shape shape_;
+  Index features_, classes_;
+  std::vector<std::uint8_t> bytes_;
+  std::vector<std::int32_t> labels_;
+};
+
+// Some samples of another set, in the order given; a sample may occur twice.
+class Subset final : public Dataset {
+ public:
+  // Throws UsageError unless every index is in [0, data->samples()).
+  Subset(DatasetPtr data, std::vector<Index> indices);
+
+  std::string name() const override;
+  Index samples() const override { return static_cast<Index>(indices_.size()); }
+  Shape shape() const override { return data_->shape(); }
+  Index classes() const override { return data_->classes(); }
+  Index outputs() const override { return data_->outputs(); }
+  void read(Index i, std::span<Real> features) const override { data_->read(base(i), features); }
+  std::int32_t label(Index i) const override { return data_->label(base(i)); }
+  void target(Index i, std::span<Real> values) const override { data_->target(base(i), values); }
+
+  const std::vector<Index>& indices() const { return indices_; }
+
+ private:
+  Index base(Index i) const { return indices_[static_cast<std::size_t>(i)]; }
+  DatasetPtr data_;
+  std::vector<Index> indices_;
+};
+
+// Mean and (population) standard deviation of all features of all samples.
+struct Moments {
+  double mean = 0, deviation = 0;
+};
+
+// One pass over the data, in double, in sample order. Throws UsageError for an empty set. Standardise the test set
+// with the moments of the *training* set: its own are not known before its answers are asked for.
+Moments moments(const Dataset& data);
+
+// (x - mean) / deviation, one mean and one deviation for all features, so that a pixel which never changes stays
+// harmless. Labels and targets pass through.
+class Standardised final : public Dataset {
+ public:
+  // Throws UsageError unless mean and deviation are finite and deviation > 0.
+  Standardised(DatasetPtr data, double mean, double deviation);
+
+  std::string name() const override { return data_->name(); }
+  Index samples() const override { return data_->samples(); }
+  Shape shape() const override { return data_->shape(); }
+  Index classes() const override { return data_->classes(); }
+  Index outputs() const override { return data_->outputs(); }
+  void read(Index i, std::span<Real> features) const override;
+  std::int32_t label(Index i) const override { return data_->label(i); }
+  void target(Index i, std::span<Real> values) const override { data_->target(i, values); }
+
+ private:
+  DatasetPtr data_;
+  Real mean_, inverse_deviation_;
+};
+
+// A part for training and a part for choosing (when to stop, which density): disjoint, together everything.
+struct Split {
+  DatasetPtr train, validation;
+};
+
+// Draws `validation_samples` samples at random, keyed by (seed, "split"); both parts keep the order of the source.
+// 0 gives an empty validation set. Throws UsageError unless at least one sample is left to train on.
+Split split(DatasetPtr data, Index validation_samples, std::uint64_t seed);
+
+// What a source with an official test set returns.
+struct TrainTest {
+  DatasetPtr train, test;
+  std::string provenance;  // one sentence for the report: what these samples really are
+};
+
+}  // namespace espalier

@@ -1,0 +1,36 @@
+#include "layers/dropout.h"
+
+#include "core/error.h"
+#include "core/random.h"
+
+namespace espalier {
+
+Var dropout(const Var& x, Real p, std::string_view purpose) {
+  Tape& tape = x.tape();
+  if (!tape.training() || p == 0) return x;
+  Tensor y = tape.make(x.shape()), kept = tape.make(x.shape());
+  // kept[i, lane] = 0 or 1/(1-p);  y = kept x
+  const Real scale = 1 / (1 - p);
+  for (Index lane = 0; lane < y.lanes(); ++lane) {
+    const Random random(tape.options().seed, purpose, tape.options().step,
+                        static_cast<std::uint64_t>(tape.first_sample() + lane));
+    for (Index i = 0; i < y.features(); ++i) {
+      const Real k = random.uniform(static_cast<std::uint64_t>(i)) < static_cast<double>(p) ? Real{0} : scale;
+      kept.row(i)[lane] = k;
+      y.row(i)[lane] = k * x.value().row(i)[lane];
+    }
+  }
+  return tape.record({.operation = "dropout", .inputs = {x}, .attributes = {{"p", static_cast<double>(p)}}}, y,
+                     [x, kept](Tape& t, Tensor& dY) {
+                       // dX = kept dY, in place
+                       for (Index i = 0; i < dY.features(); ++i)
+                         for (Index lane = 0; lane < dY.lanes(); ++lane) dY.row(i)[lane] *= kept.row(i)[lane];
+                       t.give_gradient(x, std::move(dY));
+                     });
+}
+
+Dropout::Dropout(std::string name, Real p) : name_(std::move(name)), purpose_("dropout/" + name_), p_(p) {
+  require(p >= 0 && p < 1, "[dropout] {}: expected a probability in [0, 1), got {}", name_, p);
+}
+
+}  // namespace espalier

@@ -1,0 +1,30 @@
+// Initial weights. A weight's value depends on the seed, the parameter's name and its position only, so a layer that is
+// born sparse has the weights that the dense layer would have had there, up to the scale.
+//
+// fan_in is the mean number of live inputs of a row: in a layer born at density 0.01 a row sums a hundredth of the
+// terms, and keeps its variance only if they are ten times larger (Evci et al., "Gradient Flow in Sparse Neural
+// Networks", 2022).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/parameter.h"
+
+namespace espalier {
+
+enum class Initialiser {
+  kaiming,          // normal, variance 2 / fan_in                      He et al. 2015
+  kaiming_uniform,  // uniform in +-sqrt(6 / fan_in)                    He et al. 2015
+  xavier,           // uniform in +-sqrt(6 / (fan_in + fan_out))        Glorot & Bengio 2010
+  lecun_uniform,    // uniform in +-sqrt(1 / fan_in)                    PyTorch's default for linear layers
+  signed_constant   // +-sqrt(2 / fan_in), the sign drawn               Ramanujan et al. 2020
+};
+
+// Every live weight of W. Slots are left alone.
+void initialise(Parameter& W, Initialiser initialiser, std::uint64_t seed);
+
+// Throws UsageError listing the known names.
+Initialiser initialiser_named(std::string_view name);
+
+}  // namespace espalier

@@ -1,0 +1,24 @@
+#include "layers/module.h"
+
+namespace espalier {
+
+std::vector<Parameter*> parameters_of(Module& module) {
+  std::vector<Parameter*> all;
+  module.visit_parameters([&](Parameter& parameter) { all.push_back(&parameter); });
+  return all;
+}
+
+Census census_of(Module& module) {
+  Census census;
+  module.visit_parameters([&](Parameter& parameter) {
+    if (parameter.prunable()) {
+      census.positions += parameter.positions();
+      census.live += parameter.nonzeros();
+    } else {
+      census.unprunable += parameter.nonzeros();
+    }
+  });
+  return census;
+}
+
+}  // namespace espalier

@@ -1,0 +1,46 @@
+// A module: a function on tapes that may own parameters. Forward is const and re-entrant: many tiles pass through one
+// module at the same time, each with a tape of its own.
+//
+// A new layer is one header, one source, and one row in the layer-contract table (tests/layers/contract_test.cpp),
+// which then gives it gradient checks, dense = masked = csr, thread invariance, padding, FLOP counts and files.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/tape.h"
+
+namespace espalier {
+
+class Module {
+ public:
+  virtual ~Module() = default;
+  virtual Var forward(const Var& x) const = 0;
+  // The shape of one output sample; throws UsageError, naming the layer, if the input does not fit. Called once when a
+  // model is built, so that forward meets no surprises.
+  virtual Shape output_shape(const Shape& input) const = 0;
+  // In the order in which forward uses them.
+  virtual void visit_parameters(const std::function<void(Parameter&)>& /*visit*/) {}
+  // What is learnt but not trained, such as running statistics: named arrays that belong into the model's file.
+  virtual void visit_state(const std::function<void(const std::string& name, std::span<Real>)>& /*visit*/) {}
+  virtual std::string name() const = 0;
+};
+
+using ModulePtr = std::unique_ptr<Module>;
+
+std::vector<Parameter*> parameters_of(Module& module);
+
+// Totals over a model, for tables: weights are prunable, biases and the like are not.
+struct Census {
+  Index positions = 0;   // weights if nothing were pruned
+  Index live = 0;        // weights in the pattern
+  Index unprunable = 0;  // biases, normalisation
+  Index parameters() const { return positions + unprunable; }
+  Index nonzeros() const { return live + unprunable; }
+  double density() const { return positions ? static_cast<double>(live) / static_cast<double>(positions) : 1; }
+};
+Census census_of(Module& module);
+
+}  // namespace espalier

@@ -1,0 +1,46 @@
+// One module after the other.
+#pragma once
+
+#include "layers/module.h"
+
+namespace espalier {
+
+class Sequential final : public Module {
+ public:
+  explicit Sequential(std::string name = "model") : name_(std::move(name)) {}
+  // model.add<Linear>(LinearOptions{...}, seed).add<Dropout>("drop1", 0.5)
+  template <typename M, typename... Args>
+  Sequential& add(Args&&... args) {
+    modules_.push_back(std::make_unique<M>(std::forward<Args>(args)...));
+    return *this;
+  }
+  Sequential& append(ModulePtr module) {
+    modules_.push_back(std::move(module));
+    return *this;
+  }
+
+  Var forward(const Var& x) const override {
+    Var y = x;
+    for (const ModulePtr& module : modules_) y = module->forward(y);
+    return y;
+  }
+  Shape output_shape(const Shape& input) const override {
+    Shape shape = input;
+    for (const ModulePtr& module : modules_) shape = module->output_shape(shape);
+    return shape;
+  }
+  void visit_parameters(const std::function<void(Parameter&)>& visit) override {
+    for (const ModulePtr& module : modules_) module->visit_parameters(visit);
+  }
+  void visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) override {
+    for (const ModulePtr& module : modules_) module->visit_state(visit);
+  }
+  std::string name() const override { return name_; }
+  const std::vector<ModulePtr>& modules() const { return modules_; }
+
+ private:
+  std::string name_;
+  std::vector<ModulePtr> modules_;
+};
+
+}  // namespace espalier

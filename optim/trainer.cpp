@@ -1,0 +1,218 @@
+#include "optim/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace espalier {
+namespace {
+
+// Scratch for one block's gradient, kept by each thread.
+std::span<Real> thread_scratch(Index count) {
+  thread_local AlignedVector<Real> scratch;
+  if (scratch.size() < static_cast<std::size_t>(count)) scratch.resize(static_cast<std::size_t>(count));
+  return std::span(scratch).first(static_cast<std::size_t>(count));
+}
+
+// The first layer on the tape whose output has a NaN or Inf in a valid lane, or null.
+const Node* first_not_finite(const Tape& tape) {
+  for (std::size_t n = 0; n < tape.nodes(); ++n) {
+    const Tensor& value = tape.node(n).value;
+    for (Index i = 0; i < value.features(); ++i)
+      for (Index lane = 0; lane < value.valid(); ++lane)
+        if (!std::isfinite(value.row(i)[lane])) return &tape.node(n);
+  }
+  return nullptr;
+}
+
+// How many valid lanes have their largest output at their label (the lowest index wins a tie).
+Index count_correct(const Tensor& output, const Tile& tile) {
+  Index correct = 0;
+  for (Index lane = 0; lane < output.valid(); ++lane) {
+    Index best = 0;
+    for (Index c = 1; c < output.features(); ++c)
+      if (output.row(c)[lane] > output.row(best)[lane]) best = c;
+    correct += best == tile.label[static_cast<std::size_t>(lane)];
+  }
+  return correct;
+}
+
+double sum_of_squared_errors(const Tensor& output, const Tile& tile) {
+  double sum = 0;
+  for (Index o = 0; o < output.features(); ++o)
+    for (Index lane = 0; lane < output.valid(); ++lane) {
+      const double e = static_cast<double>(output.row(o)[lane]) - static_cast<double>(tile.target.row(o)[lane]);
+      sum += e * e;
+    }
+  return sum;
+}
+
+}  // namespace
+
+Trainer::Trainer(Module& model, Loss loss, const Optimizer& optimizer, TrainerOptions options)
+    : model_(model),
+      loss_(loss),
+      optimizer_(optimizer),
+      options_(options),
+      parameters_(parameters_of(model)),
+      ledger_(parameters_) {
+  require(options.threads >= 1, "[trainer] expected at least 1 thread, got {}", options.threads);
+  require(options.clip_norm >= 0 && std::isfinite(options.clip_norm),
+          "[trainer] expected a clipping norm of at least 0, got {}", options.clip_norm);
+  for (Parameter* parameter : parameters_) optimizer_.prepare(*parameter);
+  if (options_.clip_norm > 0) gradients_.resize(parameters_.size());
+}
+
+void Trainer::ensure_workers(Index tiles) {
+  while (static_cast<Index>(workers_.size()) < tiles) workers_.push_back(std::make_unique<Worker>());
+}
+
+Trainer::Worker& Trainer::filled_worker(const Loader& loader, Index b, Index t) {
+  Worker& worker = *workers_[static_cast<std::size_t>(t)];
+  if (!keep_tiles_ || !worker.filled) loader.fill(b, t, worker.tile);
+  worker.filled = true;
+  return worker;
+}
+
+void Trainer::list_tasks() {
+  tasks_.clear();
+  for (std::size_t p = 0; p < parameters_.size(); ++p)
+    for (std::size_t b = 0; b < parameters_[p]->blocks().size(); ++b) tasks_.push_back({p, b, 0, {}});
+}
+
+void Trainer::diverged(const char* what) const {
+  throw DivergedError(
+      fmt::format("training diverged at step {}: {} is not finite; try a smaller --rate", steps_, what));
+}
+
+StepResult Trainer::step(const Loader& loader, Index b, double rate) {
+  const Index tiles = loader.tiles(b);
+  ensure_workers(tiles);
+  const TapeOptions tape_options{
+      .mode = Mode::training, .seed = options_.seed, .step = static_cast<std::uint64_t>(steps_)};
+  parallel_for(tiles, options_.threads, [&](Index t) {
+    const Flops before = thread_flops();
+    Worker& worker = filled_worker(loader, b, t);
+    const Var loss = loss_(model_.forward(worker.tape.begin(worker.tile, tape_options)), worker.tile);
+    worker.loss = 0;
+    for (Index lane = 0; lane < worker.tile.valid(); ++lane)
+      worker.loss += static_cast<double>(loss.value().row(0)[lane]);
+    if (std::isfinite(worker.loss)) worker.tape.backward(loss, worker.tile.denominator);
+    worker.flops = thread_flops() - before;
+  });
+  StepResult result;
+  result.samples = loader.batch_samples(b);
+  tapes_.clear();
+  for (Index t = 0; t < tiles; ++t) {
+    Worker& worker = *workers_[static_cast<std::size_t>(t)];
+    tapes_.push_back(&worker.tape);
+    result.loss += worker.loss / static_cast<double>(result.samples);
+    result.flops += worker.flops;
+    if (!std::isfinite(worker.loss)) {
+      const Node* node = first_not_finite(worker.tape);
+      const std::string where = !node                       ? "the loss"
+                                : !node->parameters.empty() ? "the output of " + node->parameters[0]->name()
+                                                            : fmt::format("the output of {}", node->operation);
+      diverged(where.c_str());
+    }
+  }
+  ledger_.collect(tapes_);
+  settle_and_update(rate, result);
+  ++steps_;
+  return result;
+}
+
+void Trainer::settle_and_update(double rate, StepResult& result) {
+  list_tasks();
+  const bool whole = options_.clip_norm > 0;
+  if (whole)
+    for (std::size_t p = 0; p < parameters_.size(); ++p) gradients_[p].resize(parameters_[p]->value().size());
+
+  const auto update = [&](const Task& task, std::span<const Real> G) {
+    Parameter& W = *parameters_[task.parameter];
+    optimizer_.update(W, W.blocks()[task.block], G, static_cast<Real>(rate), steps_ + 1);
+  };
+  const auto whole_gradient = [&](const Task& task) {
+    return of_block(std::span<Real>(gradients_[task.parameter]), parameters_[task.parameter]->blocks()[task.block]);
+  };
+  parallel_for(static_cast<Index>(tasks_.size()), options_.threads, [&](Index i) {
+    Task& task = tasks_[static_cast<std::size_t>(i)];
+    const Flops before = thread_flops();
+    const std::span<Real> G =
+        whole ? whole_gradient(task) : thread_scratch(parameters_[task.parameter]->blocks()[task.block].weights());
+    ledger_.settle(task.parameter, task.block, G);
+    task.squares = kernels::sum_of_squares(G.data(), static_cast<Index>(G.size()));
+    task.flops = thread_flops() - before;
+    if (!whole && std::isfinite(task.squares)) update(task, G);
+  });
+  double squares = 0;
+  for (const Task& task : tasks_) {
+    if (!std::isfinite(task.squares)) diverged(("the gradient of " + parameters_[task.parameter]->name()).c_str());
+    squares += task.squares;
+    result.flops += task.flops;
+  }
+  result.gradient_norm = std::sqrt(squares);
+  if (!whole) return;
+  const Real scale = static_cast<Real>(std::min(1.0, options_.clip_norm / std::max(result.gradient_norm, 1e-30)));
+  parallel_for(static_cast<Index>(tasks_.size()), options_.threads, [&](Index i) {
+    const Task& task = tasks_[static_cast<std::size_t>(i)];
+    const std::span<Real> G = whole_gradient(task);
+    for (Real& g : G) g *= scale;
+    update(task, G);
+  });
+}
+
+Evaluation Trainer::evaluate(const Loader& loader) {
+  Evaluation sum;
+  double squared_errors = 0;
+  const bool classification = loader.data().classes() > 0;
+  for (Index b = 0; b < loader.batches(); ++b) {
+    const Index tiles = loader.tiles(b);
+    ensure_workers(tiles);
+    parallel_for(tiles, options_.threads, [&](Index t) {
+      const Flops before = thread_flops();
+      Worker& worker = filled_worker(loader, b, t);
+      const Var output = model_.forward(worker.tape.begin(worker.tile, {.mode = Mode::inference}));
+      worker.flops = thread_flops() - before;
+      const Var loss = loss_(output, worker.tile);
+      worker.loss = 0;
+      for (Index lane = 0; lane < worker.tile.valid(); ++lane)
+        worker.loss += static_cast<double>(loss.value().row(0)[lane]);
+      if (classification)
+        worker.correct = count_correct(output.value(), worker.tile);
+      else
+        worker.squares = sum_of_squared_errors(output.value(), worker.tile);
+    });
+    for (Index t = 0; t < tiles; ++t) {
+      const Worker& worker = *workers_[static_cast<std::size_t>(t)];
+      sum.loss += worker.loss;
+      sum.accuracy += static_cast<double>(worker.correct);
+      squared_errors += worker.squares;
+      sum.flops += worker.flops;
+    }
+    sum.samples += loader.batch_samples(b);
+  }
+  const double n = static_cast<double>(std::max<Index>(sum.samples, 1));
+  sum.loss /= n;
+  sum.accuracy /= n;
+  sum.rmse = std::sqrt(squared_errors / (n * static_cast<double>(std::max<Index>(loader.data().outputs(), 1))));
+  return sum;
+}
+
+void Trainer::infer(const Loader& loader, Index b) {
+  const Index tiles = loader.tiles(b);
+  ensure_workers(tiles);
+  parallel_for(tiles, options_.threads, [&](Index t) {
+    Worker& worker = filled_worker(loader, b, t);
+    model_.forward(worker.tape.begin(worker.tile, {.mode = Mode::inference}));
+  });
+}
+
+void Trainer::restart() {
+  steps_ = 0;
+  for (Parameter* parameter : parameters_)
+    for (const std::string& slot : parameter->slot_names()) std::ranges::fill(parameter->slot(slot), Real{0});
+}
+
+}  // namespace espalier

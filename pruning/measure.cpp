@@ -1,0 +1,111 @@
+#include "pruning/measure.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/products.h"
+#include "optim/trainer.h"
+#include "pruning/dead_units.h"
+
+namespace espalier {
+namespace {
+
+template <typename Work>
+double seconds_of(Work&& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// One model, set up to be timed.
+struct Bench {
+  Module& model;
+  Trainer batch, single;
+  std::vector<double> train_step, inference, latency, loss;
+  double rate;
+
+  Bench(Module& m, Loss loss_function, const Optimizer& optimizer, const MeasureOptions& o)
+      : model(m),
+        batch(m, loss_function, optimizer, {.threads = o.threads, .seed = o.seed}),
+        single(m, loss_function, optimizer, {.threads = 1, .seed = o.seed}),
+        rate(o.rate) {
+    batch.keep_tiles();
+    single.keep_tiles();
+  }
+  // One turn: each kind of work once untimed, because the other models have just had the caches, then timed in a row.
+  void repeat(const Loader& full, const Loader& one) {
+    constexpr int in_a_row = 3;
+    const auto turn = [](std::vector<double>& seconds, auto&& work) {
+      work();
+      for (int i = 0; i < in_a_row; ++i) seconds.push_back(seconds_of(work));
+    };
+    turn(train_step, [&] { loss.push_back(batch.step(full, 0, rate).loss); });
+    turn(inference, [&] { batch.infer(full, 0); });
+    turn(latency, [&] { single.infer(one, 0); });
+  }
+};
+
+// FLOPs and seconds of each weight's product on one full tile.
+void measure_layers(Module& model, const Loader& full, const MeasureOptions& o, ModelMeasurement& m) {
+  constexpr int repetitions = 11;
+  Tape tape;
+  Tile tile;
+  full.fill(0, 0, tile);
+  std::vector<std::vector<double>> seconds;
+  for (int repetition = 0; repetition < repetitions; ++repetition) {
+    model.forward(tape.begin(tile, {.mode = Mode::evaluation, .timed = true}));
+    seconds.resize(tape.nodes());
+    for (std::size_t n = 0; n < tape.nodes(); ++n) seconds[n].push_back(tape.node(n).forward_seconds);
+  }
+  const auto lanes = static_cast<std::uint64_t>(o.lanes), valid = static_cast<std::uint64_t>(tile.valid());
+  for (std::size_t n = 0; n < tape.nodes(); ++n) {
+    const Node& node = tape.node(n);
+    const Flops flops{node.forward_flops.executed / lanes,
+                      node.forward_flops.useful / std::max<std::uint64_t>(valid, 1)};
+    m.forward_flops += flops;
+    if (node.parameters.empty() || !node.parameters[0]->prunable()) continue;
+    const Parameter& W = *node.parameters[0];
+    m.layers.push_back({W.name(), W.rows(), W.cols(), W.density(), W.storage(), kernel_name(W, o.lanes), flops,
+                        timing_of(seconds[n]).median});
+  }
+}
+
+}  // namespace
+
+Timing timing_of(std::vector<double> seconds) {
+  if (seconds.empty()) return {};
+  std::ranges::sort(seconds);
+  const std::size_t n = seconds.size();
+  return {seconds[n / 2], seconds[n / 4], seconds[n * 3 / 4]};
+}
+
+std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const DatasetPtr& data, Loss loss,
+                                      const Optimizer& optimizer, const MeasureOptions& o) {
+  flush_subnormals_to_zero();
+  const Loader full(data, {.batch = o.batch, .lanes = o.lanes, .shuffle = false});
+  const Loader one(data, {.batch = 1, .lanes = 1, .shuffle = false});
+  std::vector<std::unique_ptr<Bench>> benches;
+  for (Module* model : models) benches.push_back(std::make_unique<Bench>(*model, loss, optimizer, o));
+  constexpr int warm_up = 3;
+  for (int repetition = -warm_up; repetition < o.repetitions; ++repetition)
+    for (const auto& bench : benches) {
+      if (repetition == 0) bench->train_step.clear(), bench->inference.clear(), bench->latency.clear();
+      bench->repeat(full, one);
+    }
+  std::vector<ModelMeasurement> measurements;
+  for (const auto& bench : benches) {
+    ModelMeasurement& m = measurements.emplace_back();
+    m.census = census_of(bench->model);
+    m.effective_nonzeros = effective_nonzeros(bench->model, data->shape());
+    m.file = model_bytes(bench->model, {});
+    m.train_step = timing_of(bench->train_step);
+    m.inference = timing_of(bench->inference);
+    m.latency = timing_of(bench->latency);
+    m.first_loss = bench->loss.front();
+    m.last_loss = bench->loss.back();
+    measure_layers(bench->model, full, o, m);
+  }
+  return measurements;
+}
+
+}  // namespace espalier

@@ -1,0 +1,58 @@
+// Measuring: parameters, FLOPs, bytes and time of models, in one process, under the same conditions.
+//
+// Times are medians of interleaved repetitions: dense, sparse, dense, sparse ... so that a machine that slows down
+// slows both. Warm-up comes first. The input stands ready in tiles; the loader is not timed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "datasets/dataset.h"
+#include "layers/loss.h"
+#include "layers/model_file.h"
+#include "layers/module.h"
+#include "optim/optimizer.h"
+
+namespace espalier {
+
+// Median and quartiles over the repetitions, in seconds.
+struct Timing {
+  double median = 0, lower = 0, upper = 0;
+};
+
+struct LayerMeasurement {
+  std::string name;  // of the weight
+  Index rows = 0, cols = 0;
+  double density = 1;
+  Storage storage = Storage::dense;
+  std::string kernel;
+  Flops forward_flops;  // one sample
+  double seconds = 0;   // forward of one tile, median
+};
+
+struct ModelMeasurement {
+  Census census;
+  Index effective_nonzeros = 0;
+  Flops forward_flops;  // one sample, in a full tile
+  SavedModel file;
+  Timing train_step, inference, latency;  // a full batch; a full batch; one sample
+  double first_loss = 0, last_loss = 0;   // of the timed steps
+  std::vector<LayerMeasurement> layers;
+};
+
+struct MeasureOptions {
+  Index batch = 128, lanes = 64;
+  int threads = 1;
+  int repetitions = 15;  // turns; each times every kind of work three times
+  std::uint64_t seed = 1;
+  double rate = 0;  // of the timed steps
+};
+
+// Measures each model on the first batch of `data`. A timed training step computes everything a step computes; with a
+// learning rate of 0 the weights stay as they are, optimizer slots do not.
+std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const DatasetPtr& data, Loss loss,
+                                      const Optimizer& optimizer, const MeasureOptions& options);
+
+Timing timing_of(std::vector<double> seconds);
+
+}  // namespace espalier

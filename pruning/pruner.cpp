@@ -1,0 +1,67 @@
+#include "pruning/pruner.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace espalier {
+
+PatternPtr keep_live(const Parameter& W, std::span<const std::uint32_t> kept) {
+  std::vector<Index> begin{0};
+  std::vector<std::uint32_t> column;
+  column.reserve(kept.size());
+  begin.reserve(static_cast<std::size_t>(W.rows() + 1));
+  std::uint32_t n = 0;
+  auto next = kept.begin();
+  W.for_each_weight([&](Index row, Index c, Index) {
+    while (static_cast<Index>(begin.size()) <= row) begin.push_back(static_cast<Index>(column.size()));
+    if (next != kept.end() && *next == n) {
+      column.push_back(static_cast<std::uint32_t>(c));
+      ++next;
+    }
+    ++n;
+  });
+  while (static_cast<Index>(begin.size()) <= W.rows()) begin.push_back(static_cast<Index>(column.size()));
+  return Pattern::make(W.rows(), W.cols(), std::move(begin), std::move(column));
+}
+
+Pruner::Pruner(std::span<Parameter* const> parameters, PrunerOptions options)
+    : options_(std::move(options)), criterion_(criterion_named(options_.criterion)) {
+  options_.schedule.check();
+  const auto is_protected = [&](const Parameter& W) { return std::ranges::count(options_.protect, W.name()) > 0; };
+  for (Parameter* W : parameters)
+    if (W->prunable() && !is_protected(*W)) layers_.push_back(W);
+  for (const std::string& name : options_.protect)
+    require(std::ranges::any_of(parameters, [&](const Parameter* W) { return W->name() == name; }),
+            "[pruner] expected a layer of the model to protect, got \"{}\"", name);
+}
+
+std::vector<PruneEvent> Pruner::after_step(Index step, Index steps) {
+  if (!options_.schedule.due(step, steps)) return {};
+  const double density = options_.schedule.density_at(step, steps);
+  return density < 1 ? prune_to(density, step) : std::vector<PruneEvent>{};
+}
+
+std::vector<PruneEvent> Pruner::prune_to(double density, Index step) {
+  // Score everything, then decide, then change: `become` moves weights, and scores speak of where they were.
+  std::vector<std::vector<Real>> scores;
+  std::vector<Scored> scored;
+  for (const Parameter* W : layers_) {
+    scores.emplace_back(static_cast<std::size_t>(W->nonzeros()));
+    criterion_->score(*W, {options_.seed, static_cast<std::uint64_t>(step)}, scores.back());
+  }
+  for (std::size_t l = 0; l < layers_.size(); ++l) scored.push_back({layers_[l], scores[l]});
+  const std::vector<Index> keep = allocate(options_.allocation, scored, density);
+
+  std::vector<PruneEvent> events;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    Parameter& W = *layers_[l];
+    const double layer_density = static_cast<double>(keep[l]) / static_cast<double>(W.positions());
+    const Storage storage = options_.storage.storage_for(W, layer_density);
+    W.become(storage == Storage::dense ? nullptr : keep_live(W, top_k(scores[l], keep[l])), storage);
+    events.push_back({step, W.name(), keep[l], layer_density, storage});
+  }
+  return events;
+}
+
+}  // namespace espalier

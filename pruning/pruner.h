@@ -1,0 +1,57 @@
+// The pruner: criterion x allocation x schedule x storage, applied to a model between two training steps.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pruning/allocation.h"
+#include "pruning/criterion.h"
+#include "pruning/schedule.h"
+#include "pruning/storage_rules.h"
+
+namespace espalier {
+
+// What pruning did to one layer.
+struct PruneEvent {
+  Index step = 0;
+  std::string layer{};
+  Index kept = 0;
+  double density = 1;
+  Storage storage = Storage::dense;
+};
+
+struct PrunerOptions {
+  std::string criterion = "magnitude";
+  Allocation allocation = Allocation::global;
+  Schedule schedule{};
+  StorageRules storage{};
+  std::vector<std::string> protect{};  // parameter names that are never pruned
+  std::uint64_t seed = 1;
+};
+
+class Pruner {
+ public:
+  // Prunes the prunable ones among `parameters`, which must outlive the pruner.
+  Pruner(std::span<Parameter* const> parameters, PrunerOptions options);
+
+  // To be called with step 0 before training and after every step; prunes when the schedule says so. Returns what was
+  // done, nothing on most steps.
+  std::vector<PruneEvent> after_step(Index step, Index steps);
+  // Prunes to `density` now.
+  std::vector<PruneEvent> prune_to(double density, Index step);
+
+  const PrunerOptions& options() const { return options_; }
+
+ private:
+  std::vector<Parameter*> layers_;
+  PrunerOptions options_;
+  std::unique_ptr<Criterion> criterion_;
+};
+
+// The pattern that keeps the given live weights of W (ascending, row-major live order).
+PatternPtr keep_live(const Parameter& W, std::span<const std::uint32_t> kept);
+
+}  // namespace espalier

@@ -1,0 +1,29 @@
+// Storage rules: in which storage does a layer of a given density run fastest?
+//
+// Above its break-even density a layer stays masked (dense arrays, dense kernels, zeros off the pattern); at or below
+// it becomes csr. The break-even comes from the default below or from `tune`, which measures it per layer *before*
+// training; during training nothing is ever timed to decide, so that a run can be replayed to the bit.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "core/parameter.h"
+#include "layers/module.h"
+
+namespace espalier {
+
+struct StorageRules {
+  // Measured by `espalier tune`-like runs over 100..4096-wide layers at 64 lanes: the three products together break
+  // even between 0.4 and 0.6; below 0.4 csr never lost.
+  double csr_below = 0.4;
+  std::map<std::string, double> csr_below_of{};  // by parameter name; overrides
+
+  Storage storage_for(const Parameter& W, double density) const;
+};
+
+// Times forward, transposed and outer product of every weight matrix, dense and csr over a range of densities, one
+// thread, interleaved, and notes where csr begins to win. `lanes`: those of the run. Random patterns of the given seed.
+StorageRules tune(Module& model, Index lanes, std::uint64_t seed);
+
+}  // namespace espalier

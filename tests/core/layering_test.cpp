@@ -1,0 +1,67 @@
+// The order of the folders is strict: core <- layers, datasets <- optim <- pruning <- apps. Who includes what he may not
+// finds the offending line here.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+
+namespace espalier {
+namespace {
+
+using Folders = std::set<std::string>;
+
+const std::map<std::string, Folders> may_include{
+    {"core", {"core"}},
+    {"layers", {"core", "layers"}},
+    {"datasets", {"core", "datasets"}},
+    {"optim", {"core", "layers", "datasets", "optim"}},
+    {"pruning", {"core", "layers", "datasets", "optim", "pruning"}},
+    {"apps", {"core", "layers", "datasets", "optim", "pruning", "apps"}}};
+
+// The folder that `#include "folder/file.h"` names; empty for any other line.
+std::string included_folder(const std::string& line) {
+  static const std::regex include(R"(^\s*#\s*include\s*["<]([a-z]+)/[^">]*[">].*)");
+  std::smatch match;
+  if (!std::regex_match(line, match, include)) return {};
+  return may_include.contains(match[1]) ? match[1].str() : std::string();
+}
+
+bool is_source(const std::filesystem::path& path) {
+  return path.extension() == ".h" || path.extension() == ".cpp";
+}
+
+TEST(Layering, TheScannerSeesOurIncludesAndNoOthers) {
+  EXPECT_EQ(included_folder("#include \"core/tape.h\""), "core");
+  EXPECT_EQ(included_folder("  # include <pruning/pruner.h>  // why"), "pruning");
+  EXPECT_EQ(included_folder("#include \"apps/tool/train.h\""), "apps");
+  EXPECT_EQ(included_folder("#include <hwy/highway.h>"), "");
+  EXPECT_EQ(included_folder("#include <vector>"), "");
+  EXPECT_EQ(included_folder("// #include \"core/tape.h\""), "");
+}
+
+TEST(Layering, EveryFolderIncludesOnlyItselfAndItsPredecessors) {
+  int includes = 0;
+  for (const auto& [folder, allowed] : may_include) {
+    const std::filesystem::path root = std::filesystem::path(ESPALIER_SOURCE_DIR) / folder;
+    if (!std::filesystem::exists(root)) continue;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+      if (!is_source(entry.path())) continue;
+      std::ifstream file(entry.path());
+      std::string line;
+      for (int number = 1; std::getline(file, line); ++number) {
+        const std::string included = included_folder(line);
+        if (included.empty()) continue;
+        ++includes;
+        EXPECT_TRUE(allowed.contains(included)) << entry.path().string() << ":" << number << ": " << line;
+      }
+    }
+  }
+  EXPECT_GT(includes, 50) << "looked for sources in " << ESPALIER_SOURCE_DIR;
+}
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,413 @@
+// The universal layer contract: what every layer owes. A new layer is one row in this table, and nothing else here.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <map>
+#include <optional>
+#include <ostream>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "layers/activations.h"
+#include "layers/dropout.h"
+#include "layers/linear.h"
+#include "layers/models.h"
+#include "layers/sequential.h"
+#include "support/batch_pass.h"
+#include "support/patterns.h"
+#include "support/steady_state.h"
+
+namespace espalier {
+namespace {
+
+struct LayerCase {
+  std::string name;                                  // of the row, in test names: letters, digits, _
+  std::function<ModulePtr(std::uint64_t seed)> make;  // keep it small: every weight and input is varied in turn
+  Shape input;                                       // of one sample
+  std::optional<Shape> misfit = std::nullopt;        // an input that output_shape must refuse; none: takes any
+};
+
+std::ostream& operator<<(std::ostream& out, const LayerCase& row) {
+  return out << row.name;
+}
+
+ModulePtr linear_layer(Activation f, bool bias, std::uint64_t seed);
+ModulePtr several_layers(std::uint64_t seed);
+
+// --- THE TABLE: add your layer here ----------------------------------------------------------------------------------
+
+const std::vector<LayerCase> all_layers{
+    {.name = "Linear",
+     .make = [](auto seed) { return linear_layer(Activation::none, true, seed); },
+     .input = {11},
+     .misfit = Shape{12}},
+    {.name = "LinearWithoutBias",
+     .make = [](auto seed) { return linear_layer(Activation::none, false, seed); },
+     .input = {11},
+     .misfit = Shape{10}},
+    {.name = "LinearRelu",
+     .make = [](auto seed) { return linear_layer(Activation::relu, true, seed); },
+     .input = {11},
+     .misfit = Shape{1}},
+    {.name = "LinearTanh",
+     .make = [](auto seed) { return linear_layer(Activation::tanh, true, seed); },
+     .input = {11},
+     .misfit = Shape{22}},
+    {.name = "LinearSigmoid",
+     .make = [](auto seed) { return linear_layer(Activation::sigmoid, true, seed); },
+     .input = {11},
+     .misfit = Shape{11, 2}},
+    {.name = "LinearOfAnImage",
+     .make =
+         [](auto seed) {
+           return std::make_unique<Linear>(LinearOptions{.name = "flat", .in = 12, .out = 5}, seed);
+         },
+     .input = {2, 3, 2},
+     .misfit = Shape{2, 3, 3}},
+    {.name = "Relu", .make = [](auto) { return std::make_unique<Activate>(Activation::relu); }, .input = {2, 3, 2}},
+    {.name = "Tanh", .make = [](auto) { return std::make_unique<Activate>(Activation::tanh); }, .input = {7}},
+    {.name = "Sigmoid", .make = [](auto) { return std::make_unique<Activate>(Activation::sigmoid); }, .input = {7}},
+    {.name = "Gelu", .make = [](auto) { return std::make_unique<Gelu>(); }, .input = {7}},
+    {.name = "Dropout", .make = [](auto) { return std::make_unique<Dropout>("drop", Real{0.3}); }, .input = {9}},
+    {.name = "Sequential", .make = several_layers, .input = {11}, .misfit = Shape{7}},
+    {.name = "Mlp",
+     .make =
+         [](auto seed) {
+           return make_model("mlp:12-9-7-5", {.input = {12}, .outputs = 5, .seed = seed});
+         },
+     .input = {12},
+     .misfit = Shape{13}},
+};
+
+// --- the layers of the table that take more than a line --------------------------------------------------------------
+
+// Biases start at zero; here they get numbers, so that a forgotten bias shows.
+ModulePtr with_biases(ModulePtr module) {
+  for (Parameter* parameter : parameters_of(*module))
+    if (!parameter->prunable()) testing::fill_normal(parameter->value(), *parameter, parameter->name());
+  return module;
+}
+
+ModulePtr linear_layer(Activation f, bool bias, std::uint64_t seed) {
+  return std::make_unique<Linear>(
+      LinearOptions{.name = "linear", .in = 11, .out = 6, .activation = f, .bias = bias}, seed);
+}
+
+ModulePtr several_layers(std::uint64_t seed) {
+  auto model = std::make_unique<Sequential>("several");
+  model->add<Linear>(LinearOptions{.name = "fc1", .in = 11, .out = 8}, seed)
+      .add<Gelu>()
+      .add<Dropout>("drop", Real{0.25})
+      .add<Linear>(LinearOptions{.name = "fc2", .in = 8, .out = 6, .activation = Activation::tanh}, seed)
+      .add<Activate>(Activation::sigmoid)
+      .add<Linear>(LinearOptions{.name = "fc3", .in = 6, .out = 3, .bias = false}, seed);
+  return model;
+}
+
+// --- what every row goes through -------------------------------------------------------------------------------------
+
+using testing::Density;
+using testing::epsilon;
+using testing::expect_close;
+using testing::expect_identical;
+using testing::make_tiles;
+using testing::nan;
+using testing::Pass;
+using testing::pattern_of;
+using testing::run_batch;
+using testing::same_bits;
+
+// Sums over a few dozen terms in another order, relative to the largest of the results.
+constexpr Real close = 32 * epsilon;
+
+class LayerContract : public ::testing::TestWithParam<LayerCase> {
+ protected:
+  const LayerCase& row() const { return GetParam(); }
+  ModulePtr make(std::uint64_t seed = 1) const { return with_biases(row().make(seed)); }
+  std::vector<Tile> tiles(Index samples, Index lanes, Real padding = 0) const {
+    return make_tiles(row().input, samples, lanes, padding);
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(EveryLayer, LayerContract, ::testing::ValuesIn(all_layers),
+                         [](const auto& of) { return of.param.name; });
+
+// Gives every prunable parameter a pattern of this density, and a storage; dense: the pruned weights are zeros.
+void prune(Module& module, Density density, Storage storage) {
+  for (Parameter* W : parameters_of(module)) {
+    if (!W->prunable()) continue;
+    W->become(pattern_of(W->rows(), W->cols(), density), Storage::masked);
+    if (storage == Storage::dense)
+      W->become(nullptr, Storage::dense);
+    else
+      W->become(W->pattern(), storage);
+  }
+}
+
+// The gradient of every weight that lives in `by`, in row-major order.
+std::vector<Real> live_gradients(Module& module, const Pass& pass, const Module& by) {
+  std::vector<Real> live;
+  const std::vector<Parameter*> parameters = parameters_of(module), patterns = parameters_of(const_cast<Module&>(by));
+  for (std::size_t p = 0; p < parameters.size(); ++p)
+    parameters[p]->for_each_weight([&](Index r, Index c, Index at) {
+      if (!patterns[p]->pattern() || patterns[p]->pattern()->live(r, c))
+        live.push_back(pass.gradient[p][static_cast<std::size_t>(at)]);
+    });
+  return live;
+}
+
+TEST_P(LayerContract, OutputShapeIsTheShapeThatForwardMakes) {
+  const ModulePtr module = make();
+  const std::vector<Tile> batch = tiles(16, 16);
+  Tape tape;
+  const Var y = module->forward(tape.begin(batch[0], {}));
+  EXPECT_EQ(y.shape(), module->output_shape(row().input));
+  EXPECT_EQ(y.value().lane_counts(), batch[0].input.lane_counts());
+  EXPECT_TRUE(y.value().halo().none());
+}
+
+TEST_P(LayerContract, AnInputThatDoesNotFitIsAUsageErrorThatNamesWhatCame) {
+  if (!row().misfit) return;
+  const ModulePtr module = make();
+  try {
+    module->output_shape(*row().misfit);
+    ADD_FAILURE() << "expected a UsageError";
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find(row().misfit->text()), std::string::npos) << error.what();
+  }
+}
+
+TEST_P(LayerContract, ParametersHaveNamesOfTheirOwn) {
+  const ModulePtr module = make();
+  std::set<std::string> names;
+  for (const Parameter* parameter : parameters_of(*module)) {
+    EXPECT_FALSE(parameter->name().empty());
+    EXPECT_TRUE(names.insert(parameter->name()).second) << parameter->name();
+  }
+  EXPECT_FALSE(module->name().empty());
+}
+
+TEST_P(LayerContract, TheSeedAloneDecidesTheWeights) {
+  const ModulePtr a = make(1), b = make(1), other = make(2);
+  const auto pa = parameters_of(*a), pb = parameters_of(*b), po = parameters_of(*other);
+  ASSERT_EQ(pa.size(), pb.size());
+  for (std::size_t p = 0; p < pa.size(); ++p) {
+    EXPECT_TRUE(same_bits(pa[p]->value(), pb[p]->value()));
+    EXPECT_EQ(same_bits(pa[p]->value(), po[p]->value()), !pa[p]->prunable()) << pa[p]->name();
+  }
+}
+
+#ifdef ESPALIER_REAL_DOUBLE
+// d(sum of the losses / samples) by central differences; rounding and curvature both stay below 1e-9.
+constexpr Real difference = 1e-5, difference_tolerance = 1e-8;
+
+Real total_loss(Module& module, const std::vector<Tile>& tiles) {
+  Real total = 0;
+  for (const Tile& tile : tiles) {
+    Tape tape;
+    const Var loss = testing::linear_functional(module.forward(tape.begin(tile, {.seed = 5, .step = 3})));
+    for (Index lane = 0; lane < loss.value().valid(); ++lane)
+      total += loss.value().row(0)[lane] / tile.denominator;
+  }
+  return total;
+}
+
+Real slope(Module& module, const std::vector<Tile>& tiles, Real& number) {
+  const Real centre = number;
+  number = centre + difference;
+  const Real above = total_loss(module, tiles);
+  number = centre - difference;
+  const Real below = total_loss(module, tiles);
+  number = centre;
+  return (above - below) / (2 * difference);
+}
+
+void expect_finite_differences(Module& module, std::vector<Tile> tiles) {
+  const Pass pass = run_batch(module, tiles);
+  std::size_t sample = 0;
+  for (Tile& tile : tiles)
+    for (Index lane = 0; lane < tile.valid(); ++lane, ++sample)
+      for (Index i = 0; i < tile.input.features(); ++i)
+        EXPECT_NEAR(pass.input_gradient[sample][static_cast<std::size_t>(i)],
+                    slope(module, tiles, tile.input.row(i)[lane]), difference_tolerance)
+            << "input " << i << " of sample " << sample;
+  const std::vector<Parameter*> parameters = parameters_of(module);
+  for (std::size_t p = 0; p < parameters.size(); ++p)
+    parameters[p]->for_each_weight([&](Index r, Index c, Index at) {
+      const auto n = static_cast<std::size_t>(at);
+      EXPECT_NEAR(pass.gradient[p][n], slope(module, tiles, parameters[p]->value()[n]), difference_tolerance)
+          << parameters[p]->name() << " " << r << ", " << c;
+    });
+}
+
+TEST_P(LayerContract, GradientsAreThoseOfFiniteDifferences) {
+  const ModulePtr module = make();
+  expect_finite_differences(*module, tiles(21, 16));
+}
+
+TEST_P(LayerContract, GradientsOfASparseLayerAreThoseOfFiniteDifferences) {
+  for (const Storage storage : {Storage::masked, Storage::csr}) {
+    const ModulePtr module = make();
+    prune(*module, Density::half, storage);
+    expect_finite_differences(*module, tiles(5, 16));
+  }
+}
+#endif
+
+TEST_P(LayerContract, DenseMaskedAndCsrAreTheSameFunctionWithTheSameGradients) {
+  for (const Density density : {Density::half, Density::tenth, Density::empty_row, Density::nothing}) {
+    SCOPED_TRACE(density);
+    const ModulePtr dense = make(), masked = make(), csr = make();
+    prune(*dense, density, Storage::dense);
+    prune(*masked, density, Storage::masked);
+    prune(*csr, density, Storage::csr);
+    const std::vector<Tile> batch = tiles(37, 16);
+    const Pass a = run_batch(*dense, batch), b = run_batch(*masked, batch), c = run_batch(*csr, batch);
+    expect_close(testing::flat(a.output), testing::flat(b.output), close, "dense and masked output");
+    expect_close(testing::flat(a.output), testing::flat(c.output), close, "dense and csr output");
+    expect_close(testing::flat(a.input_gradient), testing::flat(b.input_gradient), close, "input gradients, masked");
+    expect_close(testing::flat(a.input_gradient), testing::flat(c.input_gradient), close, "input gradients, csr");
+    const std::vector<Real> expected = live_gradients(*dense, a, *masked);
+    expect_close(expected, live_gradients(*masked, b, *masked), close, "weight gradients, masked");
+    expect_close(expected, live_gradients(*csr, c, *masked), close, "weight gradients, csr");
+  }
+}
+
+TEST_P(LayerContract, APrunedWeightOfAMaskedLayerHasNoGradient) {
+  const ModulePtr module = make();
+  prune(*module, Density::half, Storage::masked);
+  const Pass pass = run_batch(*module, tiles(37, 16));
+  const std::vector<Parameter*> parameters = parameters_of(*module);
+  for (std::size_t p = 0; p < parameters.size(); ++p) {
+    if (!parameters[p]->pattern()) continue;
+    const std::vector<std::uint8_t> mask = parameters[p]->pattern()->mask();
+    for (std::size_t n = 0; n < mask.size(); ++n) EXPECT_TRUE(mask[n] || pass.gradient[p][n] == 0);
+  }
+}
+
+TEST_P(LayerContract, WhatStandsInThePaddingChangesNoBit) {
+  for (const Storage storage : {Storage::dense, Storage::masked, Storage::csr}) {
+    const ModulePtr module = make();
+    prune(*module, Density::half, storage);
+    for (const Index lanes : {16, 48}) {
+      const Pass zeros = run_batch(*module, tiles(37, lanes, 0));
+      expect_identical(zeros, run_batch(*module, tiles(37, lanes, nan)));
+      expect_identical(zeros, run_batch(*module, tiles(37, lanes, Real{1e30f})));
+    }
+  }
+}
+
+TEST_P(LayerContract, ARaggedTileIsItsSamplesInAFullTile) {
+  const ModulePtr module = make();
+  for (const Index valid : {1, 15, 16}) {
+    const Pass full = run_batch(*module, tiles(valid, 1)), ragged = run_batch(*module, tiles(valid, 64));
+    expect_close(full, ragged, close);
+  }
+}
+
+TEST_P(LayerContract, LanesDoNotChangeTheResultBeyondRounding) {
+  for (const Storage storage : {Storage::dense, Storage::csr}) {
+    const ModulePtr module = make();
+    prune(*module, Density::half, storage);
+    const Pass sixteen = run_batch(*module, tiles(128, 16));
+    for (const Index lanes : {1, 48, 64, 128}) {
+      SCOPED_TRACE(lanes);
+      expect_close(sixteen, run_batch(*module, tiles(128, lanes)), close);
+    }
+  }
+}
+
+TEST_P(LayerContract, ThreadsDoNotChangeABit) {
+  for (const Storage storage : {Storage::dense, Storage::csr}) {
+    const ModulePtr module = make();
+    prune(*module, Density::half, storage);
+    const Pass one = run_batch(*module, tiles(125, 16), {.threads = 1});
+    for (int repeat = 0; repeat < 5; ++repeat)
+      expect_identical(one, run_batch(*module, tiles(125, 16), {.threads = 4}));
+  }
+}
+
+TEST_P(LayerContract, WhatABufferHeldBeforeChangesNoBit) {
+  for (const Storage storage : {Storage::dense, Storage::masked, Storage::csr}) {
+    const ModulePtr module = make();
+    prune(*module, Density::half, storage);
+    expect_identical(run_batch(*module, tiles(37, 16), {.poison = false}),
+                     run_batch(*module, tiles(37, 16), {.poison = true}));
+  }
+}
+
+TEST_P(LayerContract, TwoUsesOfTheInputAddTheirGradients) {
+  for (const Storage storage : {Storage::dense, Storage::masked, Storage::csr}) {
+    const ModulePtr module = make();
+    prune(*module, Density::half, storage);
+    const Pass once = run_batch(*module, tiles(21, 16));
+    const Pass twice = run_batch(*module, tiles(21, 16), {.forward = [](const Module& m, const Var& x) {
+                                   return testing::sum(m.forward(x), m.forward(x));
+                                 }});
+    const auto doubled = [](std::vector<Real> numbers) {
+      for (Real& number : numbers) number *= 2;
+      return numbers;
+    };
+    expect_close(doubled(testing::flat(once.output)), testing::flat(twice.output), close, "output");
+    expect_close(doubled(testing::flat(once.input_gradient)), testing::flat(twice.input_gradient), close, "input");
+    for (std::size_t p = 0; p < once.gradient.size(); ++p)
+      expect_close(doubled(once.gradient[p]), twice.gradient[p], close, "parameter");
+  }
+}
+
+TEST_P(LayerContract, EvaluationIsDeterministicAndInferenceGivesItsBits) {
+  const ModulePtr module = make();
+  const std::vector<Tile> batch = tiles(16, 16);
+  Tape first, second, inference(/*poison=*/true);
+  const Var a = module->forward(first.begin(batch[0], {.mode = Mode::evaluation, .seed = 1, .step = 1}));
+  const Var b = module->forward(second.begin(batch[0], {.mode = Mode::evaluation, .seed = 2, .step = 9}));
+  const Var c = module->forward(inference.begin(batch[0], {.mode = Mode::inference}));
+  EXPECT_TRUE(same_bits(testing::valid_numbers(a.value()), testing::valid_numbers(b.value())));
+  EXPECT_TRUE(same_bits(testing::valid_numbers(a.value()), testing::valid_numbers(c.value())));
+  EXPECT_EQ(inference.nodes(), 0u);
+}
+
+TEST_P(LayerContract, ForwardLeavesItsInputAlone) {
+  const ModulePtr module = make();
+  const std::vector<Tile> batch = tiles(16, 16), untouched = tiles(16, 16);
+  run_batch(*module, batch);
+  EXPECT_TRUE(same_bits(testing::valid_numbers(batch[0].input), testing::valid_numbers(untouched[0].input)));
+}
+
+TEST_P(LayerContract, FlopsAreCountedWhereThereAreWeightsAndShrinkWithThem) {
+  const ModulePtr dense = make(), masked = make(), csr = make();
+  bool has_weights = false;
+  for (const Parameter* parameter : parameters_of(*dense)) has_weights |= parameter->prunable();
+  prune(*masked, Density::tenth, Storage::masked);
+  prune(*csr, Density::tenth, Storage::csr);
+  const std::vector<Tile> batch = tiles(37, 16);
+  const Flops full = run_batch(*dense, batch).forward, hidden = run_batch(*masked, batch).forward,
+              sparse = run_batch(*csr, batch).forward;
+  EXPECT_EQ(full.useful > 0, has_weights);
+  for (const Flops& flops : {full, hidden, sparse}) EXPECT_GE(flops.executed, flops.useful);
+  EXPECT_EQ(hidden.executed, full.executed) << "a mask hides weights, it does not skip them";
+  EXPECT_EQ(hidden.useful, sparse.useful);
+  if (has_weights) {
+    EXPECT_LT(sparse.executed, full.executed / 4);
+    EXPECT_LT(sparse.useful, full.useful / 4);
+  }
+}
+
+TEST_P(LayerContract, AStepThatHasRunOnceAllocatesNothing) {
+  for (const Storage storage : {Storage::dense, Storage::masked, Storage::csr}) {
+    const ModulePtr module = make();
+    prune(*module, Density::half, storage);
+    testing::SteadyState training(*module, tiles(37, 16));
+    training.step();
+    const std::size_t bytes = training.bytes();
+    EXPECT_EQ(training.step(), 0u);
+    EXPECT_EQ(training.bytes(), bytes);
+  }
+}
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,678 @@
+#include "layers/model_file.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <numeric>
+
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "core/random.h"
+#include "core/safetensors.h"
+#include "layers/models.h"
+#include "support/temporary_folder.h"
+#include "support/text.h"
+
+namespace espalier {
+namespace {
+
+using testing::contains;
+using testing::TemporaryFolder;
+using Metadata = std::map<std::string, std::string>;
+
+constexpr std::uintmax_t real_bytes = sizeof(Real);
+const std::string real_dtype = sizeof(Real) == 8 ? "F64" : "F32";
+
+// Any parameters and any state, for files only.
+class Bag final : public Module {
+ public:
+  Parameter& add(const std::string& name, Index rows, Index cols, Role role = Role::weight) {
+    return add(Parameter(name, rows, cols, role));
+  }
+  Parameter& add(Parameter parameter) {
+    parameters_.push_back(std::make_unique<Parameter>(std::move(parameter)));
+    return *parameters_.back();
+  }
+  std::vector<Real>& add_state(const std::string& name, std::vector<Real> numbers) {
+    states_.push_back(std::make_unique<State>(name, std::move(numbers)));
+    return states_.back()->second;
+  }
+  Var forward(const Var& x) const override { return x; }
+  Shape output_shape(const Shape& input) const override { return input; }
+  void visit_parameters(const std::function<void(Parameter&)>& visit) override {
+    for (const auto& parameter : parameters_) visit(*parameter);
+  }
+  void visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) override {
+    for (const auto& state : states_) visit(state->first, state->second);
+  }
+  std::string name() const override { return "bag"; }
+
+ private:
+  using State = std::pair<std::string, std::vector<Real>>;
+  std::vector<std::unique_ptr<Parameter>> parameters_;
+  std::vector<std::unique_ptr<State>> states_;
+};
+
+// Every `step`-th position, the first one at `first`.
+PatternPtr every(Index rows, Index cols, Index step, Index first = 0) {
+  std::vector<Index> positions;
+  for (Index p = first; p < rows * cols; p += step) positions.push_back(p);
+  return Pattern::from_positions(rows, cols, positions);
+}
+
+// Different numbers for the live weights.
+Parameter& number(Parameter& W) {
+  const Random random(3, W.name());
+  W.for_each_weight([&](Index r, Index c, Index i) {
+    W.value()[i] = static_cast<Real>(random.normal(static_cast<std::uint64_t>(r * W.cols() + c)));
+  });
+  return W;
+}
+
+bool same_bits(std::span<const Real> a, std::span<const Real> b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
+}
+
+// Everything that a file carries: which weights live, and every bit of them.
+std::vector<std::byte> contents_of(Module& model) {
+  std::vector<std::byte> contents;
+  const auto put = [&](const void* from, std::size_t bytes) {
+    const auto* begin = static_cast<const std::byte*>(from);
+    contents.insert(contents.end(), begin, begin + bytes);
+  };
+  model.visit_parameters([&](Parameter& W) {
+    W.for_each_weight([&](Index r, Index c, Index i) {
+      const Index position = r * W.cols() + c;
+      put(&position, sizeof position);
+      put(&W.value()[i], sizeof(Real));
+    });
+  });
+  model.visit_state([&](const std::string&, std::span<Real> numbers) { put(numbers.data(), numbers.size_bytes()); });
+  return contents;
+}
+
+class ModelFile : public ::testing::Test {
+ protected:
+  // What load_model says about the file: one line that begins with its path. The model must be as it was.
+  std::string complaint(Module& model) {
+    const auto before = contents_of(model);
+    std::vector<Storage> storages;
+    for (const Parameter* W : parameters_of(model)) storages.push_back(W->storage());
+    std::string message;
+    try {
+      load_model(model, path_);
+      ADD_FAILURE() << "was accepted";
+    } catch (const FileError& error) {
+      message = error.what();
+    }
+    EXPECT_EQ(contents_of(model), before);
+    std::size_t i = 0;
+    for (const Parameter* W : parameters_of(model)) EXPECT_EQ(W->storage(), storages[i++]);
+    const std::string prefix = path_.string() + ": ";
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+    EXPECT_TRUE(message.starts_with(prefix)) << message;
+    return message.substr(std::min(prefix.size(), message.size()));
+  }
+
+  TemporaryFolder folder_;
+  std::filesystem::path path_ = folder_.path() / "model.safetensors";
+};
+
+// --- which form -----------------------------------------------------------------------------------------------------
+
+// A matrix of this pattern and what its file says about it.
+StoredLayer stored(const PatternPtr& pattern) {
+  Bag model;
+  model.add(Parameter("W", pattern));
+  return model_bytes(model, {}).layers.at(0);
+}
+
+TEST(ModelFileForms, AreAsCheapAsComputedByHand) {
+  // 300 x 784 = 235,200 positions; row_begin is 301 * 4 = 1,204 bytes; no gap reaches 255.
+  constexpr std::uintmax_t positions = 235'200;
+  const auto bytes = [](Index step) { return form_bytes(Parameter("W", every(300, 784, step))); };
+
+  const FormBytes half = bytes(2), tenth = bytes(10), hundredth = bytes(100);
+  EXPECT_EQ(half.dense, positions * real_bytes);
+  EXPECT_EQ(half.bitmap, 29'400 + 117'600 * real_bytes);
+  EXPECT_EQ(half.delta8, 117'600 + 117'600 * real_bytes);
+  EXPECT_EQ(half.csr, 1'204 + 235'200 + 117'600 * real_bytes);
+  EXPECT_EQ(tenth.bitmap, 29'400 + 23'520 * real_bytes);
+  EXPECT_EQ(tenth.delta8, 23'520 + 23'520 * real_bytes);
+  EXPECT_EQ(tenth.csr, 1'204 + 47'040 + 23'520 * real_bytes);
+  EXPECT_EQ(hundredth.bitmap, 29'400 + 2'352 * real_bytes);
+  EXPECT_EQ(hundredth.delta8, 2'352 + 2'352 * real_bytes);
+  EXPECT_EQ(hundredth.csr, 1'204 + 4'704 + 2'352 * real_bytes);
+
+  EXPECT_EQ(stored(every(300, 784, 2)), (StoredLayer{"W", "bitmap", half.bitmap}));
+  EXPECT_EQ(stored(every(300, 784, 10)), (StoredLayer{"W", "delta8", tenth.delta8}));
+  EXPECT_EQ(stored(every(300, 784, 100)), (StoredLayer{"W", "delta8", hundredth.delta8}));
+  EXPECT_EQ(stored(Pattern::full(300, 784)), (StoredLayer{"W", "dense", positions * real_bytes}));
+}
+
+TEST(ModelFileForms, BreakEvenOfBitmapAndDeltasIsOneEighth) {
+  EXPECT_EQ(stored(every(64, 64, 7)).form, "bitmap");
+  EXPECT_EQ(stored(every(64, 64, 8)).form, "bitmap");  // a tie goes to the form named first
+  EXPECT_EQ(stored(every(64, 64, 9)).form, "delta8");
+}
+
+TEST(ModelFileForms, BreakEvenOfDeltasAndCsrIsTwoBytesPerWeight) {
+  // One row: row_begin is 8 bytes, a column 2. A gap of 254 dead positions costs 1 byte, 255 cost 2, 510 cost 3.
+  EXPECT_EQ(stored(every(1, 65'536, 255, 254)).form, "delta8");
+  const FormBytes two = form_bytes(Parameter("W", every(1, 65'536, 256, 255)));
+  EXPECT_EQ(two.delta8 + 8, two.csr);
+  EXPECT_EQ(stored(every(1, 65'536, 510, 509)).form, "delta8");
+  EXPECT_EQ(stored(every(1, 65'536, 511, 510)).form, "csr");
+}
+
+TEST(ModelFileForms, NarrowRowsNeverFavourCsr) {
+  for (const Index step : {2, 10, 100, 1'000, 10'000}) EXPECT_NE(stored(every(300, 784, step)).form, "csr") << step;
+}
+
+TEST(ModelFileForms, CsrColumnsTakeTwoBytesUpTo65536AndFourBeyond) {
+  const auto index_bytes = [](Index cols) {
+    return form_bytes(Parameter("W", every(2, cols, 100))).csr - 3 * 4 -
+           static_cast<std::uintmax_t>(every(2, cols, 100)->nonzeros()) * real_bytes;
+  };
+  EXPECT_EQ(index_bytes(65'536), 2u * 1'311);
+  EXPECT_EQ(index_bytes(65'537), 4u * 1'311);
+}
+
+// Indices are not free: sparsity 0.9 is never a file ten times smaller.
+TEST(ModelFileForms, RatiosAtNinetyPercentSparsity) {
+  if (sizeof(Real) == 8) GTEST_SKIP() << "the ratios are those of float32";
+  const auto tenth = [](Index rows, Index cols) {
+    return form_bytes(Parameter("W", Pattern::random(rows, cols, rows * cols / 10, Random(1, "tenth"))));
+  };
+  const auto ratio = [](std::uintmax_t dense, std::uintmax_t sparse) {
+    return static_cast<double>(dense) / static_cast<double>(sparse);
+  };
+  const FormBytes big = tenth(1024, 1024), wide = tenth(64, 100'000);
+  EXPECT_NEAR(ratio(big.dense, big.delta8), 8.00, 0.01);
+  EXPECT_NEAR(ratio(big.dense, big.bitmap), 7.62, 0.01);
+  EXPECT_NEAR(ratio(big.dense, big.csr), 6.62, 0.01);    // 16-bit columns
+  EXPECT_NEAR(ratio(wide.dense, wide.csr), 5.00, 0.01);  // 32-bit columns
+  // The textbook's csr has 32-bit columns whatever the matrix: 2 more bytes for each of 104,857 weights.
+  EXPECT_NEAR(ratio(big.dense, big.csr + 2 * 104'857), 4.98, 0.01);
+
+  // Whole files, biases and header included, of LeNet-300-100 at density 0.1.
+  const ModelOptions dense{.input = {784}, .outputs = 10}, sparse{.input = {784}, .outputs = 10, .density = 0.1};
+  const SavedModel before = model_bytes(*make_model("lenet-300-100", dense), {});
+  const SavedModel after = model_bytes(*make_model("lenet-300-100", sparse), {});
+  EXPECT_NEAR(ratio(before.file_bytes, after.file_bytes), 7.83, 0.05);
+}
+
+TEST(ModelFileForms, APrunedMatrixIsNeverDenseEvenWhereThatWouldBeCheaper) {
+  // 63 of 64 live: the bitmap costs more than it saves, but a dense file would bring the pruned weight back to life.
+  std::vector<std::uint8_t> live(64, 1);
+  live[17] = 0;
+  const Parameter W("W", Pattern::from_mask(8, 8, live));
+  EXPECT_EQ(form_bytes(W).dense, 64 * real_bytes);
+  EXPECT_EQ(stored(W.pattern()), (StoredLayer{"W", "bitmap", 8 + 63 * real_bytes}));
+  EXPECT_EQ(stored(every(4, 8, 33)), (StoredLayer{"W", "delta8", 1 + real_bytes}));
+}
+
+TEST(ModelFileForms, SizesDoNotNeedThePositions) {
+  // 2^32 positions; a mask of them would be 4 GB, a bitmap 512 MB.
+  constexpr Index extent = 65'536, nonzeros = 2'147'483;
+  const Parameter W("W", Pattern::random(extent, extent, nonzeros, Random(1, "huge")));
+  const FormBytes bytes = form_bytes(W);
+  EXPECT_EQ(bytes.dense, (std::uintmax_t{1} << 32) * real_bytes);
+  EXPECT_EQ(bytes.bitmap, (std::uintmax_t{1} << 29) + nonzeros * real_bytes);
+  EXPECT_EQ(bytes.csr, 65'537u * 4 + nonzeros * (2 + real_bytes));
+  // A weight needs 1 / (1 - (1 - d)^255) bytes of deltas on average: 8.35 at this density.
+  EXPECT_NEAR(static_cast<double>(bytes.delta8 - nonzeros * real_bytes) / nonzeros, 8.35, 0.02);
+  EXPECT_EQ(stored(W.pattern()).form, "csr");
+}
+
+// --- round trips ----------------------------------------------------------------------------------------------------
+
+// Patterns whose cheapest form is `form`.
+struct FormCase {
+  std::string form;
+  PatternPtr pattern;
+};
+std::vector<FormCase> form_cases() {
+  return {{"dense", Pattern::full(5, 7)},
+          {"bitmap", every(5, 7, 2, 1)},
+          {"bitmap", every(8, 8, 3)},
+          {"bitmap", Pattern::from_positions(1, 3, std::vector<Index>{2})},
+          {"delta8", every(5, 7, 9, 4)},
+          {"delta8", every(9, 1'000, 255, 254)},
+          {"delta8", every(9, 1'000, 256, 255)},
+          {"delta8", every(9, 1'000, 600, 599)},
+          {"delta8", Pattern::from_positions(7, 11, {})},
+          {"csr", every(2, 30'000, 1'301, 1'300)},
+          {"csr", every(3, 70'000, 3'001, 3'000)}};
+}
+
+TEST_F(ModelFile, EveryFormComesBackBitByBitFromEveryStorageIntoEveryStorage) {
+  for (const FormCase& kind : form_cases())
+    for (const Storage from : {Storage::masked, Storage::csr})
+      for (const Storage into : {Storage::dense, Storage::masked, Storage::csr}) {
+        SCOPED_TRACE(fmt::format("{} {}x{} {} -> {}", kind.form, kind.pattern->rows(), kind.pattern->cols(),
+                                 name_of(from), name_of(into)));
+        Bag saved, loaded;
+        Parameter& W = saved.add(Parameter("W", kind.pattern));
+        W.become(kind.pattern, from);
+        number(W);
+        Parameter& V = loaded.add("W", kind.pattern->rows(), kind.pattern->cols());
+        if (into != Storage::dense) V.become(every(V.rows(), V.cols(), 2), into);
+        std::ranges::fill(V.value(), Real{9});
+
+        const SavedModel written = save_model(saved, {{"model", "bag"}}, path_);
+        EXPECT_EQ(written.layers.at(0).form, kind.form);
+        EXPECT_EQ(written.file_bytes, std::filesystem::file_size(path_));
+        EXPECT_EQ(written, model_bytes(saved, {{"model", "bag"}}));
+        EXPECT_EQ(load_model(loaded, path_), (Metadata{{"model", "bag"}}));
+        EXPECT_EQ(contents_of(loaded), contents_of(saved));
+        EXPECT_EQ(V.storage(), kind.form == "dense" ? Storage::dense : Storage::csr);
+      }
+}
+
+TEST_F(ModelFile, KeepsEveryBitOfAValueAndZeroesThatLive) {
+  using Limits = std::numeric_limits<Real>;
+  const std::vector<Real> odd{0,
+                              -Real{0},
+                              Limits::denorm_min(),
+                              -Limits::denorm_min(),
+                              Limits::infinity(),
+                              Limits::quiet_NaN(),
+                              -Limits::quiet_NaN(),
+                              Limits::max(),
+                              Limits::min(),
+                              Real{1} / 3};
+  for (const Index step : {1, 2, 9, 900}) {
+    Bag saved, loaded;
+    const auto nonzeros = static_cast<Index>(odd.size());
+    Parameter& W = saved.add(Parameter("W", every(2, step * nonzeros / 2, step)));
+    std::ranges::copy(odd, W.value().begin());
+    Parameter& V = loaded.add("W", W.rows(), W.cols());
+    save_model(saved, {}, path_);
+    load_model(loaded, path_);
+    EXPECT_EQ(V.nonzeros(), nonzeros);
+    EXPECT_TRUE(same_bits(V.value(), odd)) << step;
+  }
+}
+
+TEST_F(ModelFile, CarriesAWholeModelWithBiasesAndState) {
+  const auto build = [](Bag& model) {
+    model.add("fc1.weight", 30, 40);
+    model.add("fc1.bias", 30, 1, Role::bias);
+    model.add("fc2.weight", 1, 30'000);
+    model.add_state("norm.mean", std::vector<Real>(30, 0));
+    model.add_state("norm.count", {0});
+  };
+  Bag saved, loaded;
+  build(saved);
+  build(loaded);
+  saved.visit_parameters([](Parameter& W) { number(W); });
+  saved.visit_state([](const std::string&, std::span<Real> n) { std::iota(n.begin(), n.end(), Real{0.5}); });
+  parameters_of(saved)[0]->become(every(30, 40, 4), Storage::masked);
+  parameters_of(saved)[2]->become(every(1, 30'000, 1'301), Storage::csr);
+
+  const Metadata metadata{{"model", "two layers"}, {"note", "ü\n"}};
+  const SavedModel written = save_model(saved, metadata, path_);
+  EXPECT_EQ(load_model(loaded, path_), metadata);
+  EXPECT_EQ(contents_of(loaded), contents_of(saved));
+  const std::vector<StoredLayer> layers{{"fc1.weight", "bitmap", 150 + 300 * real_bytes},
+                                        {"fc1.bias", "dense", 30 * real_bytes},
+                                        {"fc2.weight", "csr", 8 + 24 * (2 + real_bytes)},
+                                        {"state/norm.mean", "dense", 30 * real_bytes},
+                                        {"state/norm.count", "dense", real_bytes}};
+  EXPECT_EQ(written.layers, layers);
+
+  // What anybody's safetensors reader sees.
+  const SafeTensors file = load_safetensors(path_);
+  EXPECT_EQ(file.metadata, (Metadata{{"format", "espalier-1"},
+                                     {"form/fc1.weight", "bitmap"},
+                                     {"form/fc1.bias", "dense"},
+                                     {"form/fc2.weight", "csr"},
+                                     {"shape/fc1.weight", "30x40"},
+                                     {"shape/fc2.weight", "1x30000"},
+                                     {"model", "two layers"},
+                                     {"note", "ü\n"}}));
+  std::uintmax_t data_bytes = 0;
+  std::vector<std::string> names;
+  for (const SafeTensor& tensor : file.tensors) {
+    EXPECT_EQ(data_bytes % dtype_bytes(tensor.dtype), 0u) << tensor.name;
+    data_bytes += tensor.data.size();
+    names.push_back(tensor.name);
+  }
+  // Stable by width: a row_begin is as wide as a float, and narrower than a double.
+  std::vector<std::string> order{"fc1.weight.values", "fc1.bias",         "fc2.weight.values",  "fc2.weight.row_begin",
+                                 "state/norm.mean",   "state/norm.count", "fc2.weight.columns", "fc1.weight.bitmap"};
+  if (real_bytes == 8) std::rotate(order.begin() + 3, order.begin() + 4, order.begin() + 6);
+  EXPECT_EQ(names, order);
+
+  std::uintmax_t layer_bytes = 0;
+  for (const StoredLayer& layer : written.layers) layer_bytes += layer.bytes;
+  EXPECT_EQ(layer_bytes, data_bytes);
+  EXPECT_EQ(written.file_bytes, encode_header(file).size() + data_bytes);
+}
+
+TEST_F(ModelFile, WritesTheBytesOfThePicture) {
+  Bag model;
+  const PatternPtr pattern = Pattern::from_positions(2, 8, std::vector<Index>{1, 5, 8, 15});
+  model.add(Parameter("W", pattern));
+  save_model(model, {}, path_);
+  const SafeTensors file = load_safetensors(path_);
+  EXPECT_EQ(file.tensors.at(1),
+            (SafeTensor{"W.bitmap", "U8", {2}, std::vector<std::byte>{std::byte{0x22}, std::byte{0x81}}}));
+
+  // The same picture far enough apart for deltas: 300 dead, a, 1 dead, b, 510 dead, c.
+  Bag far;
+  far.add(Parameter("W", Pattern::from_positions(1, 1'000, std::vector<Index>{300, 302, 813})));
+  save_model(far, {}, path_);
+  const std::vector<std::byte> deltas{std::byte{255}, std::byte{45},  std::byte{1},
+                                      std::byte{255}, std::byte{255}, std::byte{0}};
+  EXPECT_EQ(load_safetensors(path_).tensors.at(1), (SafeTensor{"W.deltas", "U8", {6}, deltas}));
+}
+
+TEST_F(ModelFile, EqualModelsGiveEqualBytesWhateverTheirStorage) {
+  std::vector<std::string> files;
+  for (const Storage storage : {Storage::masked, Storage::csr, Storage::csr}) {
+    Bag model;
+    model.add("W", 20, 30).become(every(20, 30, 7), storage);
+    model.add("b", 20, 1, Role::bias);
+    model.visit_parameters([](Parameter& W) { number(W); });
+    save_model(model, {{"seed", "1"}}, path_);
+    files.push_back(read_file(path_, 1 << 20));
+  }
+  EXPECT_EQ(files[0], files[1]);
+  EXPECT_EQ(files[1], files[2]);
+}
+
+TEST_F(ModelFile, WritesBiasesDenseWhateverTheirPattern) {
+  Bag saved, loaded;
+  Parameter& b = saved.add("b", 4, 1, Role::bias);
+  number(b).become(every(4, 1, 2), Storage::csr);
+  Parameter& c = loaded.add("b", 4, 1, Role::bias);
+  EXPECT_EQ(save_model(saved, {}, path_).layers.at(0).form, "dense");
+  load_model(loaded, path_);
+  EXPECT_TRUE(same_bits(c.value(), std::vector<Real>{b.value()[0], 0, b.value()[1], 0}));
+}
+
+TEST_F(ModelFile, LoadingKeepsTheSlotsOfSurvivors) {
+  Bag saved, loaded;
+  number(saved.add(Parameter("W", every(2, 8, 3))));  // positions 0 3 6 9 12 15
+  Parameter& V = loaded.add("W", 2, 8);
+  V.add_slot("momentum");
+  std::iota(V.slot("momentum").begin(), V.slot("momentum").end(), Real{0});
+  save_model(saved, {}, path_);
+  load_model(loaded, path_);
+  EXPECT_TRUE(same_bits(V.slot("momentum"), std::vector<Real>{0, 3, 6, 9, 12, 15}));
+}
+
+TEST_F(ModelFile, RefusesWhatTheFormatCannotSay) {
+  Bag model;
+  model.add("W", 2, 2);
+  for (const char* key : {"format", "form/W", "shape/x"})
+    EXPECT_THROW(save_model(model, {{key, "mine"}}, path_), UsageError) << key;
+  model.add("W", 2, 2);
+  EXPECT_THROW(save_model(model, {}, path_), UsageError);
+  EXPECT_THROW(model_bytes(model, {}), UsageError);
+  EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
+TEST_F(ModelFile, AFailedSaveLeavesNoFileAndNoLeftovers) {
+  Bag model;
+  model.add("W", 2, 2);
+  EXPECT_THROW(save_model(model, {}, folder_.path() / "missing" / "model"), FileError);
+  std::filesystem::create_directory(path_);
+  EXPECT_THROW(save_model(model, {}, path_), FileError);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
+}
+
+// --- files that are wrong -------------------------------------------------------------------------------------------
+
+std::vector<std::byte> bytes_of(const auto&... numbers) {
+  std::vector<std::byte> bytes;
+  const auto put = [&](const auto& number) {
+    const auto part = std::as_bytes(std::span(&number, 1));
+    bytes.insert(bytes.end(), part.begin(), part.end());
+  };
+  (put(numbers), ...);
+  return bytes;
+}
+using U8 = std::uint8_t;
+using U16 = std::uint16_t;
+using U32 = std::uint32_t;
+using I64 = std::int64_t;
+
+// A file for one parameter W of 2 x 5 (ten positions) with three values, right until a test spoils it.
+SafeTensors small_file(const std::string& form) {
+  SafeTensors file{{{"format", "espalier-1"}, {"form/W", form}, {"shape/W", "2x5"}}, {}};
+  file.tensors.push_back({"W.values", real_dtype, {3}, bytes_of(Real{1}, Real{2}, Real{3})});
+  if (form == "bitmap") file.tensors.push_back({"W.bitmap", "U8", {2}, bytes_of(U8{0b10000010}, U8{0b10})});
+  if (form == "delta8") file.tensors.push_back({"W.deltas", "U8", {3}, bytes_of(U8{1}, U8{5}, U8{1})});
+  if (form == "csr") {
+    file.tensors.push_back({"W.row_begin", "U32", {3}, bytes_of(U32{0}, U32{1}, U32{3})});
+    file.tensors.push_back({"W.columns", "U16", {3}, bytes_of(U16{1}, U16{2}, U16{4})});
+  }
+  return file;
+}
+
+class BrokenModelFile : public ModelFile {
+ protected:
+  BrokenModelFile() { number(model_.add("W", 2, 5)); }
+
+  std::string spoiled(const std::string& form, const std::function<void(SafeTensors&)>& spoil) {
+    SafeTensors file = small_file(form);
+    spoil(file);
+    save_safetensors(file, path_);
+    return complaint(model_);
+  }
+  // The same with the data of one tensor replaced, its shape following.
+  std::string with(const std::string& form, std::size_t tensor, const std::vector<std::byte>& data) {
+    return spoiled(form, [&](SafeTensors& file) {
+      SafeTensor& target = file.tensors.at(tensor);
+      target.shape = {static_cast<Index>(data.size() / dtype_bytes(target.dtype))};
+      target.data = data;
+    });
+  }
+  Bag model_;
+};
+
+TEST_F(BrokenModelFile, IsAcceptedBeforeItIsBroken) {
+  for (const std::string form : {"bitmap", "delta8", "csr"}) {
+    save_safetensors(small_file(form), path_);
+    Bag model;
+    const Parameter& W = model.add("W", 2, 5);
+    load_model(model, path_);
+    EXPECT_EQ(*W.pattern(), *Pattern::from_positions(2, 5, std::vector<Index>{1, 7, 9})) << form;
+    EXPECT_TRUE(same_bits(W.value(), std::vector<Real>{1, 2, 3})) << form;
+  }
+  // Wider indices than the writer would choose.
+  SafeTensors wide = small_file("csr");
+  wide.tensors[1] = {"W.row_begin", "I64", {3}, bytes_of(I64{0}, I64{1}, I64{3})};
+  wide.tensors[2] = {"W.columns", "U32", {3}, bytes_of(U32{1}, U32{2}, U32{4})};
+  save_safetensors(wide, path_);
+  load_model(model_, path_);
+  EXPECT_EQ(*parameters_of(model_)[0]->pattern(), *Pattern::from_positions(2, 5, std::vector<Index>{1, 7, 9}));
+}
+
+TEST_F(BrokenModelFile, MetadataMustFitTheModel) {
+  const auto set = [&](const std::string& key, const std::string& value) {
+    return spoiled("bitmap", [&](SafeTensors& file) { file.metadata[key] = value; });
+  };
+  const auto without = [&](const std::string& key) {
+    return spoiled("bitmap", [&](SafeTensors& file) { file.metadata.erase(key); });
+  };
+  EXPECT_EQ(without("format"), R"(metadata "format": expected "espalier-1", found none)");
+  EXPECT_EQ(set("format", "pt"), R"(metadata "format": expected "espalier-1", found "pt")");
+  EXPECT_EQ(without("form/W"), R"(metadata "form/W": expected dense, bitmap, delta8 or csr, found none)");
+  EXPECT_EQ(set("form/W", "coo"), R"(metadata "form/W": expected dense, bitmap, delta8 or csr, found "coo")");
+  EXPECT_EQ(without("shape/W"), R"(metadata "shape/W": expected "2x5", found none)");
+  EXPECT_EQ(set("shape/W", "5x2"), R"(metadata "shape/W": expected "2x5", found "5x2")");
+  EXPECT_EQ(set("form/V", "dense"),
+            R"(metadata "form/V": expected no parameter of this name in this model, found "dense")");
+  EXPECT_EQ(set("shape/V", "1x1"),
+            R"(metadata "shape/V": expected no parameter of this name in this model, found "1x1")");
+}
+
+TEST_F(BrokenModelFile, TensorsMustFitTheModel) {
+  const std::string f = real_dtype;
+  EXPECT_EQ(spoiled("bitmap", [](SafeTensors& file) { file.tensors.erase(file.tensors.begin()); }),
+            fmt::format(R"(tensor "W.values": expected {} [any], found no tensor of this name)", f));
+  EXPECT_EQ(spoiled("bitmap", [](SafeTensors& file) { file.tensors.pop_back(); }),
+            R"(tensor "W.bitmap": expected U8 [2], found no tensor of this name)");
+  EXPECT_EQ(spoiled("bitmap",
+                    [](SafeTensors& file) {
+                      file.tensors.push_back({"V", "U8", {1}, bytes_of(U8{1})});
+                    }),
+            R"(tensor "V": expected no tensor of this name in this model, found U8 [1])");
+  EXPECT_EQ(spoiled("bitmap", [](SafeTensors& file) { file.metadata["form/W"] = "dense"; }),
+            fmt::format(R"(tensor "W": expected {} [2, 5], found no tensor of this name)", f));
+  EXPECT_EQ(spoiled("bitmap",
+                    [](SafeTensors& file) {
+                      file.tensors[0].shape = {3, 1};
+                    }),
+            fmt::format(R"(tensor "W.values": expected {0} [any], found {0} [3, 1])", f));
+  EXPECT_EQ(spoiled("bitmap",
+                    [](SafeTensors& file) {
+                      file.tensors[0] = {"W.values", "U16", {3}, bytes_of(U16{1}, U16{2}, U16{3})};
+                    }),
+            fmt::format(R"(tensor "W.values": expected {} [any], found U16 [3])", f));
+  EXPECT_EQ(with("bitmap", 1, bytes_of(U8{0b111})), R"(tensor "W.bitmap": expected U8 [2], found U8 [1])");
+  EXPECT_EQ(spoiled("csr", [](SafeTensors& file) { file.tensors[1].dtype = "I32"; }),
+            R"(tensor "W.row_begin": expected U32 or I64 [3], found I32 [3])");
+  EXPECT_EQ(with("csr", 1, bytes_of(U32{0}, U32{3})),
+            R"(tensor "W.row_begin": expected U32 or I64 [3], found U32 [2])");
+  EXPECT_EQ(with("csr", 2, bytes_of(U16{1}, U16{2})), R"(tensor "W.columns": expected U16 or U32 [3], found U16 [2])");
+
+  model_.add_state("mean", {1, 2});
+  EXPECT_EQ(spoiled("csr", [](SafeTensors&) {}),
+            fmt::format(R"(tensor "state/mean": expected {} [2], found no tensor of this name)", f));
+  EXPECT_EQ(spoiled("csr",
+                    [&](SafeTensors& file) {
+                      file.tensors.push_back({"state/mean", f, {1}, bytes_of(Real{1})});
+                    }),
+            fmt::format(R"(tensor "state/mean": expected {0} [2], found {0} [1])", f));
+}
+
+TEST_F(BrokenModelFile, BitmapsMustBeExact) {
+  EXPECT_EQ(with("bitmap", 1, bytes_of(U8{0b10000010}, U8{0b11})),
+            R"(tensor "W.bitmap": expected as many bits set as there are values, 3, found 4)");
+  EXPECT_EQ(with("bitmap", 1, bytes_of(U8{0b10000010}, U8{0})),
+            R"(tensor "W.bitmap": expected as many bits set as there are values, 3, found 2)");
+  EXPECT_EQ(with("bitmap", 1, bytes_of(U8{0b10000010}, U8{0b100})),
+            R"(tensor "W.bitmap": expected no bit set after position 9, found a last byte of 0x04)");
+}
+
+TEST_F(BrokenModelFile, DeltasMustStayInside) {
+  EXPECT_EQ(with("delta8", 1, bytes_of(U8{1}, U8{5})),
+            R"(tensor "W.deltas": expected as many deltas below 255 as there are values, 3, found 2)");
+  EXPECT_EQ(with("delta8", 1, bytes_of(U8{1}, U8{1}, U8{1}, U8{1})),
+            R"(tensor "W.deltas": expected as many deltas below 255 as there are values, 3, found 4)");
+  EXPECT_EQ(with("delta8", 1, bytes_of(U8{1}, U8{5}, U8{2})),
+            R"(tensor "W.deltas": expected positions below 2x5 = 10, found 10 at delta 2)");
+  EXPECT_EQ(with("delta8", 1, bytes_of(U8{255}, U8{1}, U8{5}, U8{1})),
+            R"(tensor "W.deltas": expected positions below 2x5 = 10, found 256 at delta 1)");
+  EXPECT_EQ(with("delta8", 1, bytes_of(U8{1}, U8{5}, U8{1}, U8{255})),
+            R"(tensor "W.deltas": expected a last delta below 255, found 255 with no weight to come)");
+}
+
+TEST_F(BrokenModelFile, CsrMustAscendAndStayInside) {
+  EXPECT_EQ(with("csr", 1, bytes_of(U32{1}, U32{1}, U32{3})),
+            R"(tensor "W.row_begin": expected row beginnings from 0 to the number of values, 3, found 1 to 3)");
+  EXPECT_EQ(with("csr", 1, bytes_of(U32{0}, U32{1}, U32{4})),
+            R"(tensor "W.row_begin": expected row beginnings from 0 to the number of values, 3, found 0 to 4)");
+  EXPECT_EQ(with("csr", 1, bytes_of(U32{0}, U32{4}, U32{3})),
+            R"(tensor "W.row_begin": expected ascending row beginnings, found 4 for row 1 and then 3)");
+  EXPECT_PRED2(contains,
+               spoiled("csr",
+                       [](SafeTensors& file) {
+                         file.tensors[1] = {"W.row_begin", "I64", {3}, bytes_of(I64{0}, I64{-1}, I64{3})};
+                       }),
+               "expected ascending row beginnings, found 0 for row 0 and then -1");
+  EXPECT_EQ(with("csr", 2, bytes_of(U16{1}, U16{2}, U16{5})),
+            R"(tensor "W.columns": expected columns below 5, found 5 in row 1)");
+  EXPECT_EQ(with("csr", 2, bytes_of(U16{1}, U16{4}, U16{4})),
+            R"(tensor "W.columns": expected ascending columns within a row, found 4 after 4 in row 1)");
+  EXPECT_EQ(with("csr", 2, bytes_of(U16{1}, U16{4}, U16{2})),
+            R"(tensor "W.columns": expected ascending columns within a row, found 2 after 4 in row 1)");
+}
+
+TEST_F(BrokenModelFile, ABiasIsNeverSparse) {
+  Bag model;
+  model.add("W", 2, 5, Role::bias);
+  save_safetensors(small_file("bitmap"), path_);
+  EXPECT_EQ(complaint(model), R"(metadata "form/W": expected dense, for this is a bias, found "bitmap")");
+}
+
+TEST_F(BrokenModelFile, TheLastParameterOfAModelCanSpoilAllWithoutChangingAny) {
+  Bag saved, loaded;
+  for (Bag* model : {&saved, &loaded}) {
+    number(model->add("first", 3, 3));
+    number(model->add("last", model == &saved ? 3 : 4, 3));
+    model->add_state("state", {1});
+  }
+  parameters_of(saved)[0]->become(every(3, 3, 2), Storage::csr);
+  save_model(saved, {}, path_);
+  EXPECT_PRED2(contains, complaint(loaded), "\"last\": expected");  // complaint() compares the model before and after
+}
+
+TEST_F(BrokenModelFile, AnyDamagedByteGivesAFileErrorOrAModelAndNoHalfModel) {
+  // One of each form, a bias and a state, as small as they come.
+  const auto build = [](Bag& model) {
+    model.add("a", 2, 2);
+    model.add("b", 2, 5);
+    model.add(Parameter("c", every(1, 900, 500)));
+    model.add(Parameter("d", every(1, 8'000, 5'000)));
+    model.add("e", 2, 1, Role::bias);
+    model.add_state("s", {1});
+  };
+  Bag saved;
+  build(saved);
+  saved.visit_parameters([](Parameter& W) { number(W); });
+  parameters_of(saved)[1]->become(every(2, 5, 2), Storage::csr);
+  parameters_of(saved)[2]->become(every(1, 900, 300, 260), Storage::csr);
+  parameters_of(saved)[3]->become(every(1, 8'000, 800, 600), Storage::csr);
+  const SavedModel written = save_model(saved, {{"k", "v"}}, path_);
+  std::vector<std::string> forms;
+  for (const StoredLayer& layer : written.layers) forms.push_back(layer.form);
+  EXPECT_EQ(forms, (std::vector<std::string>{"dense", "bitmap", "delta8", "csr", "dense", "dense"}));
+  const std::string bytes = read_file(path_, 1 << 20);
+
+  Bag pristine;
+  build(pristine);
+  const auto untouched = contents_of(pristine);
+  int refused = 0, accepted = 0;
+  const auto attempt = [&](const std::string& damaged) {
+    std::filesystem::remove(path_);  // some file systems wait for the disk when a file is overwritten
+    folder_.write("model.safetensors", {reinterpret_cast<const std::uint8_t*>(damaged.data()), damaged.size()});
+    Bag model;
+    build(model);
+    try {
+      load_model(model, path_);
+      ++accepted;
+    } catch (const FileError& error) {
+      ++refused;
+      EXPECT_EQ(contents_of(model), untouched) << error.what();
+    }
+  };
+  for (std::size_t length = 0; length < bytes.size(); ++length) attempt(bytes.substr(0, length));
+  EXPECT_EQ(accepted, 0);
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string damaged = bytes;
+      damaged[at] = static_cast<char>(damaged[at] ^ (1 << bit));
+      attempt(damaged);
+    }
+    for (const char value : {'\0', '\xff', '"', '}', '9'}) {
+      std::string damaged = bytes;
+      damaged[at] = value;
+      attempt(damaged);
+    }
+  }
+  EXPECT_GT(accepted, 100);  // other values, other positions: a file has no checksum
+  EXPECT_GT(refused, 10'000);
+}
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,123 @@
+#include "layers/models.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "support/allocation_counter.h"
+#include "support/numbers.h"
+
+namespace espalier {
+namespace {
+
+// Fails unless making the model is refused; returns the message.
+std::string refusal(const std::string& name, const ModelOptions& options) {
+  try {
+    make_model(name, options);
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << name << ": expected a UsageError";
+  return {};
+}
+
+TEST(Models, Lenet300100HasItsThreeLayers) {
+  const ModulePtr model = make_model("lenet-300-100", {.input = {1, 28, 28}, .outputs = 10});
+  const std::vector<Parameter*> parameters = parameters_of(*model);
+  std::vector<std::string> names;
+  for (const Parameter* parameter : parameters) names.push_back(parameter->name());
+  EXPECT_EQ(names, (std::vector<std::string>{"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "output.weight",
+                                             "output.bias"}));
+  const Census census = census_of(*model);
+  EXPECT_EQ(census.positions, 784 * 300 + 300 * 100 + 100 * 10);
+  EXPECT_EQ(census.unprunable, 410);
+  EXPECT_EQ(census.parameters(), 266'610);
+  EXPECT_EQ(census.density(), 1);
+  EXPECT_EQ(model->output_shape({1, 28, 28}), Shape{10});
+}
+
+TEST(Models, AnMlpHasReluBetweenItsLayersAndNoneAtTheEnd) {
+  const ModulePtr model = make_model("mlp:3-4-2", {.input = {3}, .outputs = 2});
+  for (Parameter* parameter : parameters_of(*model))
+    for (Real& value : parameter->value()) value = -1;
+  Tile tile;
+  tile.input = Tensor({3}, {16, 16});
+  tile.input.fill(1);
+  Tape tape;
+  const Var y = model->forward(tape.begin(tile, {}));
+  EXPECT_EQ(y.value().row(0)[0], -1) << "hidden units are cut off at zero, the output's bias is not";
+}
+
+TEST(Models, BornSparseOnesHaveTheDensityAskedForAndAllocateNothingDense) {
+  const ModulePtr model = make_model("mlp:1000-500-10", {.input = {1000}, .outputs = 10, .density = 0.01});
+  for (const Parameter* parameter : parameters_of(*model)) {
+    if (!parameter->prunable()) continue;
+    EXPECT_EQ(parameter->storage(), Storage::csr);
+    EXPECT_EQ(parameter->nonzeros(), parameter->positions() / 100);
+    EXPECT_EQ(static_cast<Index>(parameter->value().size()), parameter->nonzeros());
+  }
+  EXPECT_NEAR(census_of(*model).density(), 0.01, 1e-9);
+}
+
+TEST(Models, TheSeedDecidesWeightsAndPatterns) {
+  const auto weights = [](std::uint64_t seed, double density) {
+    const ModulePtr model =
+        make_model("mlp:30-20-10", {.input = {30}, .outputs = 10, .seed = seed, .density = density});
+    const Parameter& W = *parameters_of(*model)[0];
+    return std::vector<Real>(W.value().begin(), W.value().end());
+  };
+  for (const double density : {1.0, 0.3}) {
+    EXPECT_EQ(weights(1, density), weights(1, density));
+    EXPECT_NE(weights(1, density), weights(2, density));
+  }
+}
+
+TEST(Models, ExtentsAreKnownWithoutData) {
+  EXPECT_EQ(model_extents("lenet-300-100"), (std::vector<Index>{784, 300, 100, 10}));
+  EXPECT_EQ(model_extents("mlp:784-1024-1024-10"), (std::vector<Index>{784, 1024, 1024, 10}));
+  EXPECT_EQ(model_extents("mlp:3-2"), (std::vector<Index>{3, 2}));
+}
+
+TEST(Models, AnUnknownNameIsRefusedWithTheKnownOnes) {
+  const std::string message = refusal("lenet5000", {.input = {784}, .outputs = 10});
+  for (const std::string& known : known_models()) EXPECT_NE(message.find(known), std::string::npos) << message;
+  EXPECT_NE(message.find("lenet5000"), std::string::npos) << message;
+}
+
+TEST(Models, MalformedExtentsAreRefused) {
+  for (const char* name : {"mlp:", "mlp:784", "mlp:784-", "mlp:-784-10", "mlp:784--10", "mlp:784-0-10", "mlp:784-1e3-10",
+                           "mlp:784x10", "mlp:784-10 ", "mlp:99999999999999999999-10", "mlp:784-4294967296-10"})
+    EXPECT_NE(refusal(name, {.input = {784}, .outputs = 10}).find(name), std::string::npos);
+}
+
+TEST(Models, AMisfitWithTheDataNamesBothSides) {
+  const std::string inputs = refusal("mlp:783-10", {.input = {1, 28, 28}, .outputs = 10});
+  EXPECT_NE(inputs.find("783"), std::string::npos) << inputs;
+  EXPECT_NE(inputs.find("[1, 28, 28]"), std::string::npos) << inputs;
+  const std::string outputs = refusal("lenet-300-100", {.input = {784}, .outputs = 7});
+  EXPECT_NE(outputs.find("10"), std::string::npos) << outputs;
+  EXPECT_NE(outputs.find("7"), std::string::npos) << outputs;
+}
+
+TEST(Models, AbsurdSizesAreRefusedBeforeAnythingLargeIsAllocated) {
+  // Sparse, the weights would fit; the beginnings of 2 billion rows do not.
+  for (const double density : {1.0, 0.5, 1e-6, 1e-12}) {
+    const std::uint64_t before = testing::allocations_so_far();
+    const std::string message =
+        refusal("mlp:784-2000000000-10", {.input = {784}, .outputs = 10, .density = density});
+    EXPECT_NE(message.find("GB"), std::string::npos) << message;
+    EXPECT_LT(testing::allocations_so_far() - before, 100u);
+  }
+}
+
+TEST(Models, ADensityIsAboveZeroAndAtMostOne) {
+  for (const double density : {0.0, -0.5, 1.5, std::numeric_limits<double>::quiet_NaN()})
+    refusal("mlp:30-10", {.input = {30}, .outputs = 10, .density = density});
+}
+
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,225 @@
+#include "pruning/allocation.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <tuple>
+#include <vector>
+
+#include "core/error.h"
+#include "support/text.h"
+
+namespace espalier {
+namespace {
+
+using testing::contains;
+
+constexpr Allocation all_allocations[] = {Allocation::uniform, Allocation::er, Allocation::global};
+
+// --- top_k ----------------------------------------------------------------------------------------------------------
+
+TEST(TopK, KeepsExactlyKEvenWhenAllScoresTieAndTheLowestIndicesThen) {
+  const std::vector<Real> ties(37, Real{0.5});
+  for (Index k = 0; k <= 37; ++k) {
+    std::vector<std::uint32_t> first(static_cast<std::size_t>(k));
+    std::iota(first.begin(), first.end(), 0u);
+    EXPECT_EQ(top_k(ties, k), first);
+  }
+}
+
+TEST(TopK, BreaksTiesAtTheThresholdOnlyByIndex) {
+  EXPECT_EQ(top_k(std::vector<Real>{1, 2, 1, 3, 1, 1}, 4), (std::vector<std::uint32_t>{0, 1, 2, 3}));
+  EXPECT_EQ(top_k(std::vector<Real>{0, 0, 5, 0, 5}, 3), (std::vector<std::uint32_t>{0, 2, 4}));
+}
+
+TEST(TopK, IsWhatSortingEverythingGives) {
+  for (const std::uint64_t distinct : {2u, 10u, 1000000u}) {
+    std::vector<Real> scores;
+    for (std::uint64_t i = 0; i < 200; ++i)
+      scores.push_back(static_cast<Real>(Random(1, "scores").below(i, distinct)) - 3);
+    std::vector<std::uint32_t> order(200);
+    std::iota(order.begin(), order.end(), 0u);
+    std::ranges::stable_sort(order, std::greater{}, [&](std::uint32_t i) { return scores[i]; });
+    for (const Index k : {0, 1, 7, 100, 199, 200}) {
+      std::vector<std::uint32_t> expected(order.begin(), order.begin() + k);
+      std::ranges::sort(expected);
+      EXPECT_EQ(top_k(scores, k), expected) << distinct << ' ' << k;
+    }
+  }
+}
+
+TEST(TopK, TakesNoneOrAllWhereKIsOutOfRange) {
+  EXPECT_TRUE(top_k(std::vector<Real>{1, 2}, -1).empty());
+  EXPECT_EQ(top_k(std::vector<Real>{1, 2}, 3).size(), 2u);
+  EXPECT_TRUE(top_k({}, 3).empty());
+}
+
+// --- allocations ----------------------------------------------------------------------------------------------------
+
+// Layers of given extents, pruned to a given share, with drawn scores of different scale.
+struct Layers {
+  std::vector<Parameter> parameters;
+  std::vector<std::vector<Real>> scores;
+
+  explicit Layers(const std::vector<std::pair<Index, Index>>& extents, double live = 1) {
+    for (const auto& [rows, cols] : extents) {
+      Parameter& W = parameters.emplace_back(fmt::format("layer{}", parameters.size() + 1), rows, cols);
+      if (live < 1)
+        W.become(Pattern::random(rows, cols, static_cast<Index>(std::ceil(live * static_cast<double>(W.positions()))),
+                                 Random(1, W.name())),
+                 Storage::csr);
+      std::vector<Real>& s = scores.emplace_back();
+      const Random random(1, "score/" + W.name());
+      for (Index i = 0; i < W.nonzeros(); ++i)
+        s.push_back(static_cast<Real>(std::abs(random.normal(static_cast<std::uint64_t>(i))) /
+                                      std::sqrt(static_cast<double>(cols))));
+    }
+  }
+  std::vector<Scored> scored() const {
+    std::vector<Scored> all;
+    for (std::size_t l = 0; l < parameters.size(); ++l) all.push_back({&parameters[l], scores[l]});
+    return all;
+  }
+  Index positions() const {
+    Index sum = 0;
+    for (const Parameter& W : parameters) sum += W.positions();
+    return sum;
+  }
+  Index live() const {
+    Index sum = 0;
+    for (const Parameter& W : parameters) sum += W.nonzeros();
+    return sum;
+  }
+};
+
+const std::vector<std::pair<Index, Index>> odd_extents = {{30, 78}, {10, 30}, {7, 10}, {31, 17}};
+
+TEST(Allocate, ErAndGlobalKeepExactlyTheRoundedTotal) {
+  for (const double live : {1.0, 0.6})
+    for (const Allocation allocation : {Allocation::er, Allocation::global}) {
+      const Layers layers(odd_extents, live);
+      for (double density = 0.02; density <= 1; density += 0.0137) {
+        const std::vector<Index> keep = allocate(allocation, layers.scored(), density);
+        const Index wanted = std::llround(density * static_cast<double>(layers.positions()));
+        EXPECT_EQ(std::accumulate(keep.begin(), keep.end(), Index{0}), std::min(wanted, layers.live()))
+            << name_of(allocation) << ' ' << density;
+      }
+    }
+}
+
+TEST(Allocate, UniformRoundsTheSameDensityInEachLayer) {
+  const Layers layers(odd_extents);
+  for (const double density : {0.02, 0.1, 0.333, 0.5, 1.0}) {
+    const std::vector<Index> keep = allocate(Allocation::uniform, layers.scored(), density);
+    for (std::size_t l = 0; l < keep.size(); ++l)
+      EXPECT_EQ(keep[l], std::llround(density * static_cast<double>(layers.parameters[l].positions())));
+  }
+}
+
+TEST(Allocate, ErFollowsItsFormula) {
+  // Density of a layer = c (in + out) / (in out): counts in proportion to in + out, here 20 : 50.
+  const Layers layers({{10, 10}, {20, 30}});
+  EXPECT_EQ(allocate(Allocation::er, layers.scored(), 0.3), (std::vector<Index>{60, 150}));
+  EXPECT_EQ(allocate(Allocation::er, layers.scored(), 0.1), (std::vector<Index>{20, 50}));
+}
+
+TEST(Allocate, ErFillsALayerThatWouldOverflowAndSharesTheExcess) {
+  const Layers layers({{10, 10}, {20, 30}});
+  EXPECT_EQ(allocate(Allocation::er, layers.scored(), 0.6), (std::vector<Index>{100, 320}));  // not 120 : 300
+  EXPECT_EQ(allocate(Allocation::er, layers.scored(), 1.0), (std::vector<Index>{100, 600}));
+  // Two layers full one after the other: shares 4, 40, 104 of 0.8 * (4 + 400 + 2480) = 2307 weights.
+  const Layers chain({{2, 2}, {20, 20}, {40, 62}});
+  EXPECT_EQ(allocate(Allocation::er, chain.scored(), 0.8), (std::vector<Index>{4, 400, 1903}));
+}
+
+TEST(Allocate, ErHandsOutWhatRoundingLeftToTheLargestRemainders) {
+  // Shares 4 : 5 : 6 of 7 weights: 1.87, 2.33, 2.8 -> 1 + 2 + 2, and the two left go to the first and the third.
+  const Layers layers({{2, 2}, {2, 3}, {3, 3}});
+  EXPECT_EQ(allocate(Allocation::er, layers.scored(), 7.0 / 19), (std::vector<Index>{2, 2, 3}));
+}
+
+TEST(Allocate, GlobalIsWhatSortingAllLayersTogetherGives) {
+  for (const double live : {1.0, 0.4}) {
+    Layers layers(odd_extents, live);
+    layers.scores[2][5] = layers.scores[0][3] = layers.scores[3][1];  // a tie across layers
+    std::vector<std::tuple<Real, std::size_t, std::size_t>> all;      // -score, layer, index: ties to the lowest
+    for (std::size_t l = 0; l < layers.scores.size(); ++l)
+      for (std::size_t i = 0; i < layers.scores[l].size(); ++i) all.emplace_back(-layers.scores[l][i], l, i);
+    std::ranges::sort(all);
+    for (double density = 0.1; density < live; density += 0.07) {
+      std::vector<Index> expected(layers.scores.size(), 0);
+      const auto total = static_cast<std::size_t>(std::llround(density * static_cast<double>(layers.positions())));
+      for (std::size_t n = 0; n < total; ++n) ++expected[std::get<1>(all[n])];
+      EXPECT_EQ(allocate(Allocation::global, layers.scored(), density), expected) << density;
+    }
+  }
+}
+
+TEST(Allocate, NeverKeepsMoreThanIsLive) {
+  Layers layers(odd_extents, 0.5);
+  // A layer with far less than its share.
+  layers.parameters[1].become(Pattern::random(10, 30, 20, Random(1, "few")), Storage::csr);
+  layers.scores[1].resize(20);
+  for (const Allocation allocation : all_allocations)
+    for (const double density : {0.05, 0.2, 0.4, 0.9}) {
+      const std::vector<Index> keep = allocate(allocation, layers.scored(), density);
+      for (std::size_t l = 0; l < keep.size(); ++l)
+        EXPECT_LE(keep[l], layers.parameters[l].nonzeros()) << name_of(allocation) << ' ' << density;
+    }
+  // Even if everything is asked for.
+  for (const Allocation allocation : all_allocations) {
+    const std::vector<Index> keep = allocate(allocation, layers.scored(), 1);
+    for (std::size_t l = 0; l < keep.size(); ++l) EXPECT_EQ(keep[l], layers.parameters[l].nonzeros());
+  }
+}
+
+TEST(Allocate, KeepsNoLessAtAHigherDensity) {
+  const Layers layers(odd_extents);
+  for (const Allocation allocation : all_allocations) {
+    // er: largest remainders may take one weight from a layer when the total grows (the Alabama paradox).
+    const Index slack = allocation == Allocation::er ? 1 : 0;
+    std::vector<Index> before(4, 0);
+    for (double density = 0.02; density <= 1; density += 0.003) {
+      const std::vector<Index> keep = allocate(allocation, layers.scored(), density);
+      for (std::size_t l = 0; l < keep.size(); ++l)
+        EXPECT_GE(keep[l] + slack, before[l]) << name_of(allocation) << ' ' << density;
+      before = keep;
+    }
+  }
+}
+
+TEST(Allocate, RefusesToLeaveALayerEmptyAndNamesIt) {
+  Layers layers(odd_extents);
+  std::ranges::fill(layers.scores[2], Real{0});  // last in line for global
+  const std::pair<Allocation, double> cases[] = {
+      {Allocation::global, 0.2}, {Allocation::uniform, 0.006}, {Allocation::er, 0.0004}};
+  for (const auto& [allocation, density] : cases) try {
+      allocate(allocation, layers.scored(), density);
+      ADD_FAILURE() << "expected an error from " << name_of(allocation);
+    } catch (const UsageError& error) {
+      EXPECT_PRED2(contains, error.what(), name_of(allocation));
+      EXPECT_PRED2(contains, error.what(), "layer3 (7 x 10)");
+    }
+}
+
+TEST(Allocate, RejectsDensitiesOutsideZeroToOne) {
+  const Layers layers(odd_extents);
+  for (const double density : {0.0, -0.5, 1.5, std::nan("")})
+    EXPECT_THROW(allocate(Allocation::global, layers.scored(), density), UsageError) << density;
+}
+
+TEST(AllocationNamed, IsTheInverseOfNameOfAndListsTheKnownNames) {
+  for (const Allocation allocation : all_allocations) EXPECT_EQ(allocation_named(name_of(allocation)), allocation);
+  try {
+    allocation_named("erk");
+    FAIL() << "expected an error";
+  } catch (const UsageError& error) {
+    for (const Allocation allocation : all_allocations) EXPECT_PRED2(contains, error.what(), name_of(allocation));
+    EXPECT_PRED2(contains, error.what(), "\"erk\"");
+  }
+}
+
+}  // namespace
+}  // namespace espalier
