@@ -43,23 +43,23 @@ void visit_rows(const Compressed& A, std::span<const Panels::Visit> visits, Inde
 void visit_rows_one_lane(const Compressed& A, const RowBlock& block, const Real* HWY_RESTRICT value,
                          const Real* HWY_RESTRICT x, Real* HWY_RESTRICT y) {
   const bool has_slot = !A.slot.empty();
-  const D d;
-  const hn::RebindToSigned<D> di;
   for (Index r = block.first_row; r < block.last_row; ++r) {
     const auto begin = static_cast<std::size_t>(A.begin[r]), end = static_cast<std::size_t>(A.begin[r + 1]);
     std::size_t n = begin;
     Real dot = 0;
     if (!has_slot) {
-      if constexpr (sizeof(Real) == 4) {  // float: 32-bit columns are gather indices as they are
-        if (end - begin >= static_cast<std::size_t>(N)) {
-          Vec sum = hn::Zero(d);
-          for (; n + N <= end; n += N) {
-            const auto column = hn::LoadU(di, reinterpret_cast<const std::int32_t*>(A.index.data() + n));
-            sum = hn::MulAdd(hn::LoadU(d, value + n), hn::GatherIndex(d, x, column), sum);
-          }
-          dot = hn::GetLane(hn::SumOfLanes(d, sum));
+#ifndef ESPALIER_REAL_DOUBLE  // float: 32-bit columns are gather indices as they are
+      if (end - begin >= static_cast<std::size_t>(N)) {
+        const D d;
+        const hn::RebindToSigned<D> di;
+        Vec sum = hn::Zero(d);
+        for (; n + N <= end; n += N) {
+          const auto column = hn::LoadU(di, reinterpret_cast<const std::int32_t*>(A.index.data() + n));
+          sum = hn::MulAdd(hn::LoadU(d, value + n), hn::GatherIndex(d, x, column), sum);
         }
+        dot = hn::GetLane(hn::SumOfLanes(d, sum));
       }
+#endif
       for (; n < end; ++n) dot += value[n] * x[A.index[n]];
     } else {
       for (; n < end; ++n) dot += value[A.slot[n]] * x[A.index[n]];
@@ -126,35 +126,33 @@ void SparseRows(const Compressed& A, const Panels& panels, Index b, const Real* 
 // each.
 HWY_INLINE void add_four_sums(Vec a, Vec b, Vec c, Vec e, Real* HWY_RESTRICT to) {
   const D d;
-#if HWY_TARGET != HWY_SCALAR
-  if constexpr (sizeof(Real) == 4) {
-    // Per 128-bit block: ab = a0+a2 b0+b2 a1+a3 b1+b3, and ce likewise; then their halves are added.
-    const Vec ab = hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b));
-    const Vec ce = hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e));
-    const hn::Repartition<double, D> pairs;
-    const auto low = hn::InterleaveLower(pairs, hn::BitCast(pairs, ab), hn::BitCast(pairs, ce));
-    const auto high = hn::InterleaveUpper(pairs, hn::BitCast(pairs, ab), hn::BitCast(pairs, ce));
-    const Vec blocks = hn::Add(hn::BitCast(d, low), hn::BitCast(d, high));  // each block: partial sums of a b c e
-    if constexpr (N == 4) {
-      hn::StoreU(hn::Add(hn::LoadU(d, to), blocks), d, to);
+#if HWY_TARGET != HWY_SCALAR && !defined(ESPALIER_REAL_DOUBLE)
+  // Per 128-bit block: ab = a0+a2 b0+b2 a1+a3 b1+b3, and ce likewise; then their halves are added.
+  const Vec ab = hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b));
+  const Vec ce = hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e));
+  const hn::Repartition<double, D> pairs;
+  const auto low = hn::InterleaveLower(pairs, hn::BitCast(pairs, ab), hn::BitCast(pairs, ce));
+  const auto high = hn::InterleaveUpper(pairs, hn::BitCast(pairs, ab), hn::BitCast(pairs, ce));
+  const Vec blocks = hn::Add(hn::BitCast(d, low), hn::BitCast(d, high));  // each block: partial sums of a b c e
+  if constexpr (N == 4) {
+    hn::StoreU(hn::Add(hn::LoadU(d, to), blocks), d, to);
+  } else {
+    const hn::Half<D> half;
+    const auto two = hn::Add(hn::LowerHalf(half, blocks), hn::UpperHalf(half, blocks));
+    if constexpr (N == 8) {
+      hn::StoreU(hn::Add(hn::LoadU(half, to), two), half, to);
     } else {
-      const hn::Half<D> half;
-      const auto two = hn::Add(hn::LowerHalf(half, blocks), hn::UpperHalf(half, blocks));
-      if constexpr (N == 8) {
-        hn::StoreU(hn::Add(hn::LoadU(half, to), two), half, to);
-      } else {
-        const hn::Half<decltype(half)> quarter;
-        const auto four = hn::Add(hn::LowerHalf(quarter, two), hn::UpperHalf(quarter, two));
-        hn::StoreU(hn::Add(hn::LoadU(quarter, to), four), quarter, to);
-      }
+      const hn::Half<decltype(half)> quarter;
+      const auto four = hn::Add(hn::LowerHalf(quarter, two), hn::UpperHalf(quarter, two));
+      hn::StoreU(hn::Add(hn::LoadU(quarter, to), four), quarter, to);
     }
-    return;
   }
-#endif
+#else
   to[0] += hn::GetLane(hn::SumOfLanes(d, a));
   to[1] += hn::GetLane(hn::SumOfLanes(d, b));
   to[2] += hn::GetLane(hn::SumOfLanes(d, c));
   to[3] += hn::GetLane(hn::SumOfLanes(d, e));
+#endif
 }
 
 // T tiles of V vectors each are summed before the horizontal sums are taken, so those are paid once per weight. dY's

@@ -148,8 +148,8 @@ void outer(const Parameter& W, std::size_t b, std::span<const OuterPair> pairs, 
 std::string kernel_name(const Parameter& W, Index lanes) {
   std::string target = kernels::target_name(kernels::available_targets().front());
   std::ranges::transform(target, target.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  if (W.storage() == Storage::csr) return (lanes == 1 ? "csr gathered " : "csr panels ") + target;
-  return lanes == 1 ? "blas gemv" : "blocked " + target;
+  if (W.storage() == Storage::csr) return (lanes == 1 ? "csr dots " : "csr panels ") + target;
+  return (lanes == 1 ? "dots " : "blocked ") + target;
 }
 
 }  // namespace espalier

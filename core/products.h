@@ -38,7 +38,7 @@ struct OuterPair {
 // storage G is exactly zero off the pattern.    G: [block.weights()]
 void outer(const Parameter& W, std::size_t block, std::span<const OuterPair> pairs, std::span<Real> G);
 
-// What multiply would run, for reports: "csr avx3", "blocked avx3", "blas sgemv" ...
+// What multiply would run, for reports: "csr panels avx3", "blocked avx3", "dots avx3" ...
 std::string kernel_name(const Parameter& W, Index lanes);
 
 }  // namespace espalier

@@ -78,6 +78,7 @@ Loader::Loader(DatasetPtr data, LoaderOptions options) : data_(std::move(data)),
   require(data_ != nullptr, "[loader] expected a data set, got none");
   require(options_.batch >= 1, "[loader] {}: expected a batch of at least 1, got {}", data_->name(), options_.batch);
   require_lanes({.count = options_.lanes, .valid = 0});
+  name_ = data_->name();
   shape_ = data_->shape();
   samples_ = data_->samples();
   order_.resize(static_cast<std::size_t>(samples_));
@@ -102,10 +103,9 @@ Index Loader::tiles(Index b) const {
 }
 
 void Loader::fill(Index b, Index t, Tile& tile) const {
-  require(b >= 0 && b < batches(), "[loader] {}: expected a batch from 0 to {}, got {}", data_->name(), batches() - 1,
-          b);
-  require(t >= 0 && t < tiles(b), "[loader] {}: batch {}: expected a tile from 0 to {}, got {}", data_->name(), b,
-          tiles(b) - 1, t);
+  require(b >= 0 && b < batches(), "[loader] {}: expected a batch from 0 to {}, got {}", name_, batches() - 1, b);
+  require(t >= 0 && t < tiles(b), "[loader] {}: batch {}: expected a tile from 0 to {}, got {}", name_, b, tiles(b) - 1,
+          t);
   tile.first = t * options_.lanes;
   tile.denominator = static_cast<Real>(batch_samples(b));
   const Index start = b * options_.batch + tile.first;

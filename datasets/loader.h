@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "core/tile.h"
@@ -51,6 +52,7 @@ class Loader {
  private:
   DatasetPtr data_;
   LoaderOptions options_;
+  std::string name_;  // of the data: asking it for one may allocate
   Shape shape_;
   Index samples_;
   std::vector<Index> order_;  // [samples]: position in the epoch -> sample

@@ -143,7 +143,8 @@ void run_bench_kernels(const KernelFlags& f) {
       {"dW = dY X'", "OpenBLAS sgemm", dense_flops,
        [&] { cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, k, n, 1, dy, n, x, n, 0, G_dense.data(), k); },
        G_dense, outer_dense},
-      {"dW = dY X'", "OpenBLAS, by row blocks", dense_flops, [&] { all_outer(dense, G_dense); }, G_dense, outer_dense},
+      {"dW = dY X'", kernel_name(dense, f.lanes), dense_flops, [&] { all_outer(dense, G_dense); }, G_dense,
+       outer_dense},
       {"dW = dY X'", kernel_name(csr, f.lanes), csr_flops, [&] { all_outer(csr, G_csr); }, G_csr, outer_csr}};
 
   // Verify, then time: all rungs in turn, so that a slow moment of the machine hits all of them.

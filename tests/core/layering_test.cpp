@@ -1,5 +1,5 @@
-// The order of the folders is strict: core <- layers, datasets <- optim <- pruning <- apps. Who includes what he may not
-// finds the offending line here.
+// The order of the folders is strict: core <- layers, datasets <- optim <- pruning <- apps. Who includes what he may
+// not finds the offending line here.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -14,13 +14,12 @@ namespace {
 
 using Folders = std::set<std::string>;
 
-const std::map<std::string, Folders> may_include{
-    {"core", {"core"}},
-    {"layers", {"core", "layers"}},
-    {"datasets", {"core", "datasets"}},
-    {"optim", {"core", "layers", "datasets", "optim"}},
-    {"pruning", {"core", "layers", "datasets", "optim", "pruning"}},
-    {"apps", {"core", "layers", "datasets", "optim", "pruning", "apps"}}};
+const std::map<std::string, Folders> may_include{{"core", {"core"}},
+                                                 {"layers", {"core", "layers"}},
+                                                 {"datasets", {"core", "datasets"}},
+                                                 {"optim", {"core", "layers", "datasets", "optim"}},
+                                                 {"pruning", {"core", "layers", "datasets", "optim", "pruning"}},
+                                                 {"apps", {"core", "layers", "datasets", "optim", "pruning", "apps"}}};
 
 // The folder that `#include "folder/file.h"` names; empty for any other line.
 std::string included_folder(const std::string& line) {

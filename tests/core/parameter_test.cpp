@@ -60,9 +60,10 @@ void expect_blocks_cover(const Parameter& W) {
     EXPECT_EQ(block.first_row, row);
     EXPECT_EQ(block.first, at);
     EXPECT_GT(block.last_row, block.first_row);
-    const Index weights = W.storage() != Storage::csr ? block.rows() * W.cols()
-                                                      : W.pattern()->row_begin()[static_cast<std::size_t>(block.last_row)] -
-                                                            W.pattern()->row_begin()[static_cast<std::size_t>(block.first_row)];
+    const Index weights = W.storage() != Storage::csr
+                              ? block.rows() * W.cols()
+                              : W.pattern()->row_begin()[static_cast<std::size_t>(block.last_row)] -
+                                    W.pattern()->row_begin()[static_cast<std::size_t>(block.first_row)];
     EXPECT_EQ(block.weights(), weights);
     row = block.last_row;
     at = block.last;

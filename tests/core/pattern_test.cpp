@@ -64,7 +64,8 @@ TEST(Pattern, AllWaysToMakeOneAgree) {
 
 TEST(Pattern, EqualityLooksAtExtentsAndPositions) {
   EXPECT_NE(*Pattern::full(2, 3), *Pattern::full(3, 2));
-  EXPECT_NE(*Pattern::from_positions(4, 4, std::vector<Index>{3}), *Pattern::from_positions(4, 4, std::vector<Index>{2}));
+  EXPECT_NE(*Pattern::from_positions(4, 4, std::vector<Index>{3}),
+            *Pattern::from_positions(4, 4, std::vector<Index>{2}));
   EXPECT_NE(*Pattern::from_positions(4, 4, {}), *Pattern::from_positions(4, 5, {}));
   EXPECT_NE(*Pattern::from_positions(4, 4, {}), *Pattern::from_positions(5, 4, {}));
 }
@@ -161,11 +162,12 @@ TEST(RandomPattern, TwoToThe32PositionsDoNotOverflow) {
   EXPECT_TRUE(std::ranges::any_of(positions, [](Index p) { return p >= Index{1} << 31; }));
   EXPECT_EQ(*Pattern::from_positions(n, n, positions), *pattern);
   EXPECT_EQ(pattern->transpose().nonzeros(), live);
-  EXPECT_EQ(static_cast<Index>(pattern->panels(4096).visits.size()), live - [&] {
-    Index merged = 0;  // two weights of one row in one panel are one visit
-    for (std::size_t i = 1; i < positions.size(); ++i) merged += positions[i] / 4096 == positions[i - 1] / 4096;
-    return merged;
-  }());
+  EXPECT_EQ(
+      static_cast<Index>(pattern->panels(4096).visits.size()), live - [&] {
+        Index merged = 0;  // two weights of one row in one panel are one visit
+        for (std::size_t i = 1; i < positions.size(); ++i) merged += positions[i] / 4096 == positions[i - 1] / 4096;
+        return merged;
+      }());
 }
 
 // --- what is derived -----------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <vector>
 
 #include "core/error.h"
 #include "core/flops.h"
+#include "core/threads.h"
 #include "reference/products.h"
 #include "support/forced_target.h"
 #include "support/numbers.h"
@@ -127,7 +129,8 @@ TEST_P(Products, MultiplyIsTheSumOfWeightsTimesInputsThroughEveryEpilogue) {
           for (const Parameter* b : {static_cast<const Parameter*>(nullptr), &std::as_const(bias)}) {
             Y.fill(nan);
             multiply(W, X, Y, {.bias = b, .activation = f});
-            expect_matches(Y, exact, f, [&](Index r, Index) { return b ? b->value()[static_cast<std::size_t>(r)] : 0; });
+            expect_matches(Y, exact, f,
+                           [&](Index r, Index) { return b ? b->value()[static_cast<std::size_t>(r)] : 0; });
           }
       });
     }
@@ -269,10 +272,28 @@ TEST(ProductTargets, ForcingATargetRunsAnotherKernel) {
   EXPECT_TRUE(same_bits(best, gradient(W, batch.pairs))) << "leaving the forced target brings the best one back";
 }
 
-TEST(Outer, WithoutTilesIsZero) {
-  for_each_storage(Pattern::full(5, 7), [](const Parameter& W) {
-    EXPECT_EQ(gradient(W, {}), std::vector<Real>(W.value().size(), 0));
+TEST(Outer, FromManyThreadsAtOnceGivesTheBitsOfOne) {
+  // A product may use no memory that another thread's product uses: a BLAS built without locks does, and then about
+  // one call in five hundred is plainly wrong.
+  for_each_storage(Pattern::full(30, 20), [](const Parameter& W) {
+    const Batch batch({30, 20}, 2, 16, 16, 0);
+    const Tensor x = normal_tensor({20}, {1, 1}, "x");
+    Tensor alone({30}, {1, 1});
+    multiply(W, x, alone);
+    const std::vector<Real> expected = gradient(W, batch.pairs);
+    std::atomic<int> wrong = 0;
+    parallel_for(20'000, 8, [&](Index) {
+      Tensor y({30}, {1, 1});
+      multiply(W, x, y);
+      wrong += !same_bits(gradient(W, batch.pairs), expected) || !same_bits({y.data(), 30}, {alone.data(), 30});
+    });
+    EXPECT_EQ(wrong, 0) << "of 20000";
   });
+}
+
+TEST(Outer, WithoutTilesIsZero) {
+  for_each_storage(Pattern::full(5, 7),
+                   [](const Parameter& W) { EXPECT_EQ(gradient(W, {}), std::vector<Real>(W.value().size(), 0)); });
 }
 
 TEST(Outer, OfBlocksTogetherIsTheOuterOfTheWhole) {

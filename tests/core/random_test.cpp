@@ -80,7 +80,8 @@ TEST(Random, BelowReachesEveryNumberBelowItsBoundEvenly) {
     ASSERT_LT(k, count.size());
     ++count[k];
   }
-  for (const std::uint64_t c : count) EXPECT_NEAR(static_cast<double>(c) / draws, 1.0 / 7, 5 * std::sqrt(1.0 / 7 / draws));
+  for (const std::uint64_t c : count)
+    EXPECT_NEAR(static_cast<double>(c) / draws, 1.0 / 7, 5 * std::sqrt(1.0 / 7 / draws));
 }
 
 TEST(Random, BelowOneIsZeroAndBelowTwoToThe62StaysInRange) {

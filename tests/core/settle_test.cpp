@@ -57,8 +57,8 @@ std::vector<Real> settled(const Ledger& ledger, std::size_t at, const Parameter&
   parallel_for(static_cast<Index>(block_order.size()), threads, [&](Index i) {
     const auto b = static_cast<std::size_t>(block_order[static_cast<std::size_t>(i)]);
     const RowBlock& block = W.blocks()[b];
-    ledger.settle(at, b, std::span(G).subspan(static_cast<std::size_t>(block.first),
-                                              static_cast<std::size_t>(block.weights())));
+    ledger.settle(
+        at, b, std::span(G).subspan(static_cast<std::size_t>(block.first), static_cast<std::size_t>(block.weights())));
   });
   return G;
 }
@@ -80,7 +80,8 @@ TEST(Ledger, TheGradientIsTheSumOverTilesOfWhatTheyOwe) {
     const reference::Matrix exact = reference::outer(owing.W, pairs);
     const std::vector<Real> G = settled(ledger, 0, owing.W, in_order(owing.W), 1);
     owing.W.for_each_weight([&](Index r, Index c, Index at) {
-      ASSERT_LE(std::abs(G[static_cast<std::size_t>(at)] - exact.at(r, c).value), 4 * epsilon * exact.at(r, c).magnitude);
+      ASSERT_LE(std::abs(G[static_cast<std::size_t>(at)] - exact.at(r, c).value),
+                4 * epsilon * exact.at(r, c).magnitude);
     });
   }
 }

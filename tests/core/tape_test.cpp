@@ -27,14 +27,13 @@ Var scaled(const Var& x, Real factor, int* went_back = nullptr) {
   Tensor y = tape.make(x.shape());
   for (Index i = 0; i < y.features(); ++i)
     for (Index lane = 0; lane < y.lanes(); ++lane) y.row(i)[lane] = factor * x.value().row(i)[lane];
-  return tape.record(
-      {.operation = "scaled", .inputs = {x}, .attributes = {{"factor", static_cast<double>(factor)}}}, y,
-      [x, factor, went_back](Tape& t, Tensor& dY) {
-        if (went_back) ++*went_back;
-        for (Index i = 0; i < dY.features(); ++i)
-          for (Index lane = 0; lane < dY.lanes(); ++lane) dY.row(i)[lane] *= factor;
-        t.give_gradient(x, std::move(dY));
-      });
+  return tape.record({.operation = "scaled", .inputs = {x}, .attributes = {{"factor", static_cast<double>(factor)}}}, y,
+                     [x, factor, went_back](Tape& t, Tensor& dY) {
+                       if (went_back) ++*went_back;
+                       for (Index i = 0; i < dY.features(); ++i)
+                         for (Index lane = 0; lane < dY.lanes(); ++lane) dY.row(i)[lane] *= factor;
+                       t.give_gradient(x, std::move(dY));
+                     });
 }
 
 std::unique_ptr<Sequential> some_model() {

@@ -25,10 +25,10 @@ namespace espalier {
 namespace {
 
 struct LayerCase {
-  std::string name;                                  // of the row, in test names: letters, digits, _
+  std::string name;                                   // of the row, in test names: letters, digits, _
   std::function<ModulePtr(std::uint64_t seed)> make;  // keep it small: every weight and input is varied in turn
-  Shape input;                                       // of one sample
-  std::optional<Shape> misfit = std::nullopt;        // an input that output_shape must refuse; none: takes any
+  Shape input;                                        // of one sample
+  std::optional<Shape> misfit = std::nullopt;         // an input that output_shape must refuse; none: takes any
 };
 
 std::ostream& operator<<(std::ostream& out, const LayerCase& row) {
@@ -63,9 +63,7 @@ const std::vector<LayerCase> all_layers{
      .misfit = Shape{11, 2}},
     {.name = "LinearOfAnImage",
      .make =
-         [](auto seed) {
-           return std::make_unique<Linear>(LinearOptions{.name = "flat", .in = 12, .out = 5}, seed);
-         },
+         [](auto seed) { return std::make_unique<Linear>(LinearOptions{.name = "flat", .in = 12, .out = 5}, seed); },
      .input = {2, 3, 2},
      .misfit = Shape{2, 3, 3}},
     {.name = "Relu", .make = [](auto) { return std::make_unique<Activate>(Activation::relu); }, .input = {2, 3, 2}},
@@ -75,10 +73,7 @@ const std::vector<LayerCase> all_layers{
     {.name = "Dropout", .make = [](auto) { return std::make_unique<Dropout>("drop", Real{0.3}); }, .input = {9}},
     {.name = "Sequential", .make = several_layers, .input = {11}, .misfit = Shape{7}},
     {.name = "Mlp",
-     .make =
-         [](auto seed) {
-           return make_model("mlp:12-9-7-5", {.input = {12}, .outputs = 5, .seed = seed});
-         },
+     .make = [](auto seed) { return make_model("mlp:12-9-7-5", {.input = {12}, .outputs = 5, .seed = seed}); },
      .input = {12},
      .misfit = Shape{13}},
 };
@@ -93,8 +88,8 @@ ModulePtr with_biases(ModulePtr module) {
 }
 
 ModulePtr linear_layer(Activation f, bool bias, std::uint64_t seed) {
-  return std::make_unique<Linear>(
-      LinearOptions{.name = "linear", .in = 11, .out = 6, .activation = f, .bias = bias}, seed);
+  return std::make_unique<Linear>(LinearOptions{.name = "linear", .in = 11, .out = 6, .activation = f, .bias = bias},
+                                  seed);
 }
 
 ModulePtr several_layers(std::uint64_t seed) {
@@ -210,8 +205,7 @@ Real total_loss(Module& module, const std::vector<Tile>& tiles) {
   for (const Tile& tile : tiles) {
     Tape tape;
     const Var loss = testing::linear_functional(module.forward(tape.begin(tile, {.seed = 5, .step = 3})));
-    for (Index lane = 0; lane < loss.value().valid(); ++lane)
-      total += loss.value().row(0)[lane] / tile.denominator;
+    for (Index lane = 0; lane < loss.value().valid(); ++lane) total += loss.value().row(0)[lane] / tile.denominator;
   }
   return total;
 }
@@ -345,9 +339,9 @@ TEST_P(LayerContract, TwoUsesOfTheInputAddTheirGradients) {
     const ModulePtr module = make();
     prune(*module, Density::half, storage);
     const Pass once = run_batch(*module, tiles(21, 16));
-    const Pass twice = run_batch(*module, tiles(21, 16), {.forward = [](const Module& m, const Var& x) {
-                                   return testing::sum(m.forward(x), m.forward(x));
-                                 }});
+    const Pass twice =
+        run_batch(*module, tiles(21, 16),
+                  {.forward = [](const Module& m, const Var& x) { return testing::sum(m.forward(x), m.forward(x)); }});
     const auto doubled = [](std::vector<Real> numbers) {
       for (Real& number : numbers) number *= 2;
       return numbers;

@@ -26,16 +26,16 @@ struct Formula {
   double (*bound)(double fan_in, double fan_out);
 };
 
-const Formula formulas[] = {
-    {"kaiming", [](double in, double) { return 2 / in; }, 3, [](double, double) { return std::numeric_limits<double>::infinity(); }},
-    {"kaiming-uniform", [](double in, double) { return 2 / in; }, 1.8,
-     [](double in, double) { return std::sqrt(6 / in); }},
-    {"xavier", [](double in, double out) { return 2 / (in + out); }, 1.8,
-     [](double in, double out) { return std::sqrt(6 / (in + out)); }},
-    {"lecun-uniform", [](double in, double) { return 1 / (3 * in); }, 1.8,
-     [](double in, double) { return std::sqrt(1 / in); }},
-    {"signed-constant", [](double in, double) { return 2 / in; }, 1,
-     [](double in, double) { return std::sqrt(2 / in); }}};
+const Formula formulas[] = {{"kaiming", [](double in, double) { return 2 / in; }, 3,
+                             [](double, double) { return std::numeric_limits<double>::infinity(); }},
+                            {"kaiming-uniform", [](double in, double) { return 2 / in; }, 1.8,
+                             [](double in, double) { return std::sqrt(6 / in); }},
+                            {"xavier", [](double in, double out) { return 2 / (in + out); }, 1.8,
+                             [](double in, double out) { return std::sqrt(6 / (in + out)); }},
+                            {"lecun-uniform", [](double in, double) { return 1 / (3 * in); }, 1.8,
+                             [](double in, double) { return std::sqrt(1 / in); }},
+                            {"signed-constant", [](double in, double) { return 2 / in; }, 1,
+                             [](double in, double) { return std::sqrt(2 / in); }}};
 
 TEST(Initialise, EveryFormulaHasItsMeanVarianceAndBoundAtAnyDensity) {
   for (const Formula& formula : formulas)

@@ -88,8 +88,9 @@ TEST(Models, AnUnknownNameIsRefusedWithTheKnownOnes) {
 }
 
 TEST(Models, MalformedExtentsAreRefused) {
-  for (const char* name : {"mlp:", "mlp:784", "mlp:784-", "mlp:-784-10", "mlp:784--10", "mlp:784-0-10", "mlp:784-1e3-10",
-                           "mlp:784x10", "mlp:784-10 ", "mlp:99999999999999999999-10", "mlp:784-4294967296-10"})
+  for (const char* name :
+       {"mlp:", "mlp:784", "mlp:784-", "mlp:-784-10", "mlp:784--10", "mlp:784-0-10", "mlp:784-1e3-10", "mlp:784x10",
+        "mlp:784-10 ", "mlp:99999999999999999999-10", "mlp:784-4294967296-10"})
     EXPECT_NE(refusal(name, {.input = {784}, .outputs = 10}).find(name), std::string::npos);
 }
 
@@ -106,8 +107,7 @@ TEST(Models, AbsurdSizesAreRefusedBeforeAnythingLargeIsAllocated) {
   // Sparse, the weights would fit; the beginnings of 2 billion rows do not.
   for (const double density : {1.0, 0.5, 1e-6, 1e-12}) {
     const std::uint64_t before = testing::allocations_so_far();
-    const std::string message =
-        refusal("mlp:784-2000000000-10", {.input = {784}, .outputs = 10, .density = density});
+    const std::string message = refusal("mlp:784-2000000000-10", {.input = {784}, .outputs = 10, .density = density});
     EXPECT_NE(message.find("GB"), std::string::npos) << message;
     EXPECT_LT(testing::allocations_so_far() - before, 100u);
   }
@@ -117,7 +117,6 @@ TEST(Models, ADensityIsAboveZeroAndAtMostOne) {
   for (const double density : {0.0, -0.5, 1.5, std::numeric_limits<double>::quiet_NaN()})
     refusal("mlp:30-10", {.input = {30}, .outputs = 10, .density = density});
 }
-
 
 }  // namespace
 }  // namespace espalier

@@ -10,8 +10,9 @@
 
 #include "core/error.h"
 #include "datasets/loader.h"
+#include "layers/linear.h"
 #include "layers/loss.h"
-#include "layers/models.h"
+#include "layers/sequential.h"
 #include "optim/trainer.h"
 #include "support/numbers.h"
 #include "support/patterns.h"
@@ -204,17 +205,22 @@ TEST_P(OptimizerTable, BiasesDoNotDecay) {
 
 // --- on a real trainer, in every storage ----------------------------------------------------------------------------
 
-// A small network, one third of whose weights live.
+// A small network, one third of whose weights live. tanh, because a ReLU that has died learns no more.
 struct Training {
-  ModulePtr model = make_model("mlp:12-16-8-3", {.input = {12}, .outputs = 3});
+  Sequential model;
   Loader loader{blobs(120), {.batch = 60, .lanes = 16}};
   Trainer trainer;
 
   Training(const Optimizer& optimizer, Storage storage)
-      : trainer(*model, softmax_cross_entropy, optimizer, {.threads = 1}) {
+      : trainer(build(model), softmax_cross_entropy, optimizer, {.threads = 1}) {
     for (Parameter* W : trainer.parameters())
       if (W->prunable())
         W->become(Pattern::random(W->rows(), W->cols(), W->positions() / 3, Random(5, W->name())), storage);
+  }
+  static Module& build(Sequential& empty) {
+    return empty.add<Linear>(LinearOptions{.name = "fc1", .in = 12, .out = 16, .activation = Activation::tanh}, 1)
+        .add<Linear>(LinearOptions{.name = "fc2", .in = 16, .out = 8, .activation = Activation::tanh}, 1)
+        .add<Linear>(LinearOptions{.name = "output", .in = 8, .out = 3}, 1);
   }
   void run(Index steps) {
     for (Index i = 0; i < steps; ++i) trainer.step(loader, i % loader.batches(), 0.01);
@@ -271,12 +277,11 @@ TEST_P(OptimizerTable, ARevivedWeightStartsAtZeroWithZeroSlotsAndThenLearns) {
     training.run(5);
     W.become(all, storage);
     for (const auto array : arrays_of(W)) check_newborn(true, array);
-    // An input that is never 0 and units that are alive somewhere: after an epoch nearly all have moved.
     training.run(10);
-    std::size_t moved = 0;
+    std::size_t moved = 0;  // all but those of units without a single weight to the next layer
     const std::vector<Real> values = dense_values(W);
     for (const std::size_t i : dropped) moved += values[i] != 0;
-    EXPECT_GT(moved, dropped.size() / 2) << name_of(storage);
+    EXPECT_GT(moved, dropped.size() * 3 / 4) << name_of(storage);
   }
 }
 
