@@ -4,8 +4,7 @@
 //
 // Why not a BLAS: the distribution's serial OpenBLAS 0.3.21 corrupts results when two threads call it at once (2 % of
 // small products, measured), its threaded variants bring a second thread runtime, and at 64 lanes these kernels are
-// faster
-// (`espalier bench kernels` prints both).
+// faster (`espalier bench kernels` prints both).
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels_dense.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
@@ -125,28 +124,26 @@ void DenseProduct(const Real* data, Index row_step, Index depth_step, Index rows
 void pack_transposed(const Real* HWY_RESTRICT X, Index stride, Index columns, Index depth, Real* HWY_RESTRICT packed) {
   constexpr Index width = tile_vectors * N;
   Index j = 0;
-#if HWY_TARGET != HWY_SCALAR
-  if constexpr (sizeof(Real) == 4) {
-    const hn::FixedTag<Real, 4> d4;
-    const hn::Repartition<double, decltype(d4)> pairs;
-    for (; j + 4 <= columns; j += 4)
-      for (Index k = 0; k + 4 <= depth; k += 4) {
-        const Real* x = X + j * stride + k;
-        const auto a = hn::LoadU(d4, x), b = hn::LoadU(d4, x + stride), c = hn::LoadU(d4, x + 2 * stride),
-                   e = hn::LoadU(d4, x + 3 * stride);
-        const auto ab_low = hn::BitCast(pairs, hn::InterleaveLower(d4, a, b)),
-                   ab_high = hn::BitCast(pairs, hn::InterleaveUpper(d4, a, b));
-        const auto ce_low = hn::BitCast(pairs, hn::InterleaveLower(d4, c, e)),
-                   ce_high = hn::BitCast(pairs, hn::InterleaveUpper(d4, c, e));
-        Real* to = packed + k * width + j;
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(pairs, ab_low, ce_low)), d4, to);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(pairs, ab_low, ce_low)), d4, to + width);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(pairs, ab_high, ce_high)), d4, to + 2 * width);
-        hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(pairs, ab_high, ce_high)), d4, to + 3 * width);
-      }
-    for (Index jj = 0; jj < j; ++jj)
-      for (Index k = depth / 4 * 4; k < depth; ++k) packed[k * width + jj] = X[jj * stride + k];
-  }
+#if HWY_TARGET != HWY_SCALAR && !defined(ESPALIER_REAL_DOUBLE)
+  const hn::FixedTag<Real, 4> d4;
+  const hn::Repartition<double, decltype(d4)> pairs;
+  for (; j + 4 <= columns; j += 4)
+    for (Index k = 0; k + 4 <= depth; k += 4) {
+      const Real* x = X + j * stride + k;
+      const auto a = hn::LoadU(d4, x), b = hn::LoadU(d4, x + stride), c = hn::LoadU(d4, x + 2 * stride),
+                 e = hn::LoadU(d4, x + 3 * stride);
+      const auto ab_low = hn::BitCast(pairs, hn::InterleaveLower(d4, a, b)),
+                 ab_high = hn::BitCast(pairs, hn::InterleaveUpper(d4, a, b));
+      const auto ce_low = hn::BitCast(pairs, hn::InterleaveLower(d4, c, e)),
+                 ce_high = hn::BitCast(pairs, hn::InterleaveUpper(d4, c, e));
+      Real* to = packed + k * width + j;
+      hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(pairs, ab_low, ce_low)), d4, to);
+      hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(pairs, ab_low, ce_low)), d4, to + width);
+      hn::StoreU(hn::BitCast(d4, hn::InterleaveLower(pairs, ab_high, ce_high)), d4, to + 2 * width);
+      hn::StoreU(hn::BitCast(d4, hn::InterleaveUpper(pairs, ab_high, ce_high)), d4, to + 3 * width);
+    }
+  for (Index jj = 0; jj < j; ++jj)
+    for (Index k = depth / 4 * 4; k < depth; ++k) packed[k * width + jj] = X[jj * stride + k];
 #endif
   for (; j < columns; ++j)
     for (Index k = 0; k < depth; ++k) packed[k * width + j] = X[j * stride + k];

@@ -42,6 +42,20 @@ std::vector<PruneEvent> Pruner::after_step(Index step, Index steps) {
   return density < 1 ? prune_to(density, step) : std::vector<PruneEvent>{};
 }
 
+void Pruner::require_possible(double density) const {
+  if (options_.allocation != Allocation::global) {  // these look at shapes only
+    std::vector<Scored> shapes;
+    for (const Parameter* W : layers_) shapes.push_back({W, {}});
+    allocate(options_.allocation, shapes, density);
+    return;
+  }
+  Index positions = 0;
+  for (const Parameter* W : layers_) positions += W->positions();
+  require(density * static_cast<double>(positions) >= static_cast<double>(layers_.size()),
+          "[pruner] density {} of {} weights would leave some of {} layers without a single weight; ask for more",
+          density, positions, layers_.size());
+}
+
 std::vector<PruneEvent> Pruner::prune_to(double density, Index step) {
   // Score everything, then decide, then change: `become` moves weights, and scores speak of where they were.
   std::vector<std::vector<Real>> scores;

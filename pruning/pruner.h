@@ -40,6 +40,9 @@ class Pruner {
   // To be called with step 0 before training and after every step; prunes when the schedule says so. Returns what was
   // done, nothing on most steps.
   std::vector<PruneEvent> after_step(Index step, Index steps);
+  // Throws UsageError if pruning to `density` is bound to leave a layer without weights: to be asked before hours of
+  // training, not after.
+  void require_possible(double density) const;
   // Prunes to `density` now.
   std::vector<PruneEvent> prune_to(double density, Index step);
 

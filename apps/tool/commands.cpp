@@ -14,6 +14,9 @@ int run_guarded(const std::function<int()>& body) {
   } catch (const Error& error) {
     fmt::print(stderr, "error: {}\n", error.what());
     return error.code();
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "error: {} (see --help)\n", error.what());
+    return exit_usage;
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "error: out of memory\n");
     return exit_internal;
@@ -51,10 +54,8 @@ int run_command_line(int argc, char** argv) {
                 run_kernels = add_bench_kernels(*kernels);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    fmt::print(stderr, "error: {} (see espalier --help)\n", error.what());
-    return exit_usage;
+  } catch (const CLI::Success& wanted) {  // --help, --version
+    return app.exit(wanted);
   }
   (*train ? run_train : *kernels ? run_kernels : run_bench)();
   return exit_done;

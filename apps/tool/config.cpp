@@ -58,29 +58,34 @@ void for_each_field(Config& c, Field&& field) {
   field("storage", "csr_below_of", c.storage.csr_below_of);
 }
 
-toml::value<std::string> node_of(const std::string& value) {
-  return toml::value(value);
+// Values as TOML writes them; numbers in the shortest form that reads back the same.
+std::string text_of(const std::string& value) {
+  std::ostringstream quoted;
+  quoted << toml::value(value);
+  return quoted.str();
 }
-toml::value<double> node_of(double value) {
-  return toml::value(value);
+std::string text_of(bool value) {
+  return value ? "true" : "false";
 }
-toml::value<bool> node_of(bool value) {
-  return toml::value(value);
+std::string text_of(double value) {
+  const std::string text = fmt::format("{}", value);
+  return text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
 }
 template <std::integral T>
-toml::value<std::int64_t> node_of(T value) {
-  return toml::value(static_cast<std::int64_t>(value));
+std::string text_of(T value) {
+  return fmt::format("{}", value);
 }
 template <typename T>
-toml::array node_of(const std::vector<T>& values) {
-  toml::array array;
-  for (const T& value : values) array.push_back(value);
-  return array;
+std::string text_of(const std::vector<T>& values) {
+  std::string text = "[";
+  for (const T& value : values) text += (text.size() > 1 ? ", " : "") + text_of(value);
+  return text + "]";
 }
-toml::table node_of(const std::map<std::string, double>& values) {
-  toml::table table;
-  for (const auto& [key, value] : values) table.insert(key, value);
-  return table;
+std::string text_of(const std::map<std::string, double>& values) {
+  std::string text = "{";
+  for (const auto& [key, value] : values)
+    text += fmt::format("{}{} = {}", text.size() > 1 ? ", " : " ", text_of(key), text_of(value));
+  return text + " }";
 }
 
 bool assign(const toml::node& node, std::string& to) {
@@ -145,15 +150,15 @@ void check(const RunConfig& c) {
 }
 
 std::string to_toml(const RunConfig& config) {
-  toml::table root;
+  std::string text =
+      "# Everything that produced this run. Again, to the same bits:  espalier train --config config.toml\n";
+  std::string_view open;
   for_each_field(config, [&](const char* section, const char* key, const auto& value) {
-    if (!root.contains(section)) root.insert(section, toml::table{});
-    root[section].as_table()->insert(key, node_of(value));
+    if (open != section) text += fmt::format("\n[{}]\n", section);
+    open = section;
+    text += fmt::format("{} = {}\n", key, text_of(value));
   });
-  std::ostringstream text;
-  text << "# Everything that produced this run. Again, to the same bits:  espalier train --config config.toml\n\n"
-       << root << "\n";
-  return text.str();
+  return text;
 }
 
 RunConfig from_toml(const std::filesystem::path& path) {

@@ -5,9 +5,6 @@
 #include <cmath>
 #include <fstream>
 
-#include "core/atomic_file.h"
-#include "core/error.h"
-
 namespace espalier {
 namespace {
 
@@ -29,24 +26,29 @@ std::string text_of_percent(double fraction) {
   return fmt::format("{:.2f} %", 100 * fraction);
 }
 
-// One row of the table: which key, how to say it, whether dense / sparse means something.
+// One row of the table: which key, how to say it, whether dense / sparse means something and how to say that.
 struct Row {
   const char* name;
   const char* key;
   const char* sparse_key;
   std::string (*text)(double);
-  const char* ratio;  // key in ratios, or null
+  const char* ratio = nullptr;  // key in ratios
+  const char* better = nullptr;
+  const char* worse = nullptr;
 };
 constexpr Row rows[] = {
-    {"test accuracy", "test_accuracy", "test_accuracy", text_of_percent, nullptr},
-    {"parameters", "parameters", "nonzeros", text_of_count, "parameters"},
-    {"forward FLOPs, one sample", "forward_flops", "forward_flops_executed", text_of_count, "forward_flops"},
-    {"model file", "file_bytes", "file_bytes", text_of_bytes, "file_bytes"},
-    {"training step, one batch", "train_step_seconds", "train_step_seconds", text_of_seconds, "train_step"},
-    {"inference, one batch", "inference_seconds", "inference_seconds", text_of_seconds, "inference"},
-    {"latency, one sample", "latency_seconds", "latency_seconds", text_of_seconds, "latency"},
-    {"whole training", "train_seconds", "train_seconds", text_of_seconds, nullptr},
-    {"whole training, FLOPs", "train_flops_executed", "train_flops_executed", text_of_count, nullptr},
+    {"test accuracy", "test_accuracy", "test_accuracy", text_of_percent},
+    {"parameters", "parameters", "nonzeros", text_of_count, "parameters", "fewer", "more"},
+    {"forward FLOPs, one sample", "forward_flops", "forward_flops_executed", text_of_count, "forward_flops", "fewer",
+     "more"},
+    {"model file", "file_bytes", "file_bytes", text_of_bytes, "file_bytes", "smaller", "larger"},
+    {"training step, one batch", "train_step_seconds", "train_step_seconds", text_of_seconds, "train_step", "faster",
+     "slower"},
+    {"inference, one batch", "inference_seconds", "inference_seconds", text_of_seconds, "inference", "faster",
+     "slower"},
+    {"latency, one sample", "latency_seconds", "latency_seconds", text_of_seconds, "latency", "faster", "slower"},
+    {"whole training", "train_seconds", "train_seconds", text_of_seconds},
+    {"whole training, FLOPs", "train_flops_executed", "train_flops_executed", text_of_count},
 };
 
 struct MeanSd {
@@ -145,12 +147,7 @@ std::string table_of(const Json& result) {
     std::string ratio;
     if (row.ratio && result.contains("ratios") && result["ratios"].contains(row.ratio)) {
       const double r = result["ratios"][row.ratio].get<double>();
-      const bool size = std::string_view(row.ratio) == "parameters" || std::string_view(row.ratio) == "file_bytes" ||
-                        std::string_view(row.ratio) == "forward_flops";
-      ratio = r >= 1 ? fmt::format("{:.1f}x {}", r, size ? "fewer" : "faster")
-                     : fmt::format("{:.1f}x {}", 1 / r, size ? "more" : "slower");
-      if (std::string_view(row.ratio) == "file_bytes")
-        ratio = fmt::format("{:.1f}x {}", r >= 1 ? r : 1 / r, r >= 1 ? "smaller" : "larger");
+      ratio = r >= 1 ? fmt::format("{:.1f}x {}", r, row.better) : fmt::format("{:.1f}x {}", 1 / r, row.worse);
     }
     text += fmt::format("{:<28}{:>14}{:>14}   {}\n", row.name, dense, sparse, ratio);
   }
@@ -197,17 +194,13 @@ std::string seeds_table_of(const std::vector<Json>& results) {
   return text;
 }
 
-RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
-  std::error_code error;
-  std::filesystem::create_directories(path_, error);
-  if (error) throw FileError(fmt::format("{}: cannot make the output folder: {}", path_.string(), error.message()));
-  const std::filesystem::path probe = path_ / ".writable";
-  write_file_atomically(probe, "");
-  std::filesystem::remove(probe, error);
-}
-
-void RunFolder::write(const std::string& file, const std::string& text) const {
-  write_file_atomically(path_ / file, text);
+std::string page_of(const Json& result) {
+  const std::string headline = fmt::format(
+      "{} on {}: {}, {:.1f} % of the weights gone, seed {}, {} threads, {}\n{}\n", result["model"].get<std::string>(),
+      result["dataset"].get<std::string>(), result["method"].get<std::string>(),
+      100 * (1 - result["sparse"]["density"].get<double>()), result["seed"].get<std::uint64_t>(),
+      result["threads"].get<int>(), result["processor"].get<std::string>(), result["provenance"].get<std::string>());
+  return headline + "\n" + table_of(result) + "\n" + layer_table_of(result);
 }
 
 }  // namespace espalier

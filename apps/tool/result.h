@@ -1,7 +1,6 @@
-// What a run leaves behind: result.json, the table, the run folder.
+// Results as JSON and as tables for people.
 #pragma once
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -19,25 +18,15 @@ Json layers_to_json(const ModelMeasurement& m);
 // dense / sparse of every key both have: higher is better.
 Json ratios_of(const Json& dense, const Json& sparse);
 
-// Adds `value` under json[key] unless it is null.
 std::string processor_name();
 std::uintmax_t peak_resident_bytes();
 
 // "dense | sparse | ratio", for people.
 std::string table_of(const Json& result);
 std::string layer_table_of(const Json& result);
+// What a run prints: a headline, both tables.
+std::string page_of(const Json& result);
 // Rows of mean +- sd over seeds.
 std::string seeds_table_of(const std::vector<Json>& results);
-
-// A run folder. Created, and shown to be writable, before any work is done.
-class RunFolder {
- public:
-  explicit RunFolder(std::filesystem::path path);
-  void write(const std::string& file, const std::string& text) const;  // whole or not at all
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace espalier

@@ -3,10 +3,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 
 #include "apps/tool/commands.h"
-#include "apps/tool/result.h"
+#include "apps/tool/run_folder.h"
 #include "core/error.h"
 #include "layers/models.h"
 
@@ -60,96 +59,15 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_flag("--json", f.json, "Print result.json instead of the table");
 }
 
-// One line per epoch and per pruning, in metrics.jsonl as they happen; epochs also on stderr.
-class Log {
- public:
-  Log(const RunFolder& folder, bool append)
-      : path_(folder.path() / "metrics.jsonl"), file_(path_, append ? std::ios::app : std::ios::trunc) {
-    if (!file_) throw FileError(fmt::format("{}: cannot be written", path_.string()));
-  }
-  Observer observer(const std::string& side, const RunConfig& config) {
-    return {.epoch = [this, side, &config](const EpochResult& e, Index round) { epoch(side, config, e, round); },
-            .pruned = [this, side](const std::vector<PruneEvent>& events) { pruned(side, events); }};
-  }
-
- private:
-  void epoch(const std::string& side, const RunConfig& config, const EpochResult& e, Index round) {
-    density_ = side == "dense" ? 1 : density_;
-    write({{"side", side},
-           {"round", round},
-           {"epoch", e.epoch},
-           {"train_loss", e.train_loss},
-           {"validation_accuracy", e.validation.samples ? Json(e.validation.accuracy) : Json()},
-           {"validation_loss", e.validation.samples ? Json(e.validation.loss) : Json()},
-           {"density", density_},
-           {"rate", e.rate},
-           {"gradient_norm", e.gradient_norm},
-           {"train_flops_executed", e.flops.executed},
-           {"seconds", e.seconds}});
-    const Index every = std::max<Index>(1, config.epochs / 10);
-    if (e.epoch % every && e.epoch != config.epochs) return;
-    fmt::print(stderr, "  {:<7}epoch {:>3}/{}  loss {:.4f}  {}density {:.3f}  {:.0f} samples/s\n", side, e.epoch,
-               config.epochs, e.train_loss,
-               e.validation.samples ? fmt::format("validation {:.2f} %  ", 100 * e.validation.accuracy) : "", density_,
-               static_cast<double>(e.samples) / e.seconds);
-  }
-  void pruned(const std::string& side, const std::vector<PruneEvent>& events) {
-    Json layers = Json::array();
-    for (const PruneEvent& event : events)
-      layers.push_back({{"name", event.layer},
-                        {"kept", event.kept},
-                        {"density", event.density},
-                        {"storage", name_of(event.storage)}});
-    double kept = 0, positions = 0;
-    for (const PruneEvent& event : events)
-      kept += static_cast<double>(event.kept), positions += static_cast<double>(event.kept) / event.density;
-    density_ = kept / positions;
-    write({{"side", side}, {"pruned_at_step", events.front().step}, {"density", density_}, {"layers", layers}});
-  }
-  void write(const Json& line) {
-    file_ << line.dump() << std::endl;
-    if (!file_) throw FileError(fmt::format("{}: cannot be written (disk full?)", path_.string()));
-  }
-  std::filesystem::path path_;
-  std::ofstream file_;
-  double density_ = 1;
-};
-
-// The optional dense twin, trained once per seed and compared with every density.
+// The dense twin is trained once per seed and compared with every density.
 Json run_once(const RunConfig& config, const Data& data, std::optional<Trained>& dense, const RunFolder& folder) {
   folder.write("config.toml", to_toml(config));
-  Log log(folder, false);
-  if (config.dense_twin && !dense) dense = train_model(config, data, false, "dense ", log.observer("dense", config));
-  const Trained sparse = train_model(config, data, true, "sparse", log.observer("sparse", config));
-
-  std::vector<Module*> models;
-  if (dense) models.push_back(dense->model.get());
-  models.push_back(sparse.model.get());
-  const auto optimizer = make_optimizer(config.optimizer);
-  const auto measured =
-      measure(models, data.train, softmax_cross_entropy, *optimizer,
-              {.batch = config.batch, .lanes = config.lanes, .threads = threads_of(config), .seed = config.seed});
-  Json result = {{"dataset", config.data},  {"provenance", data.provenance},    {"model", config.model},
-                 {"method", config.method}, {"schedule", config.schedule.kind}, {"density", config.schedule.density},
-                 {"seed", config.seed},     {"threads", threads_of(config)},    {"lanes", config.lanes},
-                 {"batch", config.batch},   {"epochs", config.epochs},          {"processor", processor_name()}};
-  if (dense) result["dense"] = to_json(*dense, measured.front());
-  result["sparse"] = to_json(sparse, measured.back());
-  if (dense) result["ratios"] = ratios_of(result["dense"], result["sparse"]);
-  result["layers"] = layers_to_json(measured.back());
-  save_model(*sparse.model, {{"model", config.model}, {"dataset", config.data}}, folder.path() / "model.safetensors");
-  folder.write("result.json", result.dump(2) + "\n");
+  MetricsLog log(folder, config.epochs);
+  if (config.dense_twin && !dense) dense = train_model(config, data, false, "dense ", log.observer("dense"));
+  const Trained sparse = train_model(config, data, true, "sparse", log.observer("sparse"));
+  const Json result = result_of(config, data, dense ? &*dense : nullptr, sparse);
+  leave_behind(folder, config, *sparse.model, result);
   return result;
-}
-
-std::string headline(const Json& result) {
-  const Json& sparse = result["sparse"];
-  std::string text = fmt::format("{} on {}: {}, {:.1f} % of the weights gone, seed {}, {} threads, {}\n",
-                                 result["model"].get<std::string>(), result["dataset"].get<std::string>(),
-                                 result["method"].get<std::string>(), 100 * (1 - sparse["density"].get<double>()),
-                                 result["seed"].get<std::uint64_t>(), result["threads"].get<int>(),
-                                 result["processor"].get<std::string>());
-  return text + result["provenance"].get<std::string>() + "\n\n";
 }
 
 void run_train(TrainFlags& f) {
@@ -176,9 +94,11 @@ void run_train(TrainFlags& f) {
     config.seed += s;
     if (s > 0) data = load_data(config);
     if (s == 0) {
-      // A model that does not fit the data is said before anything is trained.
+      // What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
       const ModulePtr model = make_model(
           config.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = config.seed});
+      Pruner pruner(parameters_of(*model), pruner_options(config));
+      for (const double density : f.densities) pruner.require_possible(density);
       if (f.tune) {
         base.storage = config.storage = tune(*model, config.lanes, config.seed);
         for (const auto& [name, density] : config.storage.csr_below_of)
@@ -203,8 +123,7 @@ void run_train(TrainFlags& f) {
     folder.write("results.json", Json(results).dump(2) + "\n");
     fmt::print("{}", f.json ? Json(results).dump(2) + "\n" : table);
   } else {
-    fmt::print("{}", f.json ? results[0].dump(2) + "\n"
-                            : headline(results[0]) + table_of(results[0]) + "\n" + layer_table_of(results[0]));
+    fmt::print("{}", f.json ? results[0].dump(2) + "\n" : page_of(results[0]));
   }
   fmt::print(stderr, "{:.1f} s; run folder: {}\n", seconds, f.out);
 }

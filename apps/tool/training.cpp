@@ -33,6 +33,15 @@ int threads_of(const RunConfig& config) {
   return config.threads ? config.threads : default_threads();
 }
 
+PrunerOptions pruner_options(const RunConfig& c) {
+  return {.criterion = c.method,
+          .allocation = allocation_named(c.allocation),
+          .schedule = c.schedule,
+          .storage = c.storage,
+          .protect = c.protect,
+          .seed = c.seed};
+}
+
 Trained train_model(const RunConfig& c, const Data& data, bool prune, const std::string& label,
                     const Observer& observer) {
   Trained result;
@@ -42,12 +51,7 @@ Trained train_model(const RunConfig& c, const Data& data, bool prune, const std:
                   {.threads = threads_of(c), .seed = c.seed, .clip_norm = c.clip_norm});
   Loader train(data.train, {.batch = c.batch, .lanes = c.lanes, .seed = c.seed});
   const Loader validation = evaluation_loader(data.validation, c);
-  Pruner pruner(trainer.parameters(), {.criterion = c.method,
-                                       .allocation = allocation_named(c.allocation),
-                                       .schedule = c.schedule,
-                                       .storage = c.storage,
-                                       .protect = c.protect,
-                                       .seed = c.seed});
+  Pruner pruner(trainer.parameters(), pruner_options(c));
   const auto report = [&](const std::vector<PruneEvent>& events) {
     if (!events.empty() && observer.pruned) observer.pruned(events);
   };

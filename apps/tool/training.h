@@ -26,6 +26,7 @@ struct Observer {
 };
 
 int threads_of(const RunConfig& config);
+PrunerOptions pruner_options(const RunConfig& config);
 
 // label begins the progress line. With `prune` false the same model, budget and seed train dense.
 Trained train_model(const RunConfig& config, const Data& data, bool prune, const std::string& label,

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <regex>
 #include <set>
+#include <sstream>
 #include <string>
 
 namespace espalier {
@@ -23,10 +23,15 @@ const std::map<std::string, Folders> may_include{{"core", {"core"}},
 
 // The folder that `#include "folder/file.h"` names; empty for any other line.
 std::string included_folder(const std::string& line) {
-  static const std::regex include(R"(^\s*#\s*include\s*["<]([a-z]+)/[^">]*[">].*)");
-  std::smatch match;
-  if (!std::regex_match(line, match, include)) return {};
-  return may_include.contains(match[1]) ? match[1].str() : std::string();
+  std::istringstream words(line);
+  char hash = 0, opening = 0;
+  std::string include, folder;
+  words >> hash >> std::ws;
+  std::getline(words, include, 'e');  // no space need follow the word
+  words >> opening;
+  std::getline(words, folder, '/');
+  if (hash != '#' || include != "includ" || (opening != '"' && opening != '<')) return {};
+  return may_include.contains(folder) ? folder : std::string();
 }
 
 bool is_source(const std::filesystem::path& path) {

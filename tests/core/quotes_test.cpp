@@ -57,7 +57,7 @@ std::vector<Quote> quotes_in(const std::vector<std::string>& page) {
 }
 
 bool occurs(const std::vector<std::string>& lines, const std::vector<std::string>& in) {
-  return !lines.empty() && !std::ranges::search(in, lines).empty();
+  return !lines.empty() && std::search(in.begin(), in.end(), lines.begin(), lines.end()) != in.end();
 }
 
 // The README.md of the project and of its folders.

@@ -1,0 +1,17 @@
+# Sourced by demo.sh and run.sh: installs what is missing of the distribution packages given as arguments.
+install_packages() {
+  local missing=()
+  for package in "$@"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  echo "installing from the distribution: ${missing[*]}" >&2
+  local sudo=
+  [ "$(id -u)" -eq 0 ] || sudo=sudo
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+build_packages=(g++ cmake ninja-build pkg-config libopenblas-serial-dev libhwy-dev libfmt-dev zlib1g-dev libcli11-dev
+  nlohmann-json3-dev libtomlplusplus-dev)
+test_packages=(libgtest-dev librapidcheck-dev)
+clang_packages=(clang libomp-dev clang-format)

@@ -1,0 +1,97 @@
+#include "apps/tool/run_folder.h"
+
+#include <fmt/format.h>
+
+#include "core/atomic_file.h"
+#include "core/error.h"
+
+namespace espalier {
+
+RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
+  std::error_code error;
+  std::filesystem::create_directories(path_, error);
+  if (error) throw FileError(fmt::format("{}: cannot make the output folder: {}", path_.string(), error.message()));
+  const std::filesystem::path probe = path_ / ".writable";
+  write_file_atomically(probe, "");
+  std::filesystem::remove(probe, error);
+}
+
+void RunFolder::write(const std::string& file, const std::string& text) const {
+  write_file_atomically(path_ / file, text);
+}
+
+MetricsLog::MetricsLog(const RunFolder& folder, Index epochs)
+    : path_(folder.path() / "metrics.jsonl"), file_(path_), epochs_(epochs) {
+  if (!file_) throw FileError(fmt::format("{}: cannot be written", path_.string()));
+}
+
+Observer MetricsLog::observer(const std::string& side) {
+  density_ = 1;
+  return {.epoch = [this, side](const EpochResult& e, Index round) { epoch(side, e, round); },
+          .pruned = [this, side](const std::vector<PruneEvent>& events) { pruned(side, events); }};
+}
+
+void MetricsLog::epoch(const std::string& side, const EpochResult& e, Index round) {
+  const bool validated = e.validation.samples > 0;
+  write({{"side", side},
+         {"round", round},
+         {"epoch", e.epoch},
+         {"train_loss", e.train_loss},
+         {"validation_accuracy", validated ? Json(e.validation.accuracy) : Json()},
+         {"validation_loss", validated ? Json(e.validation.loss) : Json()},
+         {"density", density_},
+         {"rate", e.rate},
+         {"gradient_norm", e.gradient_norm},
+         {"train_flops_executed", e.flops.executed},
+         {"seconds", e.seconds}});
+  const Index every = std::max<Index>(1, epochs_ / 10);
+  if (e.epoch % every && e.epoch != epochs_) return;
+  fmt::print(stderr, "  {:<7}epoch {:>3}/{}  loss {:.4f}  {}density {:.3f}  {:.0f} samples/s\n", side, e.epoch, epochs_,
+             e.train_loss, validated ? fmt::format("validation {:.2f} %  ", 100 * e.validation.accuracy) : "", density_,
+             static_cast<double>(e.samples) / e.seconds);
+}
+
+void MetricsLog::pruned(const std::string& side, const std::vector<PruneEvent>& events) {
+  Json layers = Json::array();
+  double kept = 0, positions = 0;
+  for (const PruneEvent& event : events) {
+    layers.push_back(
+        {{"name", event.layer}, {"kept", event.kept}, {"density", event.density}, {"storage", name_of(event.storage)}});
+    kept += static_cast<double>(event.kept);
+    positions += static_cast<double>(event.kept) / event.density;
+  }
+  density_ = kept / positions;
+  write({{"side", side}, {"pruned_at_step", events.front().step}, {"density", density_}, {"layers", layers}});
+}
+
+void MetricsLog::write(const Json& line) {
+  file_ << line.dump() << std::endl;
+  if (!file_) throw FileError(fmt::format("{}: cannot be written (disk full?)", path_.string()));
+}
+
+Json result_of(const RunConfig& config, const Data& data, const Trained* dense, const Trained& sparse) {
+  std::vector<Module*> models;
+  if (dense) models.push_back(dense->model.get());
+  models.push_back(sparse.model.get());
+  const auto optimizer = make_optimizer(config.optimizer);
+  const auto measured =
+      measure(models, data.train, softmax_cross_entropy, *optimizer,
+              {.batch = config.batch, .lanes = config.lanes, .threads = threads_of(config), .seed = config.seed});
+  Json result = {{"dataset", data.name},    {"provenance", data.provenance},    {"model", config.model},
+                 {"method", config.method}, {"schedule", config.schedule.kind}, {"density", config.schedule.density},
+                 {"seed", config.seed},     {"threads", threads_of(config)},    {"lanes", config.lanes},
+                 {"batch", config.batch},   {"epochs", config.epochs},          {"processor", processor_name()}};
+  if (dense) result["dense"] = to_json(*dense, measured.front());
+  result["sparse"] = to_json(sparse, measured.back());
+  if (dense) result["ratios"] = ratios_of(result["dense"], result["sparse"]);
+  result["layers"] = layers_to_json(measured.back());
+  return result;
+}
+
+void leave_behind(const RunFolder& folder, const RunConfig& config, Module& sparse, const Json& result) {
+  folder.write("config.toml", to_toml(config));
+  save_model(sparse, {{"model", config.model}, {"dataset", config.data}}, folder.path() / "model.safetensors");
+  folder.write("result.json", result.dump(2) + "\n");
+}
+
+}  // namespace espalier

@@ -1,0 +1,254 @@
+// The tool as its users meet it: words in, files and an exit code out.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "apps/tool/commands.h"
+#include "apps/tool/config.h"
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "layers/model_file.h"
+#include "layers/models.h"
+#include "support/temporary_folder.h"
+
+namespace espalier {
+namespace {
+
+constexpr std::uintmax_t megabyte = 1 << 20;
+
+struct Ran {
+  int code;
+  std::string out, err;
+};
+
+// One command line, split at spaces.
+Ran tool(const std::string& line) {
+  std::vector<std::string> words{"espalier"};
+  std::istringstream stream(line);
+  for (std::string word; stream >> word;) words.push_back(word);
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  const int code = run_tool(static_cast<int>(argv.size()), argv.data());
+  std::fflush(stdout);
+  return {code, ::testing::internal::GetCapturedStdout(), ::testing::internal::GetCapturedStderr()};
+}
+
+std::size_t lines_of(const std::string& text) {
+  return static_cast<std::size_t>(std::ranges::count(text, '\n'));
+}
+
+const std::string quick = "train --data synthetic-digits --epochs 2 --batch 128 --interval 20 --density 0.1 ";
+
+TEST(Tool, LeavesARunFolderWhoseResultHasEveryDocumentedKey) {
+  const testing::TemporaryFolder folder;
+  const std::filesystem::path out = folder.path() / "run";
+  const Ran ran = tool(quick + "--json --out " + out.string());
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  const auto result = nlohmann::json::parse(ran.out);
+  for (const char* key :
+       {"dataset", "model", "method", "seed", "threads", "lanes", "epochs", "dense", "sparse", "ratios", "layers"})
+    EXPECT_TRUE(result.contains(key)) << key;
+  for (const char* side : {"dense", "sparse"})
+    for (const char* key : {"test_accuracy", "parameters", "forward_flops", "file_bytes", "train_step_seconds",
+                            "train_seconds", "inference_seconds", "latency_seconds"})
+      EXPECT_TRUE(result[side].contains(key)) << side << "." << key;
+  for (const char* key : {"nonzeros", "density", "effective_nonzeros", "forward_flops_executed", "forward_flops_useful",
+                          "train_flops_executed", "removed_units"})
+    EXPECT_TRUE(result["sparse"].contains(key)) << key;
+  for (const char* key : {"parameters", "forward_flops", "file_bytes", "train_step", "inference", "latency"})
+    EXPECT_TRUE(result["ratios"].contains(key)) << key;
+  for (const char* key : {"name", "shape", "density", "storage", "kernel", "forward_flops_executed", "seconds"})
+    EXPECT_TRUE(result["layers"][0].contains(key)) << key;
+
+  EXPECT_EQ(result["sparse"]["nonzeros"], std::llround(0.1 * 266200) + 410);
+  EXPECT_GT(result["sparse"]["test_accuracy"], 0.9);
+  EXPECT_EQ(result["sparse"]["file_bytes"], std::filesystem::file_size(out / "model.safetensors"));
+  EXPECT_EQ(nlohmann::json::parse(read_file(out / "result.json", megabyte)), result);
+  std::istringstream metrics(read_file(out / "metrics.jsonl", megabyte));
+  std::size_t epochs = 0, prunings = 0;
+  for (std::string line; std::getline(metrics, line);) {
+    const auto entry = nlohmann::json::parse(line);
+    epochs += entry.contains("epoch");
+    prunings += entry.contains("pruned_at_step");
+  }
+  EXPECT_EQ(epochs, 4u);
+  EXPECT_GE(prunings, 3u);
+
+  // The file gives back the network that was measured.
+  const ModulePtr model = make_model("lenet-300-100", {.input = {1, 28, 28}, .outputs = 10, .seed = 9});
+  load_model(*model, out / "model.safetensors");
+  EXPECT_EQ(census_of(*model).nonzeros(), result["sparse"]["nonzeros"]);
+}
+
+TEST(Tool, RunsAgainFromItsOwnConfigToTheSameBitsOnAnotherNumberOfThreads) {
+  const testing::TemporaryFolder folder;
+  const std::string first = (folder.path() / "first").string(), second = (folder.path() / "second").string();
+  ASSERT_EQ(tool(quick + "--no-dense --optimizer adamw --rate 0.002 --seed 7 --threads 2 --out " + first).code,
+            exit_done);
+  ASSERT_EQ(tool("train --no-dense --threads 3 --config " + first + "/config.toml --out " + second).code, exit_done);
+  EXPECT_EQ(read_file(first + "/model.safetensors", megabyte), read_file(second + "/model.safetensors", megabyte));
+}
+
+TEST(Tool, GivesEachSeedAndDensityAFolderAndSumsThemUp) {
+  const testing::TemporaryFolder folder;
+  const std::string out = (folder.path() / "many").string();
+  const Ran ran = tool(
+      "train --data synthetic-digits --epochs 1 --interval 20 --density 0.2,0.1 --seeds 2 --no-dense --out " + out);
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  for (const char* name : {"density-0.2-seed-1", "density-0.2-seed-2", "density-0.1-seed-1", "density-0.1-seed-2"})
+    EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(out) / name / "result.json")) << name;
+  EXPECT_NE(ran.out.find("density 0.2"), std::string::npos);
+  EXPECT_NE(ran.out.find("+-"), std::string::npos);
+}
+
+TEST(Tool, RewindsToTheStartInEachIterativeRound) {
+  const testing::TemporaryFolder folder;
+  const std::filesystem::path out = folder.path() / "ticket";
+  const Ran ran = tool(
+      "train --data synthetic-digits --epochs 1 --schedule iterative --rounds 2 --rewind init --density 0.25 "
+      "--no-dense --json --out " +
+      out.string());
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  EXPECT_NEAR(nlohmann::json::parse(ran.out)["sparse"]["density"].get<double>(), 0.25, 1e-5);
+  const std::string metrics = read_file(out / "metrics.jsonl", megabyte);
+  for (const char* round : {"\"round\":0", "\"round\":1", "\"round\":2"})
+    EXPECT_NE(metrics.find(round), std::string::npos) << round;
+}
+
+TEST(Tool, BenchesADenseAndASparseNetworkWithTheKeysOfResultJson) {
+  const Ran ran = tool("bench --model mlp:64-96-10 --density 0.1 --batch 32 --lanes 16 --repetitions 2 --json");
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  const auto result = nlohmann::json::parse(ran.out);
+  for (const char* side : {"dense", "sparse"})
+    for (const char* key :
+         {"train_step_seconds", "inference_seconds", "latency_seconds", "forward_flops", "file_bytes"})
+      EXPECT_GT(result[side][key].get<double>(), 0) << side << "." << key;
+  EXPECT_EQ(result["dense"]["forward_flops"], 2 * (64 * 96 + 96 * 10));
+  EXPECT_EQ(result["sparse"]["forward_flops_executed"], 2 * (614 + 96));
+}
+
+TEST(Tool, BenchesASparseNetworkWithoutItsTwin) {
+  const Ran ran =
+      tool("bench --model mlp:512-512-10 --density 0.05 --sparse-only --batch 16 --lanes 16 --repetitions 1 --json");
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  const auto result = nlohmann::json::parse(ran.out);
+  EXPECT_FALSE(result.contains("dense"));
+  EXPECT_LT(result["sparse"]["last_loss"], result["sparse"]["first_loss"]);
+}
+
+TEST(Tool, VerifiesItsKernelsBeforeItTimesThem) {
+  const Ran ran = tool("bench kernels --rows 100 --cols 70 --lanes 16 --json");
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  EXPECT_EQ(nlohmann::json::parse(ran.out)["kernels"].size(), 10u);
+}
+
+TEST(Tool, PrintsHelpAndVersionToStdout) {
+  for (const char* line : {"--help", "train --help", "bench --help", "bench kernels --help", "--version"}) {
+    const Ran ran = tool(line);
+    EXPECT_EQ(ran.code, exit_done) << line;
+    EXPECT_FALSE(ran.out.empty()) << line;
+    EXPECT_TRUE(ran.err.empty()) << line;
+  }
+}
+
+// Every bad command line: one line on stderr that names what was wrong, nothing on stdout, the documented code.
+struct Bad {
+  std::string line;
+  int code;
+  std::string says;
+};
+void PrintTo(const Bad& bad, std::ostream* to) {
+  *to << bad.line;
+}
+
+class BadInput : public ::testing::TestWithParam<Bad> {};
+
+TEST_P(BadInput, GetsOneClearLineAndTheDocumentedCode) {
+  const testing::TemporaryFolder folder;
+  std::string line = GetParam().line;
+  if (line.find("--out") == std::string::npos && line.starts_with("train"))
+    line += " --out " + (folder.path() / "run").string();
+  const Ran ran = tool(line);
+  EXPECT_EQ(ran.code, GetParam().code) << ran.err;
+  EXPECT_TRUE(ran.out.empty()) << ran.out;
+  EXPECT_EQ(lines_of(ran.err), 1u) << ran.err;
+  EXPECT_NE(ran.err.find(GetParam().says), std::string::npos) << ran.err;
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "run" / "result.json"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadInput,
+    ::testing::Values(
+        Bad{"", exit_usage, "subcommand"}, Bad{"fly", exit_usage, "fly"}, Bad{"train --bogus 1", exit_usage, "--bogus"},
+        Bad{"train --epochs many", exit_usage, "--epochs"}, Bad{"train --epochs 0", exit_usage, "--epochs"},
+        Bad{"train --density 0", exit_usage, "(0, 1]"}, Bad{"train --density 1.5", exit_usage, "(0, 1]"},
+        Bad{"train --density -0.1", exit_usage, "(0, 1]"}, Bad{"train --density nan", exit_usage, "(0, 1]"},
+        Bad{"train --density 0.1,2", exit_usage, "(0, 1]"}, Bad{"train --method psychic", exit_usage, "psychic"},
+        Bad{"train --schedule never", exit_usage, "never"}, Bad{"train --allocation fair", exit_usage, "fair"},
+        Bad{"train --optimizer lbfgs", exit_usage, "lbfgs"}, Bad{"train --data imagenet", exit_usage, "imagenet"},
+        Bad{"train --model resnet-152", exit_usage, "resnet-152"}, Bad{"train --model mlp:784", exit_usage, "mlp:784"},
+        Bad{"train --model mlp:784-x-10", exit_usage, "mlp:784-x-10"},
+        Bad{"train --data synthetic-digits --model mlp:100-10", exit_usage, "100 inputs"},
+        Bad{"train --data synthetic-digits --model mlp:784-20", exit_usage, "10"},
+        Bad{"train --data synthetic-digits --model mlp:784-2000000000-10", exit_usage, "GB"},
+        Bad{"train --rate 0", exit_usage, "learning rate"}, Bad{"train --momentum 1", exit_usage, "momentum"},
+        Bad{"train --threads -2", exit_usage, "--threads"}, Bad{"train --lanes 17", exit_usage, "--lanes"},
+        Bad{"train --batch 0", exit_usage, "--batch"}, Bad{"train --seeds 0", exit_usage, "--seeds"},
+        Bad{"train --begin 0.7 --end 0.3", exit_usage, "begin"}, Bad{"train --rewind tomorrow", exit_usage, "--rewind"},
+        Bad{"train --rewind init", exit_usage, "iterative"},
+        Bad{"train --data synthetic-digits --protect nothing.weight", exit_usage, "nothing.weight"},
+        Bad{"train --data synthetic-digits --density 0.000004", exit_usage, "without a single weight"},
+        Bad{"train --config no-such-config.toml", exit_file, "no-such-config.toml"},
+        Bad{"train --data mnist --data-dir no-such-folder", exit_file, "no-such-folder"},
+        Bad{"train --data synthetic-digits --out /proc/espalier", exit_file, "/proc/espalier"},
+        Bad{"train --data synthetic-digits --rate 1e30 --epochs 1", exit_diverged, "diverged at step"},
+        Bad{"bench --density 0", exit_usage, "(0, 1]"}, Bad{"bench --model mlp:784-1024", exit_usage, "mlp"},
+        Bad{"bench kernels --rows 0", exit_usage, "--rows"}, Bad{"bench kernels --lanes 7", exit_usage, "lanes"}));
+
+TEST(Config, ReadsBackWhatItWrites) {
+  const testing::TemporaryFolder folder;
+  RunConfig config;
+  config.data_dir = "a folder/with \"quotes\" and \\";
+  config.seed = 12345678901234;
+  config.rate.rate = 0.1 + 0.2;  // 0.30000000000000004
+  config.rate.milestones = {0.25, 0.5};
+  config.optimizer.epsilon = 1e-8;
+  config.protect = {"output.weight"};
+  config.storage.csr_below_of = {{"fc1.weight", 0.3}, {"fc2.weight", 0.45}};
+  config.dense_twin = false;
+  write_file_atomically(folder.path() / "config.toml", to_toml(config));
+  const RunConfig back = from_toml(folder.path() / "config.toml");
+  EXPECT_EQ(to_toml(back), to_toml(config));
+  EXPECT_EQ(back.rate.rate, config.rate.rate);
+  EXPECT_EQ(back.storage.csr_below_of, config.storage.csr_below_of);
+}
+
+TEST(Config, NamesFileAndKeyOfWhatItDoesNotUnderstand) {
+  const testing::TemporaryFolder folder;
+  const auto error_of = [&](const std::string& text) -> std::string {
+    write_file_atomically(folder.path() / "bad.toml", text);
+    try {
+      from_toml(folder.path() / "bad.toml");
+    } catch (const FileError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_NE(error_of("[run]\nsede = 1\n").find("line 2: unknown key run.sede"), std::string::npos);
+  EXPECT_NE(error_of("[run]\nseed = \"one\"\n").find("run.seed"), std::string::npos);
+  EXPECT_NE(error_of("[run]\nthreads = 99999999999\n").find("run.threads"), std::string::npos);
+  EXPECT_NE(error_of("[run\n").find("line 1"), std::string::npos);
+  EXPECT_NE(error_of("seed = 1\n").find("seed"), std::string::npos);
+  EXPECT_NE(error_of("[walk]\nseed = 1\n").find("walk.seed"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace espalier
