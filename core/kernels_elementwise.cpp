@@ -15,11 +15,15 @@ using D = hn::ScalableTag<Real>;
 using Vec = hn::Vec<D>;
 constexpr Index N = hn::MaxLanes(D());
 
+// NaN stays NaN: a network that diverged should be seen to.
 void Relu(Real* HWY_RESTRICT y, Index count) {
   const D d;
   Index i = 0;
-  for (; i + N <= count; i += N) hn::StoreU(hn::Max(hn::LoadU(d, y + i), hn::Zero(d)), d, y + i);
-  for (; i < count; ++i) y[i] = y[i] > 0 ? y[i] : 0;
+  for (; i + N <= count; i += N) {
+    const Vec v = hn::LoadU(d, y + i);
+    hn::StoreU(hn::IfThenElse(hn::Lt(v, hn::Zero(d)), hn::Zero(d), v), d, y + i);
+  }
+  for (; i < count; ++i) y[i] = y[i] < 0 ? 0 : y[i];
 }
 
 void Add(const Real* HWY_RESTRICT x, Real* HWY_RESTRICT y, Index count) {

@@ -17,9 +17,9 @@ void adam_vector(D d, const AdamStep& s, Real* HWY_RESTRICT w, Real* HWY_RESTRIC
                  const Real* HWY_RESTRICT g) {
   const auto wi = hn::LoadU(d, w);
   const auto gi = hn::MulAdd(hn::Set(d, s.coupled_decay), wi, hn::LoadU(d, g));
-  const auto b1 = hn::Set(d, s.beta1), b2 = hn::Set(d, s.beta2), one = hn::Set(d, Real{1});
-  const auto mi = hn::MulAdd(b1, hn::LoadU(d, m), hn::Mul(hn::Sub(one, b1), gi));
-  const auto vi = hn::MulAdd(b2, hn::LoadU(d, v), hn::Mul(hn::Sub(one, b2), hn::Mul(gi, gi)));
+  const auto b1 = hn::Set(d, s.beta1), b2 = hn::Set(d, s.beta2);
+  const auto mi = hn::MulAdd(b1, hn::LoadU(d, m), hn::Mul(hn::Set(d, s.one_minus_beta1), gi));
+  const auto vi = hn::MulAdd(b2, hn::LoadU(d, v), hn::Mul(hn::Set(d, s.one_minus_beta2), hn::Mul(gi, gi)));
   hn::StoreU(mi, d, m);
   hn::StoreU(vi, d, v);
   const auto root = hn::MulAdd(hn::Sqrt(vi), hn::Set(d, s.corrected_root), hn::Set(d, s.epsilon));
@@ -53,6 +53,8 @@ void Adam::update(Parameter& W, const RowBlock& block, std::span<const Real> G, 
   const double decay = W.prunable() ? options_.weight_decay : 0;
   const AdamStep s{.beta1 = static_cast<Real>(options_.beta1),
                    .beta2 = static_cast<Real>(options_.beta2),
+                   .one_minus_beta1 = static_cast<Real>(1 - options_.beta1),
+                   .one_minus_beta2 = static_cast<Real>(1 - options_.beta2),
                    .epsilon = static_cast<Real>(options_.epsilon),
                    .coupled_decay = static_cast<Real>(options_.decoupled ? 0 : decay),
                    .decoupled_factor = static_cast<Real>(options_.decoupled ? 1 - r * decay : 1),

@@ -16,7 +16,8 @@ struct AdamOptions {
 
 // One step's constants: corrected_rate = rate / (1-b1^t), corrected_root = 1 / sqrt(1-b2^t).
 struct AdamStep {
-  Real beta1, beta2, epsilon, coupled_decay, decoupled_factor, corrected_rate, corrected_root;
+  Real beta1, beta2, one_minus_beta1, one_minus_beta2, epsilon, coupled_decay, decoupled_factor, corrected_rate,
+      corrected_root;
 };
 
 class Adam final : public Optimizer {

@@ -9,6 +9,7 @@ namespace espalier {
 
 std::vector<EpochResult> fit(Trainer& trainer, Loader& train, const Loader* validation, const FitOptions& options) {
   require(options.epochs >= 1, "[fit] expected at least 1 epoch, got {}", options.epochs);
+  require(train.data().samples() > 0, "[fit] expected at least 1 training sample, got none");
   check_rate(options.rate);
   using Clock = std::chrono::steady_clock;
   const Index steps = options.epochs * train.batches();

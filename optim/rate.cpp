@@ -13,6 +13,8 @@ void check_rate(const RateOptions& o) {
   require(o.rate > 0 && std::isfinite(o.rate), "[rate] expected a positive learning rate, got {}", o.rate);
   require(o.warmup >= 0 && o.warmup < 1, "[rate] expected a warm-up in [0, 1) of the steps, got {}", o.warmup);
   require(o.floor >= 0 && o.floor <= 1, "[rate] expected a floor in [0, 1], got {}", o.floor);
+  for (const double milestone : o.milestones)
+    require(milestone >= 0 && milestone <= 1, "[rate] expected milestones in [0, 1] of the steps, got {}", milestone);
   require(o.gamma > 0 && o.gamma <= 1, "[rate] expected a factor in (0, 1], got {}", o.gamma);
 }
 

@@ -10,33 +10,29 @@ HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// w, v, g: [count], v null without momentum
-void SgdUpdate(const SgdOptions& o, Real* HWY_RESTRICT w, Real* HWY_RESTRICT v, const Real* HWY_RESTRICT g,
-               std::size_t count, Real rate) {
+// One vector of weights; v null without momentum.
+template <typename D>
+void sgd_vector(D d, const SgdOptions& o, Real* HWY_RESTRICT w, Real* HWY_RESTRICT v, const Real* HWY_RESTRICT g,
+                Real rate) {
+  const auto mu = hn::Set(d, o.momentum);
+  const auto wi = hn::LoadU(d, w);
+  const auto gi = hn::MulAdd(hn::Set(d, o.weight_decay), wi, hn::LoadU(d, g));
+  auto direction = gi;
+  if (v) {
+    const auto vi = hn::MulAdd(mu, hn::LoadU(d, v), gi);
+    hn::StoreU(vi, d, v);
+    direction = o.nesterov ? hn::MulAdd(mu, vi, gi) : vi;
+  }
+  hn::StoreU(hn::MulAdd(hn::Set(d, -rate), direction, wi), d, w);
+}
+
+// w, v, g: [count]. The tail is computed like the rest, one at a time: a weight's bits do not depend on its place.
+void SgdUpdate(const SgdOptions& o, Real* w, Real* v, const Real* g, std::size_t count, Real rate) {
   const hn::ScalableTag<Real> d;
-  const std::size_t N = hn::Lanes(d);
-  const auto mu = hn::Set(d, o.momentum), decay = hn::Set(d, o.weight_decay), minus_rate = hn::Set(d, -rate);
+  const hn::CappedTag<Real, 1> one;
   std::size_t i = 0;
-  for (; i + N <= count; i += N) {
-    auto wi = hn::LoadU(d, w + i);
-    const auto gi = hn::MulAdd(decay, wi, hn::LoadU(d, g + i));
-    auto direction = gi;
-    if (v) {
-      const auto vi = hn::MulAdd(mu, hn::LoadU(d, v + i), gi);
-      hn::StoreU(vi, d, v + i);
-      direction = o.nesterov ? hn::MulAdd(mu, vi, gi) : vi;
-    }
-    hn::StoreU(hn::MulAdd(minus_rate, direction, wi), d, w + i);
-  }
-  for (; i < count; ++i) {
-    const Real gi = g[i] + o.weight_decay * w[i];
-    Real direction = gi;
-    if (v) {
-      v[i] = o.momentum * v[i] + gi;
-      direction = o.nesterov ? gi + o.momentum * v[i] : v[i];
-    }
-    w[i] -= rate * direction;
-  }
+  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) sgd_vector(d, o, w + i, v ? v + i : nullptr, g + i, rate);
+  for (; i < count; ++i) sgd_vector(one, o, w + i, v ? v + i : nullptr, g + i, rate);
 }
 
 }  // namespace espalier::HWY_NAMESPACE
