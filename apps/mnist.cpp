@@ -16,7 +16,7 @@ using namespace espalier;
 namespace {
 
 // One training: a model, an optimizer, a loader; the pruner, if there is one, acts between two steps.
-Trained train(const RunConfig& config, const Data& data, bool prune, const Observer& observer) {
+Trained train(const RunConfig& config, const Data& data, Side side, const Observer& observer) {
   Trained trained;
   trained.model = make_model(config.model, {.input = data.train->shape(), .outputs = 10, .seed = config.seed});
   const auto optimizer = make_optimizer(config.optimizer);
@@ -34,9 +34,9 @@ Trained train(const RunConfig& config, const Data& data, bool prune, const Obser
                                        .storage = config.storage,
                                        .protect = {},
                                        .seed = config.seed});
-  FitOptions options{.epochs = config.epochs, .rate = config.rate, .label = prune ? "sparse" : "dense"};
+  FitOptions options{.epochs = config.epochs, .rate = config.rate, .label = name_of(side)};
   options.after_step = [&](Index step, Index steps) {
-    if (!prune) return;
+    if (side == Side::dense) return;
     if (const auto events = pruner.after_step(step, steps); !events.empty()) observer.pruned(events);
   };
   options.after_epoch = [&](const EpochResult& epoch) {
@@ -68,8 +68,8 @@ int run(int argc, char** argv) {
   const RunFolder folder(out);
   MetricsLog log(folder, config.epochs);
 
-  const Trained dense = train(config, data, false, log.observer("dense"));
-  const Trained sparse = train(config, data, true, log.observer("sparse"));
+  const Trained dense = train(config, data, Side::dense, log.observer(Side::dense));
+  const Trained sparse = train(config, data, Side::sparse, log.observer(Side::sparse));
 
   // Measured in this process, dense and sparse in turn: parameters, FLOPs, bytes, time.
   const Json result = result_of(config, data, &dense, sparse);

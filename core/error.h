@@ -1,9 +1,10 @@
-// Three kinds of error, told apart by type and, at the top of a program, by exit code.
+// Errors, told apart by type and, at the top of a program, by exit code.
 //
 //   UsageError     the caller's mistake: operation, expected, got                    exit code 2
 //   FileError      the world's mistake: file, where in it, expected, found           exit code 3
 //   DivergedError  training produced NaN or Inf: layer and step                      exit code 5
-//   assert         our mistake                                                       exit code 1
+//   InterruptedError   somebody asked to stop                                        exit code 4
+//   anything else  our mistake                                                       exit code 1
 #pragma once
 
 #include <fmt/format.h>

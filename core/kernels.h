@@ -40,7 +40,9 @@ void dense_outer(const Real* dY, Index rows, const Real* X, Index cols, Index st
 // Y[rows of the block, lanes] += A X      A: compressed rows whose n-th weight is value[slot ? slot[n] : n]
 void sparse_rows(const Compressed& A, const Panels& panels, Index block, const Real* value, const Real* X, Real* Y,
                  Index stride);
-// One operand of an outer product: a tile's dY and X, already offset to their first rows.
+// The same for one lane, all rows: y += A x
+void sparse_dots(const Compressed& A, const Real* value, const Real* x, Real* y);
+// One operand of an outer product: a tile's dY and X, from their rows 0.
 struct OuterOperand {
   const Real* dY;
   const Real* X;

@@ -1,6 +1,6 @@
 // The dense kernels: one register tile, three ways to walk through it. W is used as it lies, without packing: with few
-// lanes, packing W (what a BLAS does) costs as much as using it. Only the outer product repacks, 64 columns of X at a
-// time.
+// lanes, packing W (what a BLAS does) costs as much as using it. Only the outer product repacks, a few columns of X
+// (64 with AVX-512) at a time.
 //
 // Why not a BLAS: the distribution's serial OpenBLAS 0.3.21 corrupts results when two threads call it at once (2 % of
 // small products, measured), its threaded variants bring a second thread runtime, and at 64 lanes these kernels are

@@ -16,6 +16,17 @@ Index checked_positions(const std::string& name, Index rows, Index cols) {
   return rows * cols;
 }
 
+std::vector<RowBlock> blocks_of(Index rows, Index cols, const Pattern* pattern, Storage storage) {
+  if (storage == Storage::csr) return {pattern->blocks().begin(), pattern->blocks().end()};
+  std::vector<RowBlock> blocks;
+  const Index height = std::max<Index>(1, dense_block_weights / cols);
+  for (Index r = 0; r < rows; r += height) {
+    const Index end = std::min(rows, r + height);
+    blocks.push_back({r, end, r * cols, end * cols});
+  }
+  return blocks;
+}
+
 }  // namespace
 
 std::string_view name_of(Storage storage) {
@@ -35,9 +46,8 @@ Parameter::Parameter(std::string name, Index rows, Index cols, Role role)
       rows_(rows),
       cols_(cols),
       role_(role),
-      value_(static_cast<std::size_t>(checked_positions(name_, rows, cols)), Real{0}) {
-  find_blocks();
-}
+      value_(static_cast<std::size_t>(checked_positions(name_, rows, cols)), Real{0}),
+      blocks_(blocks_of(rows, cols, nullptr, Storage::dense)) {}
 
 Parameter::Parameter(std::string name, PatternPtr pattern)
     : name_(std::move(name)),
@@ -46,9 +56,8 @@ Parameter::Parameter(std::string name, PatternPtr pattern)
       role_(Role::weight),
       storage_(Storage::csr),
       pattern_(std::move(pattern)),
-      value_(static_cast<std::size_t>(pattern_->nonzeros()), Real{0}) {
-  find_blocks();
-}
+      value_(static_cast<std::size_t>(pattern_->nonzeros()), Real{0}),
+      blocks_(blocks_of(rows_, cols_, pattern_.get(), Storage::csr)) {}
 
 void Parameter::add_slot(std::string_view name) {
   if (!has_slot(name)) slots_.push_back({std::string(name), AlignedVector<Real>(value_.size(), Real{0})});
@@ -78,20 +87,6 @@ std::vector<std::string> Parameter::slot_names() const {
   return names;
 }
 
-void Parameter::find_blocks() {
-  if (storage_ == Storage::csr) {
-    const auto blocks = pattern_->blocks();
-    blocks_.assign(blocks.begin(), blocks.end());
-    return;
-  }
-  blocks_.clear();
-  const Index height = std::max<Index>(1, dense_block_weights / cols_);
-  for (Index r = 0; r < rows_; r += height) {
-    const Index end = std::min(rows_, r + height);
-    blocks_.push_back({r, end, r * cols_, end * cols_});
-  }
-}
-
 template <typename Copy>
 void Parameter::rebuild(std::size_t length, Copy&& copy) {
   // Everything that can throw happens before anything changes.
@@ -119,6 +114,7 @@ void Parameter::become(PatternPtr pattern, Storage storage) {
 
   const bool from_csr = storage_ == Storage::csr, to_csr = storage == Storage::csr;
   const auto length = static_cast<std::size_t>(to_csr ? pattern->nonzeros() : positions());
+  std::vector<RowBlock> blocks = blocks_of(rows_, cols_, pattern.get(), storage);
   rebuild(length, [&](const AlignedVector<Real>& old, AlignedVector<Real>& fresh) {
     for (Index r = 0; r < rows_; ++r) {
       // Where weight (r, c) was; columns are asked for in ascending order. -1: it did not live.
@@ -142,7 +138,7 @@ void Parameter::become(PatternPtr pattern, Storage storage) {
   });
   pattern_ = std::move(pattern);
   storage_ = storage;
-  find_blocks();
+  blocks_ = std::move(blocks);
 }
 
 void Parameter::select(std::span<const Index> rows, std::span<const Index> columns) {
@@ -176,13 +172,14 @@ void Parameter::select(std::span<const Index> rows, std::span<const Index> colum
   }
   const auto height = static_cast<Index>(rows.size()), width = static_cast<Index>(columns.size());
   PatternPtr pattern = pattern_ ? Pattern::make(height, width, std::move(begin), std::move(column)) : nullptr;
+  std::vector<RowBlock> blocks = blocks_of(height, width, pattern.get(), storage_);
   rebuild(from.size(), [&](const AlignedVector<Real>& old, AlignedVector<Real>& fresh) {
     for (std::size_t i = 0; i < from.size(); ++i) fresh[i] = old[from[i]];
   });
   rows_ = height;
   cols_ = width;
   pattern_ = std::move(pattern);
-  find_blocks();
+  blocks_ = std::move(blocks);
 }
 
 }  // namespace espalier

@@ -13,7 +13,6 @@
 //   4. blocks() depends on shape, storage and pattern only, never on threads.
 #pragma once
 
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -88,8 +87,7 @@ class Parameter {
     std::string name;
     AlignedVector<Real> array;
   };
-  void find_blocks();
-  // Rebuilds every array: new_array[to(i)] = old_array[from(i)].
+  // Makes every array anew, `length` long and zero, lets copy(old, fresh) fill it, and only then changes anything.
   template <typename Copy>
   void rebuild(std::size_t length, Copy&& copy);
 

@@ -11,8 +11,8 @@ namespace {
 
 // Weights per row block: values, indices and gradients of a block then fit in L2 beside the panels of X.
 constexpr Index block_weights = 16384;
-constexpr Index block_rows_limit = 8192;  // Visit::row is 16 bits
-constexpr Index panel_width_limit = 32768;
+constexpr Index block_rows_limit = 8192;    // 2 MiB of Y at 64 lanes; Visit::row has 16 bits
+constexpr Index panel_width_limit = 32768;  // Visit::count has 16 bits
 
 std::vector<RowBlock> balanced_blocks(const std::vector<Index>& begin) {
   const Index rows = static_cast<Index>(begin.size()) - 1, weights = begin.back();

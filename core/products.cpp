@@ -27,10 +27,19 @@ void require_operands(const char* what, const Parameter& W, const Tensor& in, In
           "[{}] {}: expected equal lanes and no halo, got {} and {} lanes", what, W.name(), in.lanes(), out.lanes());
 }
 
-// Y += A X by row blocks, each begun before and finished after.
+// Y += A X by row blocks, each begun before and finished after.      transposed: A is W's transpose
 template <typename Begin, typename Finish>
-void sparse_by_blocks(const Compressed& A, const Panels& panels, const Parameter& W, const Tensor& X, Tensor& Y,
-                      Begin&& begin, Finish&& finish) {
+void sparse_by_blocks(const Parameter& W, bool transposed, const Tensor& X, Tensor& Y, Begin&& begin, Finish&& finish) {
+  const Pattern& pattern = *W.pattern();
+  const Compressed& A = transposed ? pattern.transpose() : pattern.compressed();
+  if (Y.stride() == 1) {
+    begin(0, A.rows);
+    kernels::sparse_dots(A, W.value().data(), X.data(), Y.data());
+    finish(0, A.rows);
+    return;
+  }
+  const Index width = panel_width(X.lanes(), pattern.density());
+  const Panels& panels = transposed ? pattern.transposed_panels(width) : pattern.panels(width);
   for (std::size_t b = 0; b < panels.blocks.size(); ++b) {
     begin(panels.blocks[b].first_row, panels.blocks[b].rows());
     kernels::sparse_rows(A, panels, static_cast<Index>(b), W.value().data(), X.data(), Y.data(), Y.stride());
@@ -57,9 +66,7 @@ void multiply(const Parameter& W, const Tensor& X, Tensor& Y, Epilogue epilogue,
     kernels::activate(epilogue.activation, Y.data() + row * stride, rows * stride);
   };
   if (W.storage() == Storage::csr) {
-    const Pattern& pattern = *W.pattern();
-    sparse_by_blocks(pattern.compressed(), pattern.panels(panel_width(X.lanes(), pattern.density())), W, X, Y, begin,
-                     finish);
+    sparse_by_blocks(W, false, X, Y, begin, finish);
   } else {
     const Index height = stride == 1 ? W.rows() : dense_rows_at_once;
     for (Index row = 0; row < W.rows(); row += height) {
@@ -78,9 +85,7 @@ void multiply_transposed(const Parameter& W, const Tensor& dY, Tensor& dX, Write
     if (write == Write::overwrite) kernels::begin_rows(nullptr, dX.data() + row * dX.stride(), rows, dX.stride());
   };
   if (W.storage() == Storage::csr) {
-    const Pattern& pattern = *W.pattern();
-    const Panels& panels = pattern.transposed_panels(panel_width(dY.lanes(), pattern.density()));
-    sparse_by_blocks(pattern.transpose(), panels, W, dY, dX, begin, [](Index, Index) {});
+    sparse_by_blocks(W, true, dY, dX, begin, [](Index, Index) {});
   } else {
     begin(0, W.cols());
     kernels::dense_transposed(W.value().data(), W.rows(), W.cols(), dY.data(), dX.data(), dX.stride());

@@ -17,7 +17,7 @@ namespace espalier {
 
 enum class Write { overwrite, add };
 
-// What happens to the rows of Y while they are still in L1.
+// What happens to the rows of Y of a block before the next block is begun: they are still in L1 or L2.
 struct Epilogue {
   const Parameter* bias = nullptr;  // [out, 1], dense
   Activation activation = Activation::none;
@@ -38,7 +38,7 @@ struct OuterPair {
 // storage G is exactly zero off the pattern.    G: [block.weights()]
 void outer(const Parameter& W, std::size_t block, std::span<const OuterPair> pairs, std::span<Real> G);
 
-// What multiply would run, for reports: "csr panels avx3", "blocked avx3", "dots avx3" ...
+// The kernels that W's products run with, for reports: "csr panels avx3", "blocked avx3", "dots avx3" ...
 std::string kernel_name(const Parameter& W, Index lanes);
 
 }  // namespace espalier

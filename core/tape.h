@@ -174,7 +174,6 @@ class Tape {
   void owe(Tensor gradient, const Parameter& W) { debts_.push_back({&W, std::move(gradient), {}}); }
 
   std::span<const Debt> debts() const { return debts_; }
-  void clear_debts() { debts_.clear(); }
   std::size_t nodes() const { return used_; }
   const Node& node(std::size_t i) const { return *nodes_[i]; }
   std::size_t bytes() const { return pool_.bytes(); }

@@ -14,18 +14,47 @@ int default_threads() {
   return omp_get_num_procs();
 }
 
-void flush_subnormals_to_zero() {
+namespace {
+
+// The floating point control register: read it, write it.
 #if defined(__x86_64__)
-  _mm_setcsr(_mm_getcsr() | 0x8040);  // flush-to-zero | denormals-are-zero
+using ControlWord = unsigned;
+constexpr ControlWord flush_bits = 0x8040;  // flush-to-zero | denormals-are-zero
+ControlWord control_word() {
+  return _mm_getcsr();
+}
+void set_control_word(ControlWord word) {
+  _mm_setcsr(word);
+}
 #elif defined(__aarch64__)
-  std::uint64_t fpcr;
-  asm volatile("mrs %0, fpcr" : "=r"(fpcr));
-  asm volatile("msr fpcr, %0" ::"r"(fpcr | (1ull << 24)));
+using ControlWord = std::uint64_t;
+constexpr ControlWord flush_bits = 1ull << 24;
+ControlWord control_word() {
+  ControlWord word;
+  asm volatile("mrs %0, fpcr" : "=r"(word));
+  return word;
+}
+void set_control_word(ControlWord word) {
+  asm volatile("msr fpcr, %0" ::"r"(word));
+}
+#else
+using ControlWord = int;
+constexpr ControlWord flush_bits = 0;
+ControlWord control_word() {
+  return 0;
+}
+void set_control_word(ControlWord) {}
 #endif
+
+}  // namespace
+
+void flush_subnormals_to_zero() {
+  set_control_word(control_word() | flush_bits);
 }
 
 void detail::parallel_run(Index count, int threads, void (*body)(void*, Index), void* context) {
   std::exception_ptr failure;
+  const ControlWord callers = control_word();
 #pragma omp parallel num_threads(threads) if (threads > 1 && count > 1)
   {
     flush_subnormals_to_zero();
@@ -39,6 +68,7 @@ void detail::parallel_run(Index count, int threads, void (*body)(void*, Index), 
       }
     }
   }
+  set_control_word(callers);
   if (failure) std::rethrow_exception(failure);
 }
 

@@ -1,7 +1,6 @@
 // Threads appear in two places only: over tiles and over row blocks of parameters. Both go through here.
 #pragma once
 
-#include <functional>
 #include <memory>
 
 #include "core/real.h"
@@ -18,8 +17,9 @@ namespace detail {
 void parallel_run(Index count, int threads, void (*body)(void*, Index), void* context);
 }
 
-// body(i) for i in [0, count), each once, in any order, on up to `threads` threads that flush subnormals to zero.
-// What a body computes may depend on i only. The first exception is thrown again here, after all have ended.
+// body(i) for i in [0, count), each once, in any order, on up to `threads` threads that flush subnormals to zero while
+// at it; the caller's own floating point mode is restored. What a body computes may depend on i only. The first
+// exception is thrown again here, after all have ended.
 template <typename Body>
 void parallel_for(Index count, int threads, Body&& body) {
   detail::parallel_run(

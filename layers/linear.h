@@ -7,7 +7,7 @@
 namespace espalier {
 
 // x: [in]   W: [out, in]   b: [out, 1] or null   ->   [out]
-// f is fused: it runs while the rows of Y are in L1, and is differentiated from its output.
+// f is fused: it runs while the rows of Y are in cache, and is differentiated from its output.
 Var linear(const Var& x, const Parameter& W, const Parameter* b, Activation f = Activation::none);
 
 struct LinearOptions {

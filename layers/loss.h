@@ -1,5 +1,6 @@
 // Losses: from a network's output to one number per sample. The batch's loss is their mean; the tape starts the way
-// back with 1/denominator per valid lane.
+// back with 1/denominator per valid lane. A loss
+// keeps a reference to the tile: it must outlive the way back.
 #pragma once
 
 #include "layers/module.h"

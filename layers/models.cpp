@@ -44,7 +44,7 @@ ModulePtr mlp(const std::string& name, const std::vector<Index>& extents, const 
                          .activation = last ? Activation::none : Activation::relu};
     if (options.density < 1) {
       const auto live =
-          static_cast<Index>(options.density * static_cast<double>(linear.in) * static_cast<double>(linear.out));
+          std::llround(options.density * static_cast<double>(linear.in) * static_cast<double>(linear.out));
       linear.pattern = Pattern::random(linear.out, linear.in, std::max<Index>(live, 1),
                                        Random(options.seed, "born-sparse/" + linear.name));
     }

@@ -14,10 +14,6 @@ class Sequential final : public Module {
     modules_.push_back(std::make_unique<M>(std::forward<Args>(args)...));
     return *this;
   }
-  Sequential& append(ModulePtr module) {
-    modules_.push_back(std::move(module));
-    return *this;
-  }
 
   Var forward(const Var& x) const override {
     Var y = x;
@@ -36,7 +32,6 @@ class Sequential final : public Module {
     for (const ModulePtr& module : modules_) module->visit_state(visit);
   }
   std::string name() const override { return name_; }
-  const std::vector<ModulePtr>& modules() const { return modules_; }
 
  private:
   std::string name_;

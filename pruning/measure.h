@@ -4,6 +4,7 @@
 // slows both. Warm-up comes first. The input stands ready in tiles; the loader is not timed.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,7 @@ struct LayerMeasurement {
 struct ModelMeasurement {
   Census census;
   Index effective_nonzeros = 0;
-  Flops forward_flops;  // one sample, in a full tile
+  Flops forward_flops;  // one sample
   SavedModel file;
   Timing train_step, inference, latency;  // a full batch; a full batch; one sample
   double first_loss = 0, last_loss = 0;   // of the timed steps
@@ -45,7 +46,8 @@ struct MeasureOptions {
   int threads = 1;
   int repetitions = 15;  // turns; each times every kind of work three times
   std::uint64_t seed = 1;
-  double rate = 0;  // of the timed steps
+  double rate = 0;                                   // of the timed steps
+  std::map<std::string, std::string> metadata = {};  // what the model's file will carry besides: its bytes count too
 };
 
 // Measures each model on the first batch of `data`. A timed training step computes everything a step computes; with a

@@ -17,7 +17,7 @@ namespace espalier {
 struct Schedule {
   std::string kind = "cubic";  // one-shot, cubic, iterative
   double density = 0.1;        // the final one
-  double begin = 0.1;          // fractions of all steps
+  double begin = 0.05;         // fractions of all steps
   double end = 0.6;
   Index interval = 100;  // steps between two prunings (cubic)
   Index rounds = 5;      // iterative

@@ -79,8 +79,7 @@ void run_bench_kernels(const KernelFlags& f) {
   Parameter dense("dense", f.rows, f.cols);
   fill_uniform(dense.value(), Random(f.seed, "dense"));
   const Lanes lanes{f.lanes, f.lanes};
-  Tensor X({f.cols}, lanes), dY({f.rows}, lanes), Y(dY), dX(X);
-  Y = Tensor({f.rows}, lanes), dX = Tensor({f.cols}, lanes);
+  Tensor X({f.cols}, lanes), dY({f.rows}, lanes), Y({f.rows}, lanes), dX({f.cols}, lanes);
   fill_uniform({X.data(), static_cast<std::size_t>(f.cols * f.lanes)}, Random(f.seed, "X"));
   fill_uniform({dY.data(), static_cast<std::size_t>(f.rows * f.lanes)}, Random(f.seed, "dY"));
   std::vector<Real> G_dense(static_cast<std::size_t>(f.rows * f.cols)), G_csr(static_cast<std::size_t>(live));

@@ -31,7 +31,8 @@ namespace {
 // `--config FILE` comes before all other flags, wherever it stands: they override it.
 RunConfig config_of(int argc, char** argv) {
   constexpr std::string_view flag = "--config";
-  for (int i = 1; i < argc; ++i) {
+  if (argc < 2 || std::string_view(argv[1]) != "train") return {};
+  for (int i = 2; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (word == flag && i + 1 < argc) return from_toml(argv[i + 1]);
     if (word.starts_with(flag) && word.substr(flag.size()).starts_with('='))

@@ -1,4 +1,4 @@
-// The tool's commands. Each registers itself with the command line and returns what to run.
+// The tool's commands. Each adds its flags to a subcommand and returns what to run.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -6,6 +6,14 @@
 #include "core/error.h"
 
 namespace espalier {
+namespace {
+
+// What a model's file says of itself besides its weights.
+std::map<std::string, std::string> file_metadata(const RunConfig& config) {
+  return {{"model", config.model}, {"dataset", config.data}};
+}
+
+}  // namespace
 
 RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
   std::error_code error;
@@ -14,6 +22,9 @@ RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
   const std::filesystem::path probe = path_ / ".writable";
   write_file_atomically(probe, "");
   std::filesystem::remove(probe, error);
+  // What an earlier run left would be taken for this one's.
+  for (const char* file : {"result.json", "model.safetensors", "metrics.jsonl"})
+    std::filesystem::remove(path_ / file, error);
 }
 
 void RunFolder::write(const std::string& file, const std::string& text) const {
@@ -25,8 +36,9 @@ MetricsLog::MetricsLog(const RunFolder& folder, Index epochs)
   if (!file_) throw FileError(fmt::format("{}: cannot be written", path_.string()));
 }
 
-Observer MetricsLog::observer(const std::string& side) {
+Observer MetricsLog::observer(Side which) {
   density_ = 1;
+  const std::string side = name_of(which);
   return {.epoch = [this, side](const EpochResult& e, Index round) { epoch(side, e, round); },
           .pruned = [this, side](const std::vector<PruneEvent>& events) { pruned(side, events); }};
 }
@@ -74,9 +86,12 @@ Json result_of(const RunConfig& config, const Data& data, const Trained* dense, 
   if (dense) models.push_back(dense->model.get());
   models.push_back(sparse.model.get());
   const auto optimizer = make_optimizer(config.optimizer);
-  const auto measured =
-      measure(models, data.train, softmax_cross_entropy, *optimizer,
-              {.batch = config.batch, .lanes = config.lanes, .threads = threads_of(config), .seed = config.seed});
+  const auto measured = measure(models, data.train, softmax_cross_entropy, *optimizer,
+                                {.batch = config.batch,
+                                 .lanes = config.lanes,
+                                 .threads = threads_of(config),
+                                 .seed = config.seed,
+                                 .metadata = file_metadata(config)});
   Json result = {{"dataset", data.name},    {"provenance", data.provenance},    {"model", config.model},
                  {"method", config.method}, {"schedule", config.schedule.kind}, {"density", config.schedule.density},
                  {"seed", config.seed},     {"threads", threads_of(config)},    {"lanes", config.lanes},
@@ -90,7 +105,7 @@ Json result_of(const RunConfig& config, const Data& data, const Trained* dense, 
 
 void leave_behind(const RunFolder& folder, const RunConfig& config, Module& sparse, const Json& result) {
   folder.write("config.toml", to_toml(config));
-  save_model(sparse, {{"model", config.model}, {"dataset", config.data}}, folder.path() / "model.safetensors");
+  save_model(sparse, file_metadata(config), folder.path() / "model.safetensors");
   folder.write("result.json", result.dump(2) + "\n");
 }
 

@@ -25,8 +25,8 @@ class RunFolder {
 class MetricsLog {
  public:
   MetricsLog(const RunFolder& folder, Index epochs);
-  // To be passed to a training; side: "dense" or "sparse". The log must outlive it.
-  Observer observer(const std::string& side);
+  // To be passed to a training, which the log must outlive.
+  Observer observer(Side side);
 
  private:
   void epoch(const std::string& side, const EpochResult& e, Index round);

@@ -63,8 +63,8 @@ void add_flags(CLI::App& app, TrainFlags& f) {
 Json run_once(const RunConfig& config, const Data& data, std::optional<Trained>& dense, const RunFolder& folder) {
   folder.write("config.toml", to_toml(config));
   MetricsLog log(folder, config.epochs);
-  if (config.dense_twin && !dense) dense = train_model(config, data, false, "dense ", log.observer("dense"));
-  const Trained sparse = train_model(config, data, true, "sparse", log.observer("sparse"));
+  if (config.dense_twin && !dense) dense = train_model(config, data, Side::dense, log.observer(Side::dense));
+  const Trained sparse = train_model(config, data, Side::sparse, log.observer(Side::sparse));
   const Json result = result_of(config, data, dense ? &*dense : nullptr, sparse);
   leave_behind(folder, config, *sparse.model, result);
   return result;

@@ -25,8 +25,12 @@ bool interrupted() {
 }
 
 void watch_for_interrupt() {
-  std::signal(SIGINT, [](int) { interrupt_flag = 1; });
-  std::signal(SIGTERM, [](int) { interrupt_flag = 1; });
+  const auto note = [](int signal) {
+    interrupt_flag = 1;
+    std::signal(signal, SIG_DFL);  // a second Ctrl-C ends the program at once
+  };
+  std::signal(SIGINT, note);
+  std::signal(SIGTERM, note);
 }
 
 int threads_of(const RunConfig& config) {
@@ -42,8 +46,12 @@ PrunerOptions pruner_options(const RunConfig& c) {
           .seed = c.seed};
 }
 
-Trained train_model(const RunConfig& c, const Data& data, bool prune, const std::string& label,
-                    const Observer& observer) {
+std::string name_of(Side side) {
+  return side == Side::dense ? "dense" : "sparse";
+}
+
+Trained train_model(const RunConfig& c, const Data& data, Side side, const Observer& observer) {
+  const bool prune = side == Side::sparse;
   Trained result;
   result.model = make_model(c.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = c.seed});
   const auto optimizer = make_optimizer(c.optimizer);
@@ -60,8 +68,14 @@ Trained train_model(const RunConfig& c, const Data& data, bool prune, const std:
   std::optional<Snapshot> early;  // what rewinding goes back to
   const bool rewinding = prune && c.rewind != "none";
   const Index rewind_step = rewinding && c.rewind != "init" ? std::stoll(c.rewind) : 0;
-  FitOptions fit_options{
-      .epochs = c.epochs, .rate = c.rate, .label = label, .after_step = {}, .after_epoch = {}, .stop = interrupted};
+  require(rewind_step <= c.epochs * train.batches(), "[--rewind] expected a step within the training's {}, got {}",
+          c.epochs * train.batches(), rewind_step);
+  FitOptions fit_options{.epochs = c.epochs,
+                         .rate = c.rate,
+                         .label = name_of(side),
+                         .after_step = {},
+                         .after_epoch = {},
+                         .stop = interrupted};
   fit_options.after_step = [&](Index step, Index steps) {
     if (rewinding && !early && step == rewind_step) early.emplace(trainer.parameters());
     if (prune && !rewinding) report(pruner.after_step(step, steps));
@@ -77,8 +91,6 @@ Trained train_model(const RunConfig& c, const Data& data, bool prune, const std:
   // With rewinding: train, prune a factor, go back, train again ... Otherwise one training with pruning inside.
   std::vector<EpochResult> history = fit(trainer, train, &validation, fit_options);
   for (round = 1; rewinding && round <= c.schedule.rounds; ++round) {
-    require(early.has_value(), "[--rewind] expected a step within the training's {}, got {}",
-            c.epochs * train.batches(), rewind_step);
     report(pruner.prune_to(
         std::pow(c.schedule.density, static_cast<double>(round) / static_cast<double>(c.schedule.rounds)), 0));
     early->restore(trainer.parameters());

@@ -28,9 +28,11 @@ struct Observer {
 int threads_of(const RunConfig& config);
 PrunerOptions pruner_options(const RunConfig& config);
 
-// label begins the progress line. With `prune` false the same model, budget and seed train dense.
-Trained train_model(const RunConfig& config, const Data& data, bool prune, const std::string& label,
-                    const Observer& observer);
+// The two networks of a run: same model, budget and seed, one of them pruned.
+enum class Side { dense, sparse };
+std::string name_of(Side side);
+
+Trained train_model(const RunConfig& config, const Data& data, Side side, const Observer& observer);
 
 // Asked between steps; set by Ctrl-C.
 bool interrupted();
