@@ -116,7 +116,7 @@ TEST(Pruner, MagnitudeKeepsTheLargestWeightsOfAllLayersTogether) {
 
 TEST(Pruner, TouchesNeitherValuesNorSlotsOfSurvivorsAndRevivesNobody) {
   Model model;
-  Pruner pruner(model.list, {.schedule = {.kind = "cubic", .density = 0.05, .interval = 10}});
+  Pruner pruner(model.list, {.schedule = {.kind = "cubic", .density = 0.05, .begin = 0.1, .end = 0.6, .interval = 10}});
   std::size_t events = 0;
   for (Index step = 0; step <= 100; ++step) {
     const auto before = weights_of(model);
