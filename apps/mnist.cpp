@@ -42,7 +42,7 @@ Trained train(const RunConfig& config, const Data& data, Side side, const Observ
   options.after_epoch = [&](const EpochResult& epoch) {
     trained.train_seconds += epoch.seconds;
     trained.train_flops += epoch.flops;
-    observer.epoch(epoch, 0);
+    observer.epoch(epoch, 0, census_of(*trained.model).density());
   };
   trained.validation = fit(trainer, loader, &validation, options).back().validation;
   trained.test = trainer.evaluate(test);

@@ -13,14 +13,27 @@ std::vector<EpochResult> fit(Trainer& trainer, Loader& train, const Loader* vali
   check_rate(options.rate);
   using Clock = std::chrono::steady_clock;
   const Index steps = options.epochs * train.batches();
-  Progress progress(options.label, options.epochs * train.data().samples(), options.progress);
+  Progress progress(options.label, (steps - options.from.step) * train.options().batch, options.progress);
   std::vector<EpochResult> history;
-  Index step = 0, samples_done = 0;
-  for (Index epoch = 1; epoch <= options.epochs; ++epoch) {
-    EpochResult result{.epoch = epoch, .validation = {}, .flops = {}};
+  Index step = options.from.step;
+  Index samples_done = 0;
+  for (Index epoch = 1 + step / train.batches(); epoch <= options.epochs; ++epoch) {
+    // The sums of this epoch so far: none, or those of the call that was interrupted in it.
+    const Index first = step % train.batches();
+    EpochResult result = first > 0 ? options.from.epoch : EpochResult{};
+    result.epoch = epoch;
+    const double seconds_before = result.seconds;
     const Clock::time_point start = Clock::now();
+    const auto seconds_so_far = [&] {
+      return seconds_before + std::chrono::duration<double>(Clock::now() - start).count();
+    };
     train.start_epoch(epoch - 1);
-    for (Index b = 0; b < train.batches(); ++b) {
+    for (Index b = first; b < train.batches(); ++b) {
+      if (options.stop && options.stop()) {
+        result.seconds = seconds_so_far();
+        if (options.stopped) options.stopped({step, result});
+        throw InterruptedError(fmt::format("{}: interrupted after step {} of {}", options.label, step, steps));
+      }
       result.rate = rate_at(options.rate, step, steps);
       const StepResult done = trainer.step(train, b, result.rate);
       ++step;
@@ -30,14 +43,12 @@ std::vector<EpochResult> fit(Trainer& trainer, Loader& train, const Loader* vali
       result.flops += done.flops;
       samples_done += done.samples;
       if (options.after_step) options.after_step(step, steps);
-      if (options.stop && options.stop())
-        throw InterruptedError(fmt::format("interrupted after step {} of {} ({})", step, steps, options.label));
       if (progress.due())
         progress.update(samples_done, fmt::format("epoch {}/{}  loss {:.4f}", epoch, options.epochs,
                                                   result.train_loss / static_cast<double>(result.samples)));
     }
     result.train_loss /= static_cast<double>(result.samples);
-    result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    result.seconds = seconds_so_far();
     if (validation) result.validation = trainer.evaluate(*validation);
     progress.clear();
     if (options.after_epoch) options.after_epoch(result);

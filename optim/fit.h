@@ -21,6 +21,13 @@ struct EpochResult {
   Flops flops{};  // training only
 };
 
+// A place between two steps, from which fit can go on: how many steps are done, and the sums so far of the epoch under
+// way.
+struct FitPosition {
+  Index step = 0;
+  EpochResult epoch = {};
+};
+
 struct FitOptions {
   Index epochs = 10;
   RateOptions rate{};
@@ -29,7 +36,11 @@ struct FitOptions {
   // Called after every step with the number of steps done so far and of all steps (pruning hangs here).
   std::function<void(Index step, Index steps)> after_step{};
   std::function<void(const EpochResult&)> after_epoch{};
-  std::function<bool()> stop{};  // asked after every step; true ends the loop with InterruptedError
+  // Asked before every step; if true, `stopped` is told where, and InterruptedError ends the call. Another call that
+  // begins `from` there, with trainer and parameters as they were, computes what this one would have, to the bit.
+  std::function<bool()> stop{};
+  std::function<void(const FitPosition&)> stopped{};
+  FitPosition from{};
 };
 
 // Trains for options.epochs epochs; evaluates on `validation` (may be null) after each. Steps and rates count from the

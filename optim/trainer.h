@@ -64,6 +64,8 @@ class Trainer {
   Index steps() const { return steps_; }
   // Forgets optimizer state and step count (rewinding).
   void restart();
+  // Sets the step count: where a training that was interrupted goes on.
+  void resume_at(Index steps) { steps_ = steps; }
 
   Module& model() { return model_; }
   const std::vector<Parameter*>& parameters() const { return parameters_; }

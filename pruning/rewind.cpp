@@ -30,4 +30,10 @@ void Snapshot::restore(std::span<Parameter* const> parameters) const {
   }
 }
 
+std::vector<Parameter*> Snapshot::copies() {
+  std::vector<Parameter*> all;
+  for (Parameter& copy : copies_) all.push_back(&copy);
+  return all;
+}
+
 }  // namespace espalier

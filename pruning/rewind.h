@@ -18,6 +18,8 @@ class Snapshot {
   // Every live weight gets the value it had; patterns and storage stay as they are now. The parameters must be the
   // same, in the same order; weights that were not live at the time get 0.
   void restore(std::span<Parameter* const> parameters) const;
+  // The copies, for checkpoints.
+  std::vector<Parameter*> copies();
 
  private:
   std::vector<Parameter> copies_;

@@ -47,7 +47,7 @@ int run_command_line(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad, missing or unwritable file,\n"
-      "4 interrupted, 5 training diverged.");
+      "4 interrupted (train --resume goes on), 5 training diverged.");
   CLI::App* train = app.add_subcommand("train", "Train a network dense and pruned, compare, leave a run folder");
   CLI::App* bench = app.add_subcommand("bench", "Time a dense and a sparse network side by side");
   CLI::App* kernels = bench->add_subcommand("kernels", "Time the kernels against the machine's limits");

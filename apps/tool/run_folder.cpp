@@ -15,16 +15,29 @@ std::map<std::string, std::string> file_metadata(const RunConfig& config) {
 
 }  // namespace
 
-RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {
+RunFolder::RunFolder(std::filesystem::path path, Begin begin) : path_(std::move(path)), begin_(begin) {
   std::error_code error;
   std::filesystem::create_directories(path_, error);
   if (error) throw FileError(fmt::format("{}: cannot make the output folder: {}", path_.string(), error.message()));
   const std::filesystem::path probe = path_ / ".writable";
   write_file_atomically(probe, "");
   std::filesystem::remove(probe, error);
-  // What an earlier run left would be taken for this one's.
+  if (begin == Begin::where_it_stopped) return;
   for (const char* file : {"result.json", "model.safetensors", "metrics.jsonl"})
     std::filesystem::remove(path_ / file, error);
+  remove_checkpoints();
+}
+
+std::filesystem::path RunFolder::checkpoint(const std::string& of) const {
+  return path_ / ("checkpoint-" + of);
+}
+
+void RunFolder::remove_checkpoints() const {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(path_, ignored))
+    if (entry.path().filename().string().starts_with("checkpoint-")) found.push_back(entry.path());
+  for (const auto& file : found) std::filesystem::remove(file, ignored);
 }
 
 void RunFolder::write(const std::string& file, const std::string& text) const {
@@ -32,18 +45,19 @@ void RunFolder::write(const std::string& file, const std::string& text) const {
 }
 
 MetricsLog::MetricsLog(const RunFolder& folder, Index epochs)
-    : path_(folder.path() / "metrics.jsonl"), file_(path_), epochs_(epochs) {
+    : path_(folder.path() / "metrics.jsonl"),
+      file_(path_, folder.begin() == Begin::afresh ? std::ios::trunc : std::ios::app),
+      epochs_(epochs) {
   if (!file_) throw FileError(fmt::format("{}: cannot be written", path_.string()));
 }
 
 Observer MetricsLog::observer(Side which) {
-  density_ = 1;
   const std::string side = name_of(which);
-  return {.epoch = [this, side](const EpochResult& e, Index round) { epoch(side, e, round); },
+  return {.epoch = [this, side](const EpochResult& e, Index round, double density) { epoch(side, e, round, density); },
           .pruned = [this, side](const std::vector<PruneEvent>& events) { pruned(side, events); }};
 }
 
-void MetricsLog::epoch(const std::string& side, const EpochResult& e, Index round) {
+void MetricsLog::epoch(const std::string& side, const EpochResult& e, Index round, double density) {
   const bool validated = e.validation.samples > 0;
   write({{"side", side},
          {"round", round},
@@ -51,7 +65,7 @@ void MetricsLog::epoch(const std::string& side, const EpochResult& e, Index roun
          {"train_loss", e.train_loss},
          {"validation_accuracy", validated ? Json(e.validation.accuracy) : Json()},
          {"validation_loss", validated ? Json(e.validation.loss) : Json()},
-         {"density", density_},
+         {"density", density},
          {"rate", e.rate},
          {"gradient_norm", e.gradient_norm},
          {"train_flops_executed", e.flops.executed},
@@ -59,7 +73,7 @@ void MetricsLog::epoch(const std::string& side, const EpochResult& e, Index roun
   const Index every = std::max<Index>(1, epochs_ / 10);
   if (e.epoch % every && e.epoch != epochs_) return;
   fmt::print(stderr, "  {:<7}epoch {:>3}/{}  loss {:.4f}  {}density {:.3f}  {:.0f} samples/s\n", side, e.epoch, epochs_,
-             e.train_loss, validated ? fmt::format("validation {:.2f} %  ", 100 * e.validation.accuracy) : "", density_,
+             e.train_loss, validated ? fmt::format("validation {:.2f} %  ", 100 * e.validation.accuracy) : "", density,
              static_cast<double>(e.samples) / e.seconds);
 }
 
@@ -72,8 +86,7 @@ void MetricsLog::pruned(const std::string& side, const std::vector<PruneEvent>& 
     kept += static_cast<double>(event.kept);
     positions += static_cast<double>(event.kept) / event.density;
   }
-  density_ = kept / positions;
-  write({{"side", side}, {"pruned_at_step", events.front().step}, {"density", density_}, {"layers", layers}});
+  write({{"side", side}, {"pruned_at_step", events.front().step}, {"density", kept / positions}, {"layers", layers}});
 }
 
 void MetricsLog::write(const Json& line) {

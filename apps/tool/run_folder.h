@@ -10,15 +10,21 @@
 
 namespace espalier {
 
-// Created, and shown to be writable, before any work is done. Throws FileError.
+// Created, and shown to be writable, before any work is done; what an earlier run left is removed, unless this one goes
+// on with it. Throws FileError.
+enum class Begin { afresh, where_it_stopped };
 class RunFolder {
  public:
-  explicit RunFolder(std::filesystem::path path);
+  explicit RunFolder(std::filesystem::path path, Begin begin = Begin::afresh);
   void write(const std::string& file, const std::string& text) const;  // whole or not at all
+  std::filesystem::path checkpoint(const std::string& of) const;       // where an interrupted training is kept
+  void remove_checkpoints() const;
   const std::filesystem::path& path() const { return path_; }
+  Begin begin() const { return begin_; }
 
  private:
   std::filesystem::path path_;
+  Begin begin_;
 };
 
 // metrics.jsonl: a line per epoch and per pruning, as they happen; some of the epochs also on stderr, for people.
@@ -29,13 +35,12 @@ class MetricsLog {
   Observer observer(Side side);
 
  private:
-  void epoch(const std::string& side, const EpochResult& e, Index round);
+  void epoch(const std::string& side, const EpochResult& e, Index round, double density);
   void pruned(const std::string& side, const std::vector<PruneEvent>& events);
   void write(const Json& line);
   std::filesystem::path path_;
   std::ofstream file_;
   Index epochs_;
-  double density_ = 1;
 };
 
 // Measures both models and puts everything together; dense may be null.

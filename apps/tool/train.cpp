@@ -6,6 +6,7 @@
 
 #include "apps/tool/commands.h"
 #include "apps/tool/run_folder.h"
+#include "core/atomic_file.h"
 #include "core/error.h"
 #include "layers/models.h"
 
@@ -17,7 +18,7 @@ struct TrainFlags {
   std::string config_file;
   std::vector<double> densities;
   std::uint64_t seeds = 1;
-  std::string out;
+  std::string out, resume;
   bool tune = false, no_dense = false, json = false;
 };
 
@@ -56,66 +57,130 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_flag("--tune", f.tune, "Measure first where csr beats dense, layer by layer, and record it in config.toml");
   app.add_flag("--no-dense", f.no_dense, "Skip the dense twin");
   app.add_option("--out", f.out, "Run folder (default: runs/DATA-MODEL-METHOD)");
+  app.add_option("--resume", f.resume, "Go on with an interrupted run's folder; no other flag but --json counts");
   app.add_flag("--json", f.json, "Print result.json instead of the table");
 }
 
-// The dense twin is trained once per seed and compared with every density.
-Json run_once(const RunConfig& config, const Data& data, std::optional<Trained>& dense, const RunFolder& folder) {
+// What one command line asks for: a configuration, at several densities and seeds. Kept in the run folder, for
+// --resume.
+struct Sweep {
+  RunConfig base;
+  std::vector<double> densities;
+  std::uint64_t seeds = 1;
+  bool many() const { return seeds * densities.size() > 1; }
+};
+
+constexpr const char* sweep_file = "sweep.json";
+
+void write_sweep(const RunFolder& folder, const Sweep& sweep) {
+  folder.write("config.toml", to_toml(sweep.base));
+  folder.write(sweep_file, Json{{"densities", sweep.densities}, {"seeds", sweep.seeds}}.dump() + "\n");
+}
+
+Sweep read_sweep(const std::filesystem::path& folder) {
+  Sweep sweep{.base = from_toml(folder / "config.toml")};
+  const std::filesystem::path path = folder / sweep_file;
+  constexpr std::uintmax_t limit_bytes = 1 << 20;
+  try {
+    const Json json = Json::parse(read_file(path, limit_bytes));
+    sweep.densities = json.at("densities").get<std::vector<double>>();
+    sweep.seeds = json.at("seeds").get<std::uint64_t>();
+  } catch (const Json::exception& error) {
+    throw FileError(fmt::format("{}: expected densities and seeds, found: {}", path.string(), error.what()));
+  }
+  return sweep;
+}
+
+// One density of one seed. The dense twin is trained once per seed and compared with every density; `twin` is where it
+// is kept if somebody interrupts.
+Json run_once(const RunConfig& config, const Data& data, std::optional<Trained>& dense, const RunFolder& folder,
+              const std::filesystem::path& twin) {
   folder.write("config.toml", to_toml(config));
   MetricsLog log(folder, config.epochs);
-  if (config.dense_twin && !dense) dense = train_model(config, data, Side::dense, log.observer(Side::dense));
-  const Trained sparse = train_model(config, data, Side::sparse, log.observer(Side::sparse));
+  if (config.dense_twin && !dense) dense = train_model(config, data, Side::dense, log.observer(Side::dense), twin);
+  const Trained sparse = [&] {
+    try {
+      return train_model(config, data, Side::sparse, log.observer(Side::sparse), folder.checkpoint("sparse"));
+    } catch (const InterruptedError&) {
+      if (dense) save_finished(*dense, twin);
+      throw;
+    }
+  }();
   const Json result = result_of(config, data, dense ? &*dense : nullptr, sparse);
   leave_behind(folder, config, *sparse.model, result);
   return result;
 }
 
+std::vector<Json> run_sweep(Sweep& sweep, Data& data, const RunFolder& folder) {
+  std::vector<Json> results;
+  for (std::uint64_t s = 0; s < sweep.seeds; ++s) {
+    RunConfig config = sweep.base;
+    config.seed += s;
+    if (s > 0) data = load_data(config);
+    std::optional<Trained> dense;
+    for (const double density : sweep.densities) {
+      config.schedule.density = density;
+      const RunFolder own =
+          sweep.many()
+              ? RunFolder(folder.path() / fmt::format("density-{}-seed-{}", density, config.seed), folder.begin())
+              : folder;
+      if (sweep.many()) fmt::print(stderr, "seed {}, density {}\n", config.seed, density);
+      constexpr std::uintmax_t limit_bytes = 1 << 24;
+      if (std::filesystem::exists(own.path() / "result.json"))  // only when resuming
+        results.push_back(Json::parse(read_file(own.path() / "result.json", limit_bytes)));
+      else
+        results.push_back(
+            run_once(config, data, dense, own, folder.checkpoint(fmt::format("dense-seed-{}", config.seed))));
+      if (sweep.many()) own.remove_checkpoints();
+    }
+  }
+  return results;
+}
+
 void run_train(TrainFlags& f) {
-  RunConfig base = f.config;
-  base.dense_twin = base.dense_twin && !f.no_dense;
-  if (f.densities.empty()) f.densities = {base.schedule.density};
-  for (const double density : f.densities)
+  const bool resume = !f.resume.empty();
+  Sweep sweep{f.config, f.densities, f.seeds};
+  if (resume) {
+    sweep = read_sweep(f.resume);
+    f.out = f.resume;
+  } else {
+    sweep.base.dense_twin = sweep.base.dense_twin && !f.no_dense;
+    if (sweep.densities.empty()) sweep.densities = {sweep.base.schedule.density};
+  }
+  for (const double density : sweep.densities)
     require(density > 0 && density <= 1, "[--density] expected a fraction in (0, 1], got {}", density);
-  require(f.seeds >= 1 && f.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", f.seeds);
+  require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
+  RunConfig& base = sweep.base;
   check(base);
-  const bool many = f.seeds * f.densities.size() > 1;
   Data data = load_data(base);  // "auto" is settled once, for all seeds
   if (f.out.empty()) {
     f.out = fmt::format("runs/{}-{}-{}", base.data, base.model, base.method);
     std::ranges::replace(f.out, ':', '-');
   }
-  const RunFolder folder(f.out);
+  // What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
+  const ModulePtr model =
+      make_model(base.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = base.seed});
+  const Pruner pruner(parameters_of(*model), pruner_options(base));
+  for (const double density : sweep.densities) pruner.require_possible(density);
+  const RunFolder folder(f.out, resume ? Begin::where_it_stopped : Begin::afresh);
+  if (f.tune && !resume) {
+    base.storage = tune(*model, base.lanes, base.seed);
+    for (const auto& [name, density] : base.storage.csr_below_of)
+      fmt::print(stderr, "  tuned   {}: csr from density {} down\n", name, density);
+  }
+  write_sweep(folder, sweep);
   watch_for_interrupt();
 
-  std::vector<Json> results;
   const auto start = std::chrono::steady_clock::now();
-  for (std::uint64_t s = 0; s < f.seeds; ++s) {
-    RunConfig config = base;
-    config.seed += s;
-    if (s > 0) data = load_data(config);
-    if (s == 0) {
-      // What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
-      const ModulePtr model = make_model(
-          config.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = config.seed});
-      Pruner pruner(parameters_of(*model), pruner_options(config));
-      for (const double density : f.densities) pruner.require_possible(density);
-      if (f.tune) {
-        base.storage = config.storage = tune(*model, config.lanes, config.seed);
-        for (const auto& [name, density] : config.storage.csr_below_of)
-          fmt::print(stderr, "  tuned   {}: csr from density {} down\n", name, density);
-      }
-    }
-    std::optional<Trained> dense;
-    for (const double density : f.densities) {
-      config.schedule.density = density;
-      if (many) fmt::print(stderr, "seed {}, density {:g}\n", config.seed, density);
-      const RunFolder own =
-          many ? RunFolder(folder.path() / fmt::format("density-{:g}-seed-{}", density, config.seed)) : folder;
-      results.push_back(run_once(config, data, dense, own));
-    }
+  std::vector<Json> results;
+  try {
+    results = run_sweep(sweep, data, folder);
+  } catch (const InterruptedError& error) {
+    throw InterruptedError(fmt::format("{}; to go on: espalier train --resume {}", error.what(), f.out));
   }
+  folder.remove_checkpoints();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (many) {
+  if (sweep.many()) {
     const std::string table =
         seeds_table_of(results) + fmt::format("\n{} runs, {:.0f} s in all; {} threads, {}\n", results.size(), seconds,
                                               results[0]["threads"].get<int>(), processor_name());

@@ -2,7 +2,9 @@
 
 #include <cmath>
 #include <csignal>
+#include <nlohmann/json.hpp>
 
+#include "core/checkpoint.h"
 #include "core/error.h"
 #include "layers/models.h"
 #include "pruning/rewind.h"
@@ -11,6 +13,78 @@ namespace espalier {
 namespace {
 
 volatile std::sig_atomic_t interrupt_flag = 0;
+Index questions_left = -1;
+
+// Where a training is, beside its parameters: JSON in the checkpoint's metadata.
+struct Progress {
+  bool finished = false;
+  Index round = 0, trainer_steps = 0;
+  FitPosition position;
+};
+
+constexpr const char* progress_key = "progress";
+
+nlohmann::json to_json(const Flops& f) {
+  return {f.executed, f.useful};
+}
+Flops flops_of(const nlohmann::json& j) {
+  return {j.at(0), j.at(1)};
+}
+nlohmann::json to_json(const Evaluation& e) {
+  return {{"loss", e.loss},
+          {"accuracy", e.accuracy},
+          {"rmse", e.rmse},
+          {"samples", e.samples},
+          {"flops", to_json(e.flops)}};
+}
+Evaluation evaluation_of(const nlohmann::json& j) {
+  return {j.at("loss"), j.at("accuracy"), j.at("rmse"), j.at("samples"), flops_of(j.at("flops"))};
+}
+
+void save(const Progress& p, const Trained& t, const std::filesystem::path& path) {
+  const EpochResult& e = p.position.epoch;
+  const nlohmann::json json = {{"finished", p.finished},
+                               {"round", p.round},
+                               {"trainer_steps", p.trainer_steps},
+                               {"step", p.position.step},
+                               {"epoch",
+                                {{"train_loss", e.train_loss},
+                                 {"gradient_norm", e.gradient_norm},
+                                 {"seconds", e.seconds},
+                                 {"samples", e.samples},
+                                 {"flops", to_json(e.flops)}}},
+                               {"train_seconds", t.train_seconds},
+                               {"train_flops", to_json(t.train_flops)},
+                               {"validation", to_json(t.validation)},
+                               {"test", to_json(t.test)}};
+  save_checkpoint(parameters_of(*t.model), {{progress_key, json.dump()}}, path);
+}
+
+Progress load(Trained& t, const std::filesystem::path& path) {
+  const auto metadata = load_checkpoint(parameters_of(*t.model), path);
+  try {
+    const auto json = nlohmann::json::parse(metadata.at(progress_key));
+    Progress p{json.at("finished"), json.at("round"), json.at("trainer_steps"), {json.at("step"), {}}};
+    const auto& epoch = json.at("epoch");
+    p.position.epoch.train_loss = epoch.at("train_loss");
+    p.position.epoch.gradient_norm = epoch.at("gradient_norm");
+    p.position.epoch.seconds = epoch.at("seconds");
+    p.position.epoch.samples = epoch.at("samples");
+    p.position.epoch.flops = flops_of(epoch.at("flops"));
+    t.train_seconds = json.at("train_seconds");
+    t.train_flops = flops_of(json.at("train_flops"));
+    t.validation = evaluation_of(json.at("validation"));
+    t.test = evaluation_of(json.at("test"));
+    return p;
+  } catch (const std::exception& error) {
+    throw FileError(fmt::format("{}: expected a checkpoint of a training, found: {}", path.string(), error.what()));
+  }
+}
+
+// With rewinding, what is gone back to stands in a file of its own.
+std::filesystem::path early_file(std::filesystem::path checkpoint) {
+  return checkpoint += ".early";
+}
 
 constexpr Index evaluation_batch = 1024;
 
@@ -21,7 +95,13 @@ Loader evaluation_loader(const DatasetPtr& set, const RunConfig& config) {
 }  // namespace
 
 bool interrupted() {
+  if (questions_left > 0 && --questions_left == 0) interrupt_flag = 1;
   return interrupt_flag != 0;
+}
+
+void interrupt_after(Index steps) {
+  interrupt_flag = steps == 0;
+  questions_left = steps;
 }
 
 void watch_for_interrupt() {
@@ -50,7 +130,12 @@ std::string name_of(Side side) {
   return side == Side::dense ? "dense" : "sparse";
 }
 
-Trained train_model(const RunConfig& c, const Data& data, Side side, const Observer& observer) {
+void save_finished(const Trained& trained, const std::filesystem::path& checkpoint) {
+  save({.finished = true, .position = {}}, trained, checkpoint);
+}
+
+Trained train_model(const RunConfig& c, const Data& data, Side side, const Observer& observer,
+                    const std::filesystem::path& checkpoint) {
   const bool prune = side == Side::sparse;
   Trained result;
   result.model = make_model(c.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = c.seed});
@@ -64,40 +149,56 @@ Trained train_model(const RunConfig& c, const Data& data, Side side, const Obser
     if (!events.empty() && observer.pruned) observer.pruned(events);
   };
 
-  Index round = 0;
-  std::optional<Snapshot> early;  // what rewinding goes back to
   const bool rewinding = prune && c.rewind != "none";
+  const Index rounds = rewinding ? c.schedule.rounds : 0;
   const Index rewind_step = rewinding && c.rewind != "init" ? std::stoll(c.rewind) : 0;
   require(rewind_step <= c.epochs * train.batches(), "[--rewind] expected a step within the training's {}, got {}",
           c.epochs * train.batches(), rewind_step);
-  FitOptions fit_options{.epochs = c.epochs,
-                         .rate = c.rate,
-                         .label = name_of(side),
-                         .after_step = {},
-                         .after_epoch = {},
-                         .stop = interrupted};
-  fit_options.after_step = [&](Index step, Index steps) {
+  std::optional<Snapshot> early;  // what rewinding goes back to
+
+  Progress progress;
+  if (!checkpoint.empty() && std::filesystem::exists(checkpoint)) {
+    if (std::filesystem::exists(early_file(checkpoint))) {
+      load_checkpoint(trainer.parameters(), early_file(checkpoint));
+      early.emplace(trainer.parameters());
+    }
+    progress = load(result, checkpoint);
+    if (progress.finished) return result;
+    trainer.resume_at(progress.trainer_steps);
+  }
+  FitOptions options{.epochs = c.epochs, .rate = c.rate, .label = name_of(side)};
+  options.from = progress.position;
+  options.stop = interrupted;
+  options.stopped = [&](const FitPosition& position) {
+    if (checkpoint.empty()) return;
+    progress.position = position;
+    progress.trainer_steps = trainer.steps();
+    if (early) save_checkpoint(early->copies(), {}, early_file(checkpoint));
+    save(progress, result, checkpoint);
+  };
+  options.after_step = [&](Index step, Index steps) {
     if (rewinding && !early && step == rewind_step) early.emplace(trainer.parameters());
     if (prune && !rewinding) report(pruner.after_step(step, steps));
   };
-  fit_options.after_epoch = [&](const EpochResult& epoch) {
+  options.after_epoch = [&](const EpochResult& epoch) {
     result.train_seconds += epoch.seconds;
     result.train_flops += epoch.flops;
-    if (observer.epoch) observer.epoch(epoch, round);
+    result.validation = epoch.validation;
+    if (observer.epoch) observer.epoch(epoch, progress.round, census_of(*result.model).density());
   };
-  if (rewinding && rewind_step == 0) early.emplace(trainer.parameters());
-  if (prune && !rewinding) report(pruner.after_step(0, c.epochs * train.batches()));
+  if (progress.trainer_steps == 0 && progress.round == 0) options.after_step(0, c.epochs * train.batches());
 
-  // With rewinding: train, prune a factor, go back, train again ... Otherwise one training with pruning inside.
-  std::vector<EpochResult> history = fit(trainer, train, &validation, fit_options);
-  for (round = 1; rewinding && round <= c.schedule.rounds; ++round) {
-    report(pruner.prune_to(
-        std::pow(c.schedule.density, static_cast<double>(round) / static_cast<double>(c.schedule.rounds)), 0));
+  // Without rewinding one training, with pruning inside. With it: train, prune a factor, go back, train again ...
+  while (true) {
+    fit(trainer, train, &validation, options);
+    options.from = {};
+    if (progress.round == rounds) break;
+    ++progress.round;
+    const double done = static_cast<double>(progress.round) / static_cast<double>(rounds);
+    report(pruner.prune_to(std::pow(c.schedule.density, done), progress.round * c.epochs * train.batches()));
     early->restore(trainer.parameters());
     trainer.restart();
-    history = fit(trainer, train, &validation, fit_options);
   }
-  result.validation = history.back().validation;
   result.test = trainer.evaluate(evaluation_loader(data.test, c));
   return result;
 }

@@ -21,7 +21,8 @@ struct Trained {
 
 // What happened on the way, as it happens.
 struct Observer {
-  std::function<void(const EpochResult&, Index round)> epoch = nullptr;
+  // density: of all weights, at the end of the epoch
+  std::function<void(const EpochResult&, Index round, double density)> epoch = nullptr;
   std::function<void(const std::vector<PruneEvent>&)> pruned = nullptr;
 };
 
@@ -32,10 +33,16 @@ PrunerOptions pruner_options(const RunConfig& config);
 enum class Side { dense, sparse };
 std::string name_of(Side side);
 
-Trained train_model(const RunConfig& config, const Data& data, Side side, const Observer& observer);
+// Ctrl-C ends it with InterruptedError after saving where it was to `checkpoint` (unless empty). If there is a
+// checkpoint, it goes on from there, and ends with the bits of a training that was never interrupted.
+Trained train_model(const RunConfig& config, const Data& data, Side side, const Observer& observer,
+                    const std::filesystem::path& checkpoint = {});
+// Saves a training that is done, so that train_model returns it again.
+void save_finished(const Trained& trained, const std::filesystem::path& checkpoint);
 
-// Asked between steps; set by Ctrl-C.
+// Asked between steps; set by Ctrl-C, or by a test.
 bool interrupted();
 void watch_for_interrupt();
+void interrupt_after(Index steps);  // as if Ctrl-C came after this many more questions; below 0: never
 
 }  // namespace espalier

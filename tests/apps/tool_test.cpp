@@ -11,6 +11,7 @@
 
 #include "apps/tool/commands.h"
 #include "apps/tool/config.h"
+#include "apps/tool/training.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "layers/model_file.h"
@@ -95,6 +96,58 @@ TEST(Tool, RunsAgainFromItsOwnConfigToTheSameBitsOnAnotherNumberOfThreads) {
             exit_done);
   ASSERT_EQ(tool("train --no-dense --threads 3 --config " + first + "/config.toml --out " + second).code, exit_done);
   EXPECT_EQ(read_file(first + "/model.safetensors", megabyte), read_file(second + "/model.safetensors", megabyte));
+}
+
+// Stops the tool before the given step (counted over dense twin and sparse network), lets it go on, and compares with
+// a run that nobody interrupted.
+void expect_same_bits_after_interruption(const std::string& command, std::initializer_list<Index> stops) {
+  const testing::TemporaryFolder folder;
+  const std::string whole = (folder.path() / "whole").string(), pieces = (folder.path() / "pieces").string();
+  ASSERT_EQ(tool(command + " --out " + whole).code, exit_done);
+  bool first = true;
+  for (const Index stop : stops) {
+    interrupt_after(stop);
+    const Ran ran = first ? tool(command + " --out " + pieces) : tool("train --resume " + pieces);
+    EXPECT_EQ(ran.code, exit_interrupted) << ran.err;
+    EXPECT_NE(ran.err.find("--resume " + pieces), std::string::npos) << ran.err;
+    EXPECT_FALSE(std::filesystem::exists(pieces + "/result.json"));
+    first = false;
+  }
+  interrupt_after(-1);
+  const Ran ran = tool("train --resume " + pieces);
+  EXPECT_EQ(ran.code, exit_done) << ran.err;
+  const auto read = [](const std::string& file) { return read_file(file, 64 * megabyte); };
+  EXPECT_EQ(read(whole + "/model.safetensors"), read(pieces + "/model.safetensors"));
+  // Everything in the metrics but the clock.
+  const auto metrics = [&](const std::string& run) {
+    std::istringstream lines(read(run + "/metrics.jsonl"));
+    std::vector<nlohmann::json> entries;
+    for (std::string line; std::getline(lines, line);) {
+      entries.push_back(nlohmann::json::parse(line));
+      entries.back().erase("seconds");
+    }
+    return entries;
+  };
+  EXPECT_EQ(metrics(whole), metrics(pieces));
+  for (const auto& entry : std::filesystem::directory_iterator(pieces))
+    EXPECT_FALSE(entry.path().filename().string().starts_with("checkpoint")) << entry.path();
+}
+
+TEST(Tool, GoesOnAfterAnInterruptionToTheBitsOfARunThatHadNone) {
+  // 85 steps an epoch: in the twin's first epoch, at its very end, between two epochs of the sparse network, later.
+  expect_same_bits_after_interruption(quick, {40, 131, 86, 50});
+}
+
+TEST(Tool, GoesOnInTheMiddleOfARewindingRound) {
+  expect_same_bits_after_interruption(
+      "train --data synthetic-digits --epochs 1 --schedule iterative --rounds 2 --rewind 10 --density 0.25 --no-dense",
+      {5, 50, 60, 100});
+}
+
+TEST(Tool, RefusesToGoOnWhereThereIsNoRun) {
+  const Ran ran = tool("train --resume no-such-run");
+  EXPECT_EQ(ran.code, exit_file);
+  EXPECT_NE(ran.err.find("no-such-run"), std::string::npos);
 }
 
 TEST(Tool, GivesEachSeedAndDensityAFolderAndSumsThemUp) {

@@ -1,0 +1,108 @@
+// Checkpoints keep everything parameters are, to the bit.
+#include "core/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "support/temporary_folder.h"
+
+namespace espalier {
+namespace {
+
+constexpr std::uintmax_t megabyte = 1 << 20;
+
+void number(std::span<Real> array, Real from) {
+  for (Real& a : array) a = from, from += Real{0.25};
+}
+
+// A dense bias, a masked and a csr weight, all with slots.
+std::vector<Parameter> some_parameters() {
+  std::vector<Parameter> all;
+  all.emplace_back("bias", 5, 1, Role::bias);
+  all.emplace_back("masked", 4, 6);
+  all.emplace_back("csr", Pattern::random(7, 9, 20, Random(3, "csr")));
+  all[1].become(Pattern::random(4, 6, 10, Random(4, "masked")), Storage::masked);
+  for (Parameter& W : all) {
+    W.add_slot("momentum");
+    W.for_each_weight([&](Index r, Index c, Index at) {
+      W.value()[static_cast<std::size_t>(at)] = static_cast<Real>(r) - static_cast<Real>(c) / 3;
+      W.slot("momentum")[static_cast<std::size_t>(at)] = static_cast<Real>(r * c) * Real{1e-30};
+    });
+  }
+  return all;
+}
+
+std::vector<Parameter*> pointers(std::vector<Parameter>& all) {
+  std::vector<Parameter*> list;
+  for (Parameter& W : all) list.push_back(&W);
+  return list;
+}
+
+void expect_equal(const Parameter& a, const Parameter& b) {
+  EXPECT_EQ(a.storage(), b.storage());
+  EXPECT_EQ(a.role(), b.role());
+  ASSERT_EQ(a.pattern() == nullptr, b.pattern() == nullptr);
+  if (a.pattern()) {
+    EXPECT_TRUE(*a.pattern() == *b.pattern());
+  }
+  EXPECT_TRUE(std::ranges::equal(a.value(), b.value()));
+  ASSERT_EQ(a.slot_names(), b.slot_names());
+  for (const std::string& slot : a.slot_names()) EXPECT_TRUE(std::ranges::equal(a.slot(slot), b.slot(slot)));
+}
+
+TEST(Checkpoint, BringsBackValuesSlotsPatternsAndStorage) {
+  const testing::TemporaryFolder folder;
+  std::vector<Parameter> saved = some_parameters();
+  save_checkpoint(pointers(saved), {{"step", "41"}}, folder.path() / "checkpoint");
+  std::vector<Parameter> loaded;  // same names and shapes, everything else different
+  loaded.emplace_back("bias", 5, 1, Role::bias);
+  loaded.emplace_back("masked", 4, 6);
+  loaded.emplace_back("csr", 7, 9);
+  number(loaded[2].value(), 1);
+  const auto metadata = load_checkpoint(pointers(loaded), folder.path() / "checkpoint");
+  EXPECT_EQ(metadata, (std::map<std::string, std::string>{{"step", "41"}}));
+  for (std::size_t i = 0; i < saved.size(); ++i) expect_equal(saved[i], loaded[i]);
+}
+
+TEST(Checkpoint, OfOtherParametersIsRefusedAndChangesNothing) {
+  const testing::TemporaryFolder folder;
+  std::vector<Parameter> saved = some_parameters();
+  save_checkpoint(pointers(saved), {}, folder.path() / "checkpoint");
+  for (const int which : {0, 1, 2}) {
+    std::vector<Parameter> other = some_parameters();
+    if (which == 0) other[2] = Parameter("another", 7, 9);  // a name it does not have
+    if (which == 1) other[2] = Parameter("csr", 8, 9);      // another shape
+    if (which == 2) other[0] = Parameter("bias", 6, 1, Role::bias);
+    for (Parameter& W : other) std::ranges::fill(W.value(), Real{7});
+    const std::vector<Parameter> before = other;
+    EXPECT_THROW(load_checkpoint(pointers(other), folder.path() / "checkpoint"), FileError);
+    for (std::size_t i = 0; i < other.size(); ++i) expect_equal(before[i], other[i]);
+  }
+}
+
+TEST(Checkpoint, ThatIsDamagedIsRefusedWhereverTheDamageIs) {
+  const testing::TemporaryFolder folder;
+  std::vector<Parameter> saved = some_parameters();
+  save_checkpoint(pointers(saved), {}, folder.path() / "checkpoint");
+  const std::string bytes = read_file(folder.path() / "checkpoint", megabyte);
+  for (std::size_t length = 0; length < bytes.size(); length += 7) {
+    write_file_atomically(folder.path() / "cut", bytes.substr(0, length));
+    EXPECT_THROW(load_checkpoint(pointers(saved), folder.path() / "cut"), FileError) << length;
+  }
+  std::vector<Parameter> fresh = some_parameters();
+  for (std::size_t at = 0; at < bytes.size(); at += 3) {  // a flipped bit: refused, or other numbers; never a crash
+    std::string damaged = bytes;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
+    write_file_atomically(folder.path() / "damaged", damaged);
+    try {
+      load_checkpoint(pointers(fresh), folder.path() / "damaged");
+    } catch (const FileError&) {
+    }
+  }
+}
+
+}  // namespace
+}  // namespace espalier
