@@ -147,7 +147,9 @@ TEST(Tape, Invariant1AGradientBufferBelongsToOneNode) {
 TEST(Tape, Invariant2TheSecondStepAllocatesNothing) {
   const auto model = some_model();
   testing::SteadyState training(*model, make_tiles({20}, 75, 16));
+#ifndef ESPALIER_ALLOCATIONS_ARE_NOT_COUNTED
   EXPECT_GT(training.step(), 0u) << "the counter counts";
+#endif
   for (int step = 0; step < 3; ++step) EXPECT_EQ(training.step(), 0u);
 }
 

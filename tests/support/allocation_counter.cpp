@@ -7,8 +7,17 @@
 #include <new>
 
 namespace {
-
 std::atomic<std::uint64_t> allocations{0};
+}
+
+namespace espalier::testing {
+std::uint64_t allocations_so_far() {
+  return allocations.load(std::memory_order_relaxed);
+}
+}  // namespace espalier::testing
+
+#ifndef ESPALIER_ALLOCATIONS_ARE_NOT_COUNTED
+namespace {
 
 void* counted(std::size_t bytes) noexcept {
   allocations.fetch_add(1, std::memory_order_relaxed);
@@ -28,12 +37,6 @@ void* or_throw(void* memory) {
 }
 
 }  // namespace
-
-namespace espalier::testing {
-std::uint64_t allocations_so_far() {
-  return allocations.load(std::memory_order_relaxed);
-}
-}  // namespace espalier::testing
 
 void* operator new(std::size_t bytes) {
   return or_throw(counted(bytes));
@@ -96,3 +99,4 @@ void operator delete(void* memory, std::align_val_t, const std::nothrow_t&) noex
 void operator delete[](void* memory, std::align_val_t, const std::nothrow_t&) noexcept {
   std::free(memory);
 }
+#endif
