@@ -53,9 +53,20 @@ void flush_subnormals_to_zero() {
 }
 
 void detail::parallel_run(Index count, int threads, void (*body)(void*, Index), void* context) {
-  std::exception_ptr failure;
   const ControlWord callers = control_word();
-#pragma omp parallel num_threads(threads) if (threads > 1 && count > 1)
+  if (threads == 1 || count <= 1) {
+    flush_subnormals_to_zero();
+    try {
+      for (Index i = 0; i < count; ++i) body(context, i);
+    } catch (...) {
+      set_control_word(callers);
+      throw;
+    }
+    set_control_word(callers);
+    return;
+  }
+  std::exception_ptr failure;
+#pragma omp parallel num_threads(threads)
   {
     flush_subnormals_to_zero();
 #pragma omp for schedule(dynamic, 1)
