@@ -14,4 +14,4 @@ install_packages() {
 build_packages=(g++ cmake ninja-build pkg-config libopenblas-serial-dev libhwy-dev libfmt-dev zlib1g-dev libcli11-dev
   nlohmann-json3-dev libtomlplusplus-dev)
 test_packages=(libgtest-dev)
-clang_packages=(clang libomp-dev clang-format)
+clang_packages=(clang clang-format libomp-dev libclang-rt-14-dev)
