@@ -54,29 +54,24 @@ void flush_subnormals_to_zero() {
 
 void detail::parallel_run(Index count, int threads, void (*body)(void*, Index), void* context) {
   const ControlWord callers = control_word();
+  std::exception_ptr failure;
+  const auto run = [&](Index i) {
+    try {
+      body(context, i);
+    } catch (...) {
+#pragma omp critical(espalier_failure)
+      if (!failure) failure = std::current_exception();
+    }
+  };
   if (threads == 1 || count <= 1) {
     flush_subnormals_to_zero();
-    try {
-      for (Index i = 0; i < count; ++i) body(context, i);
-    } catch (...) {
-      set_control_word(callers);
-      throw;
-    }
-    set_control_word(callers);
-    return;
-  }
-  std::exception_ptr failure;
+    for (Index i = 0; i < count; ++i) run(i);
+  } else {
 #pragma omp parallel num_threads(threads)
-  {
-    flush_subnormals_to_zero();
-#pragma omp for schedule(dynamic, 1)
-    for (Index i = 0; i < count; ++i) {
-      try {
-        body(context, i);
-      } catch (...) {
-#pragma omp critical(espalier_failure)
-        if (!failure) failure = std::current_exception();
-      }
+    {
+      flush_subnormals_to_zero();
+#pragma omp for schedule(dynamic, 1) nowait  // the region itself ends with a barrier; one is enough
+      for (Index i = 0; i < count; ++i) run(i);
     }
   }
   set_control_word(callers);
