@@ -60,7 +60,6 @@ Panels make_panels(const Compressed& matrix, Index width) {
                                    static_cast<std::uint16_t>(n - begin)});
       }
     for (Index p = 0; p < panels.count; ++p) {
-      std::ranges::stable_sort(by_panel[p], std::greater{}, &Panels::Visit::count);
       panels.visits.insert(panels.visits.end(), by_panel[p].begin(), by_panel[p].end());
       panels.first[b * static_cast<std::size_t>(panels.count) + static_cast<std::size_t>(p) + 1] =
           static_cast<Index>(panels.visits.size());

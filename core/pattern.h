@@ -43,9 +43,9 @@ struct Compressed {
 };
 
 // A traversal of a Compressed for the products. The columns are cut into panels so that the rows of X that a panel
-// reads stay in L1; the rows are cut into blocks so that weights and output rows stay in L2. Within (block, panel) the
-// rows are visited in order of how many weights they have there: the inner loop's trip count then changes a handful of
-// times instead of at every row, and the branch predictor is right (measured: 1.2x to 1.5x).
+// reads stay in L1; the rows are cut into blocks so that weights and output rows stay in L2. Within (block, panel) rows
+// are visited from top to bottom. (Visiting them in order of how many weights they have there, so that the inner loop's
+// trip count is predictable, was tried and measured: 3 % slower.)
 struct Panels {
   struct Visit {
     std::uint32_t begin;  // first weight, in Compressed order
