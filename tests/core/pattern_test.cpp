@@ -210,13 +210,13 @@ void expect_panels_visit_each_weight_once(const Compressed& matrix, const Panels
   std::vector<int> visited(matrix.index.size(), 0);
   for (std::size_t b = 0; b < panels.blocks.size(); ++b)
     for (Index p = 0; p < panels.count; ++p) {
-      std::uint16_t previous = std::numeric_limits<std::uint16_t>::max();
+      int previous = -1;
       for (const Panels::Visit& visit : panels.of(static_cast<Index>(b), p)) {
         const Index row = panels.blocks[b].first_row + visit.row;
         ASSERT_LT(row, panels.blocks[b].last_row);
         ASSERT_GE(visit.count, 1);
-        ASSERT_LE(visit.count, previous) << "rows are visited in order of their number of weights";
-        previous = visit.count;
+        ASSERT_GT(int{visit.row}, previous) << "rows are visited from top to bottom, each once";
+        previous = visit.row;
         for (std::size_t n = visit.begin; n < std::size_t{visit.begin} + visit.count; ++n) {
           ++visited[n];
           ASSERT_EQ(matrix.index[n] / panels.width, p);
