@@ -45,6 +45,7 @@ Node& Tape::next_node(const Record& what, const Tensor& value) {
     node.needs_gradient |= nodes_[static_cast<std::size_t>(input.node())]->needs_gradient;
   }
   node.attributes.assign(what.attributes);
+  node.gradient_halo = what.gradient_halo;
   node.value = value;
   node.forward_flops = thread_flops() - flops_before_;
   flops_before_ = thread_flops();
@@ -54,6 +55,14 @@ Node& Tape::next_node(const Record& what, const Tensor& value) {
     seconds_before_ = now;
   }
   return node;
+}
+
+Tensor Tape::with_halo(const Tensor& x, Halo halo) {
+  if (x.halo() == halo) return x;
+  Tensor y = make(x.shape(), halo);
+  const Index line = std::min(x.line(), y.line());
+  for (Index i = 0; i < x.features(); i += line) std::copy_n(x.row(i), line * x.stride(), y.row(i));
+  return y;
 }
 
 void Tape::backward(const Var& loss, Real denominator) {
@@ -74,23 +83,27 @@ void Tape::backward(const Var& loss, Real denominator) {
   }
 }
 
-std::optional<Tape::Sink> Tape::gradient_of(const Var& x) {
+std::optional<Tape::Sink> Tape::sink(const Var& x, Halo halo) {
   Node& node = *nodes_[static_cast<std::size_t>(x.node())];
   if (!node.needs_gradient) return std::nullopt;
-  if (node.gradient) return Sink{&node.gradient, Write::add};
-  node.gradient = make(x.shape(), x.value().halo());
-  return Sink{&node.gradient, Write::overwrite};
+  const bool first = !node.gradient;
+  if (first)
+    node.gradient = make(x.shape(), halo);
+  else
+    node.gradient = with_halo(node.gradient, halo);
+  return Sink{&node.gradient, first ? Write::overwrite : Write::add};
 }
 
 void Tape::give_gradient(const Var& x, Tensor gradient) {
   Node& node = *nodes_[static_cast<std::size_t>(x.node())];
   if (!node.needs_gradient) return;
-  if (!node.gradient) {
-    node.gradient = std::move(gradient);
-    return;
+  if (node.gradient) {
+    const Index line = std::min(gradient.line(), node.gradient.line());
+    for (Index i = 0; i < node.gradient.features(); i += line)
+      kernels::add(gradient.row(i), node.gradient.row(i), line * lanes_.count);
+  } else {
+    node.gradient = gradient.halo() == node.gradient_halo ? std::move(gradient) : with_halo(gradient, {});
   }
-  for (Index i = 0; i < node.gradient.features(); ++i)
-    kernels::add(gradient.row(i), node.gradient.row(i), lanes_.count);
 }
 
 }  // namespace espalier

@@ -95,6 +95,7 @@ struct Node {
   Tensor value;
   Tensor gradient;  // empty until somebody downstream has written it
   Backward backward;
+  Halo gradient_halo;  // that backward would like its dY to have
   bool needs_gradient = false;
   Flops forward_flops;         // executed since the node before
   double forward_seconds = 0;  // likewise; only with TapeOptions::timed
@@ -138,6 +139,8 @@ class Tape {
 
   // A tensor of this tile's lanes. Its contents are whatever was there.
   Tensor make(Shape shape, Halo halo = {}) { return pool_.tensor(shape, lanes_, halo); }
+  // The same numbers inside this halo: x itself if it has it, else a copy.
+  Tensor with_halo(const Tensor& x, Halo halo);
   // Numbers that do not go by sample (a bias gradient): [count] at one lane.
   Tensor make_numbers(Index count) { return pool_.tensor({count}, {1, 1}); }
 
@@ -146,6 +149,7 @@ class Tape {
     std::initializer_list<Var> inputs;
     std::initializer_list<const Parameter*> parameters = {};  // null ones are skipped
     std::initializer_list<Attribute> attributes = {};
+    Halo gradient_halo = {};  // that dY should have; it then comes with this halo or with none
   };
   // backward(Tape&, Tensor& dY): dY is this node's gradient, and may be changed in place.
   template <typename F>
@@ -160,13 +164,16 @@ class Tape {
   // Starts with d(total loss)/d(lane) = 1 / denominator for valid lanes, 0 for padding.    loss: [1, lanes]
   void backward(const Var& loss, Real denominator);
 
-  // Where the gradient of x is to be written, and how. Empty if nobody needs it.
+  // Where the gradient of x is to be written, and how: a tensor without halo. Empty if nobody needs it.
   struct Sink {
     Tensor* tensor;
     Write write;
   };
-  std::optional<Sink> gradient_of(const Var& x);
-  // Gives a finished tensor away as (a part of) the gradient of x.
+  std::optional<Sink> gradient_of(const Var& x) { return sink(x, {}); }
+  // The same inside the halo that x's node asked for: for whoever can write into the middle of a border.
+  std::optional<Sink> image_gradient_of(const Var& x) { return sink(x, wished_halo(x)); }
+  // Gives a finished tensor away as (a part of) the gradient of x. Nobody else may hold it (invariant 1): whoever gives
+  // one gradient to two inputs gives the second a copy.
   void give_gradient(const Var& x, Tensor gradient);
 
   void owe_outer(Tensor dY, Tensor X, const Parameter& W) { debts_.push_back({&W, std::move(dY), std::move(X)}); }
@@ -180,6 +187,8 @@ class Tape {
 
  private:
   Node& next_node(const Record& what, const Tensor& value);
+  Halo wished_halo(const Var& x) const { return nodes_[static_cast<std::size_t>(x.node())]->gradient_halo; }
+  std::optional<Sink> sink(const Var& x, Halo halo);
 
   BufferPool pool_;
   TapeOptions options_;

@@ -81,6 +81,8 @@ class Tensor {
   // Row of feature i (for images i = (c*H + y)*W + x), `lanes` long.
   Real* row(Index i) { return data_ + offset(i); }
   const Real* row(Index i) const { return data_ + offset(i); }
+  // How many rows lie side by side: one line of an image inside a halo, everything without.
+  Index line() const { return halo_.none() ? features_ : shape_[2]; }
   // All rows in one piece; only without a halo.
   Real* data();
   const Real* data() const;
@@ -101,8 +103,7 @@ class Tensor {
     if (halo_.none()) {
       body(data_, features_ * stride());
     } else {
-      const Index width = shape_[2];
-      for (Index line = 0; line < features_ / width; ++line) body(data_ + offset(line * width), width * stride());
+      for (Index i = 0; i < features_; i += line()) body(data_ + offset(i), line() * stride());
     }
   }
 

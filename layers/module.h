@@ -26,6 +26,11 @@ class Module {
   // What is learnt but not trained, such as running statistics: named arrays that belong into the model's file.
   virtual void visit_state(const std::function<void(const std::string& name, std::span<Real>)>& /*visit*/) {}
   virtual std::string name() const = 0;
+
+  // Zero borders, so that no convolution tests for edges. Both are wishes that save a copy: whoever wants a halo says
+  // so when the model is built, whoever writes an image is told; a module must still take inputs with any halo or none.
+  virtual Halo input_halo() const { return {}; }
+  virtual void set_output_halo(Halo /*halo*/) {}
 };
 
 using ModulePtr = std::unique_ptr<Module>;

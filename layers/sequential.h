@@ -11,7 +11,11 @@ class Sequential final : public Module {
   // model.add<Linear>(LinearOptions{...}, seed).add<Dropout>("drop1", 0.5)
   template <typename M, typename... Args>
   Sequential& add(Args&&... args) {
-    modules_.push_back(std::make_unique<M>(std::forward<Args>(args)...));
+    return add(std::make_unique<M>(std::forward<Args>(args)...));
+  }
+  Sequential& add(ModulePtr module) {
+    if (!modules_.empty()) modules_.back()->set_output_halo(module->input_halo());
+    modules_.push_back(std::move(module));
     return *this;
   }
 
@@ -32,6 +36,10 @@ class Sequential final : public Module {
     for (const ModulePtr& module : modules_) module->visit_state(visit);
   }
   std::string name() const override { return name_; }
+  Halo input_halo() const override { return modules_.empty() ? Halo{} : modules_.front()->input_halo(); }
+  void set_output_halo(Halo halo) override {
+    if (!modules_.empty()) modules_.back()->set_output_halo(halo);
+  }
 
  private:
   std::string name_;
