@@ -10,6 +10,7 @@
 
 #include "core/pattern.h"
 #include "core/real.h"
+#include "core/sparse_sweep.h"
 
 namespace espalier {
 
@@ -51,6 +52,40 @@ struct OuterOperand {
 // G[n - first weight of the block] += sum over tiles and valid lanes of dY[row(n), :] X[column(n), :]
 void sparse_outer(const Compressed& W, const Panels& panels, Index block, std::span<const OuterOperand> tiles,
                   Index stride, Real* G);
+
+// --- convolutions (core/window.h)
+// -------------------------------------------------------------------------------------
+
+// Lines first_line <= y < last_line of a sweep's grid. X and Y: the first pixel, halo left out, of channel 0.
+struct SweepCall {
+  const Sweep& sweep;
+  Index lanes;
+  Index first_line, last_line;
+  const Real* X;
+  Real* Y;
+  const Real* bias = nullptr;  // [rows]
+  bool add = false;            // to what is there, instead of beginning with bias or 0
+  bool relu = false;
+};
+// Weights in the order of their sweep; offsets in Reals.
+struct SparseWeights {
+  const SparseSweep& plan;
+  const std::int32_t* offset;
+  const Real* value;
+};
+// [rows, depth], row-major; offset[depth] in Reals.
+struct DenseWeights {
+  const Real* value;
+  Index rows, depth;
+  const std::int32_t* offset;
+};
+// Y[row, line] = relu(bias + sum of weights * X)     every row must have a visit in the first and the last panel
+void sparse_sweep(const SweepCall& call, const SparseWeights& W);
+void dense_sweep(const SweepCall& call, const DenseWeights& W);
+// G[weight] += sum over the lines' pixels and the valid lanes of  Y[row] X[pixel + offset]      call.Y is dY, W.value
+// unused
+void sparse_sweep_outer(const SweepCall& call, const SparseWeights& W, Index valid, Real* G);
+void dense_sweep_outer(const SweepCall& call, const DenseWeights& W, Index valid, Real* G);
 
 // Executes fused multiply-adds on registers and returns how many FLOPs that were: the ruler for all other kernels.
 double fma_burst(Index rounds);

@@ -11,6 +11,7 @@
 // (must come first)
 #include <hwy/highway.h>
 
+#include "core/kernels-inl.h"
 #include "core/kernels.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -22,7 +23,6 @@ using Vec = hn::Vec<D>;
 constexpr Index N = hn::MaxLanes(D());
 
 // The register tile: rows x vectors accumulators, `vectors` operands and a broadcast must fit into 32 (AVX-512) or 16.
-constexpr bool many_registers = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL;
 constexpr int tile_rows = 6;
 constexpr int tile_vectors = many_registers ? 4 : 2;
 

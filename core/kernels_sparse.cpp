@@ -5,6 +5,7 @@
 // (must come first)
 #include <hwy/highway.h>
 
+#include "core/kernels-inl.h"
 #include "core/kernels.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -142,39 +143,6 @@ void SparseRows(const Compressed& A, const Panels& panels, Index b, const Real* 
 
 // --- outer product on the pattern -----------------------------------------------------------------------------------
 
-// Four horizontal sums at once, added to to[0..3]: transposing adds cost 3 instructions per sum instead of log2(N)
-// each.
-HWY_INLINE void add_four_sums(Vec a, Vec b, Vec c, Vec e, Real* HWY_RESTRICT to) {
-  const D d;
-#if HWY_TARGET != HWY_SCALAR && !defined(ESPALIER_REAL_DOUBLE)
-  // Per 128-bit block: ab = a0+a2 b0+b2 a1+a3 b1+b3, and ce likewise; then their halves are added.
-  const Vec ab = hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b));
-  const Vec ce = hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e));
-  const hn::Repartition<double, D> pairs;
-  const auto low = hn::InterleaveLower(pairs, hn::BitCast(pairs, ab), hn::BitCast(pairs, ce));
-  const auto high = hn::InterleaveUpper(pairs, hn::BitCast(pairs, ab), hn::BitCast(pairs, ce));
-  const Vec blocks = hn::Add(hn::BitCast(d, low), hn::BitCast(d, high));  // each block: partial sums of a b c e
-  if constexpr (N == 4) {
-    hn::StoreU(hn::Add(hn::LoadU(d, to), blocks), d, to);
-  } else {
-    const hn::Half<D> half;
-    const auto two = hn::Add(hn::LowerHalf(half, blocks), hn::UpperHalf(half, blocks));
-    if constexpr (N == 8) {
-      hn::StoreU(hn::Add(hn::LoadU(half, to), two), half, to);
-    } else {
-      const hn::Half<decltype(half)> quarter;
-      const auto four = hn::Add(hn::LowerHalf(quarter, two), hn::UpperHalf(quarter, two));
-      hn::StoreU(hn::Add(hn::LoadU(quarter, to), four), quarter, to);
-    }
-  }
-#else
-  to[0] += hn::GetLane(hn::SumOfLanes(d, a));
-  to[1] += hn::GetLane(hn::SumOfLanes(d, b));
-  to[2] += hn::GetLane(hn::SumOfLanes(d, c));
-  to[3] += hn::GetLane(hn::SumOfLanes(d, e));
-#endif
-}
-
 // T tiles of V vectors each are summed before the horizontal sums are taken, so those are paid once per weight. dY's
 // T * V vectors of a row stay in registers.
 template <int T, int V>
@@ -199,7 +167,7 @@ void outer_visits(const Compressed& W, std::span<const Panels::Visit> visits, co
       for (int t = 0; t < T; ++t)
         for (int v = t == 0 ? 1 : 0; v < V; ++v)
           for (int q = 0; q < 4; ++q) sum[q] = hn::MulAdd(dy[t][v], hn::Load(d, X[t] + at[q] + v * N), sum[q]);
-      add_four_sums(sum[0], sum[1], sum[2], sum[3], g + n);
+      add_four_sums(d, sum[0], sum[1], sum[2], sum[3], g + n);
     }
     if (n < count) {  // one to three weights left: the missing ones are copies of the last, and are dropped
       const Index last = index[count - 1] * stride;
@@ -210,7 +178,7 @@ void outer_visits(const Compressed& W, std::span<const Panels::Visit> visits, co
         for (int v = t == 0 ? 1 : 0; v < V; ++v)
           for (int q = 0; q < 3; ++q) sum[q] = hn::MulAdd(dy[t][v], hn::Load(d, X[t] + at[q] + v * N), sum[q]);
       Real four[4] = {0, 0, 0, 0};
-      add_four_sums(sum[0], sum[1], sum[2], hn::Zero(d), four);
+      add_four_sums(d, sum[0], sum[1], sum[2], hn::Zero(d), four);
       for (int q = 0; n + q < count; ++q) g[n + q] += four[q];
     }
   }

@@ -239,6 +239,15 @@ const Panels& Pattern::transposed_panels(Index width) const {
   return once(mutex_, *slot, [&] { return make_panels(matrix, width); });
 }
 
+const std::vector<SparseSweep>& Pattern::sweeps(const Convolution& convolution) const {
+  std::unique_ptr<const std::vector<SparseSweep>>* slot = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    slot = &sweeps_[convolution];
+  }
+  return once(mutex_, *slot, [&] { return sparse_sweeps(*this, convolution); });
+}
+
 Index panel_width(Index lanes, double density) {
   constexpr Index panel_reals = 32 * 1024 / static_cast<Index>(sizeof(float));  // a 32 KiB L1
   constexpr double weights_per_visit = 6;

@@ -22,6 +22,7 @@
 
 #include "core/random.h"
 #include "core/real.h"
+#include "core/sparse_sweep.h"
 
 namespace espalier {
 
@@ -103,6 +104,8 @@ class Pattern {
   // The traversal with panels of about `width` columns; of the transpose if so asked.
   const Panels& panels(Index width) const;
   const Panels& transposed_panels(Index width) const;
+  // How a convolution with these weights walks over its images.
+  const std::vector<SparseSweep>& sweeps(const Convolution& convolution) const;
 
  private:
   Compressed forward_;
@@ -110,6 +113,7 @@ class Pattern {
   mutable std::mutex mutex_;  // guards the lazily made members below, each of which is written once
   mutable std::unique_ptr<const Compressed> transpose_;
   mutable std::map<Index, std::unique_ptr<const Panels>> panels_, transposed_panels_;
+  mutable std::map<Convolution, std::unique_ptr<const std::vector<SparseSweep>>> sweeps_;
 };
 
 // The panel width for products of `lanes` lanes over rows of this density: as many columns as keep the panel of X in

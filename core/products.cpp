@@ -93,6 +93,19 @@ void multiply_transposed(const Parameter& W, const Tensor& dY, Tensor& dX, Write
   count_flops(W, dY.lanes(), dY.valid());
 }
 
+void zero_off_pattern(const Pattern& pattern, Index first_row, Index last_row, std::span<Real> G) {
+  const Index cols = pattern.cols();
+  for (Index r = first_row; r < last_row; ++r) {
+    Real* g = G.data() + (r - first_row) * cols;
+    Index next = 0;
+    for (const std::uint32_t c : pattern.row(r)) {
+      std::fill(g + next, g + c, Real{0});
+      next = c + 1;
+    }
+    std::fill(g + next, g + cols, Real{0});
+  }
+}
+
 void outer(const Parameter& W, std::size_t b, std::span<const OuterPair> pairs, std::span<Real> G) {
   const RowBlock& block = W.blocks()[b];
   require(static_cast<Index>(G.size()) == block.weights(), "[outer] {}: expected {} gradients for block {}, got {}",
@@ -137,17 +150,7 @@ void outer(const Parameter& W, std::size_t b, std::span<const OuterPair> pairs, 
     count(*X);
   }
   if (!add) std::ranges::fill(G, Real{0});
-  if (W.storage() == Storage::masked && add) {
-    for (Index r = block.first_row; r < block.last_row; ++r) {
-      Real* g = G.data() + (r - block.first_row) * W.cols();
-      Index next = 0;
-      for (const std::uint32_t c : W.pattern()->row(r)) {
-        std::fill(g + next, g + c, Real{0});
-        next = c + 1;
-      }
-      std::fill(g + next, g + W.cols(), Real{0});
-    }
-  }
+  if (W.storage() == Storage::masked && add) zero_off_pattern(*W.pattern(), block.first_row, block.last_row, G);
 }
 
 std::string kernel_name(const Parameter& W, Index lanes) {

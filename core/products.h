@@ -12,6 +12,7 @@
 #include "core/kernels.h"
 #include "core/parameter.h"
 #include "core/tensor.h"
+#include "core/window.h"
 
 namespace espalier {
 
@@ -37,6 +38,32 @@ struct OuterPair {
 // G = sum over pairs of dY X' over valid lanes, for the weights of one row block, in the order of W's arrays. In masked
 // storage G is exactly zero off the pattern.    G: [block.weights()]
 void outer(const Parameter& W, std::size_t block, std::span<const OuterPair> pairs, std::span<Real> G);
+
+// G = 0 wherever the pattern is not live.    G: [last_row - first_row, pattern.cols()]
+void zero_off_pattern(const Pattern& pattern, Index first_row, Index last_row, std::span<Real> G);
+
+// --- the same three over the patches of an image ---------------------------------------------------------------------
+//
+//   W: [out, in / groups * taps]     X: [in, H, W, lanes]     Y: [out, H', W', lanes]      core/window.h has the
+//   equations
+//
+// X's halo must hold the window's padding, dY's the gradient_halo; both may be larger. Y and dX may have any.
+
+// Some lines of the result (of Y: y in [first, last)), so that what else is to be done to them finds them in cache.
+struct Lines {
+  Index first = 0, last = 0;
+};
+
+// Y = f(W * X + b)
+void convolve(const Parameter& W, const Window& window, const Tensor& X, Tensor& Y, Lines lines,
+              Epilogue epilogue = {});
+// dX = W' * dY  or  dX += W' * dY, all lines
+void convolve_transposed(const Parameter& W, const Window& window, const Tensor& dY, Tensor& dX,
+                         Write write = Write::overwrite);
+// G += dY * X' over these lines of dY and the valid lanes, for all weights in the order of W's arrays; in masked
+// storage nothing is added off the pattern.    G: [as many as W.value()]
+void convolve_outer(const Parameter& W, const Window& window, const Tensor& dY, const Tensor& X, Lines lines,
+                    std::span<Real> G);
 
 // The kernels that W's products run with, for reports: "csr panels avx3", "blocked avx3", "dots avx3" ...
 std::string kernel_name(const Parameter& W, Index lanes);

@@ -41,7 +41,9 @@ std::size_t Tensor::buffer_length(const Shape& shape, const Lanes& lanes, const 
           halo.height, halo.width);
   Index rows = shape.features();
   if (!halo.none()) rows = shape[0] * (shape[1] + 2 * halo.height) * (shape[2] + 2 * halo.width);
-  return static_cast<std::size_t>(rows * lanes.stride());
+  // One lane: convolutions read whole vectors of neighbouring pixels, the last of them past the end.
+  const Index slack = lanes.count == 1 ? lane_quantum : 0;
+  return static_cast<std::size_t>(rows * lanes.stride() + slack);
 }
 
 Tensor::Tensor(Shape shape, Lanes lanes, Halo halo)

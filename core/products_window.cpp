@@ -1,0 +1,194 @@
+// The three products over the patches of an image: the sweep, the weights in its order, the kernel.
+#include <algorithm>
+#include <limits>
+
+#include "core/aligned.h"
+#include "core/error.h"
+#include "core/flops.h"
+#include "core/products.h"
+
+namespace espalier {
+namespace {
+
+// Weights and offsets in the order in which a kernel reads them, kept by each thread from call to call.
+struct Scratch {
+  AlignedVector<Real> value;
+  std::vector<std::int32_t> offset;
+  void resize(std::size_t values, std::size_t offsets) {
+    if (value.size() < values) value.resize(values);
+    if (offset.size() < offsets) offset.resize(offsets);
+  }
+};
+
+Scratch& thread_scratch() {
+  thread_local Scratch scratch;
+  return scratch;
+}
+
+void require_images(const char* what, const Parameter& W, const Window& w, const Tensor& X, const Tensor& Y,
+                    const Tensor& operand, Halo halo) {
+  const std::string who = fmt::format("[{}] {}", what, W.name());
+  require(X.shape().rank() == 3 && Y.shape() == output_shape(w, X.shape(), W.rows(), who) &&
+              W.cols() == X.shape()[0] / w.groups * w.taps(),
+          "{}: expected images that fit weights {} x {} of {} taps, got {} and {}", who, W.rows(), W.cols(), w.taps(),
+          X.shape().text(), Y.shape().text());
+  require(X.lanes() == Y.lanes(), "{}: expected equal lanes, got {} and {}", who, X.lanes(), Y.lanes());
+  require(operand.halo().height >= halo.height && operand.halo().width >= halo.width,
+          "{}: expected a halo of at least {} x {}, got {} x {}", who, halo.height, halo.width, operand.halo().height,
+          operand.halo().width);
+  require(Frame(operand).channels * Frame(operand).plane() * operand.lanes() < std::numeric_limits<std::int32_t>::max(),
+          "{}: expected fewer than 2^31 numbers in a tile, got {} of {} lanes", who, operand.shape().text(),
+          operand.lanes());
+}
+
+// FLOPs of `weights` weights, each of which met `pixels` pixels.
+void count_flops(const Parameter& W, Index executed, Index executed_pixels, Index useful_pixels, const Tensor& X) {
+  thread_flops() += {static_cast<std::uint64_t>(2 * executed * executed_pixels * X.lanes()),
+                     static_cast<std::uint64_t>(2 * W.nonzeros() * useful_pixels * X.valid())};
+}
+
+kernels::SparseWeights sparse_weights(const SparseSweep& plan, const Real* value, Index lanes) {
+  Scratch& scratch = thread_scratch();
+  scratch.resize(plan.slot.size(), plan.slot.size());
+  for (std::size_t n = 0; n < plan.slot.size(); ++n) {
+    scratch.offset[n] = static_cast<std::int32_t>(plan.offset[n] * lanes);
+    scratch.value[n] = value ? value[plan.slot[n]] : 0;
+  }
+  return {plan, scratch.offset.data(), scratch.value.data()};
+}
+
+// The offsets of (channel, tap) pairs in this order.
+const std::int32_t* dense_offsets(const Sweep& sweep, Index channels, Index lanes) {
+  Scratch& scratch = thread_scratch();
+  const auto taps = static_cast<Index>(sweep.offset.size());
+  scratch.resize(0, static_cast<std::size_t>(channels * taps));
+  for (Index c = 0; c < channels; ++c)
+    for (Index t = 0; t < taps; ++t)
+      scratch.offset[static_cast<std::size_t>(c * taps + t)] =
+          static_cast<std::int32_t>((c * sweep.in_plane + sweep.offset[static_cast<std::size_t>(t)]) * lanes);
+  return scratch.offset.data();
+}
+
+// For the transposed product: A[in channel, (out channel, tap)] = W[out channel, (in channel, tap)], of one group and
+// the taps of one sweep.
+const Real* transposed_weights(const Parameter& W, const Window& w, const Sweep& sweep, Index group) {
+  Scratch& scratch = thread_scratch();
+  const Index out = W.rows() / w.groups, taps = w.taps(), in = W.cols() / taps;
+  const auto used = static_cast<Index>(sweep.tap.size());
+  scratch.resize(static_cast<std::size_t>(in * out * used), 0);
+  for (Index o = 0; o < out; ++o) {
+    const Real* from = W.value().data() + (group * out + o) * W.cols();
+    for (Index c = 0; c < in; ++c)
+      for (Index t = 0; t < used; ++t)
+        scratch.value[static_cast<std::size_t>((c * out + o) * used + t)] =
+            from[c * taps + sweep.tap[static_cast<std::size_t>(t)]];
+  }
+  return scratch.value.data();
+}
+
+void activate_lines(Activation f, Tensor& Y, Lines lines) {
+  const Index height = Y.shape()[1], width = Y.shape()[2];
+  for (Index c = 0; c < Y.shape()[0]; ++c)
+    for (Index y = lines.first; y < lines.last; ++y)
+      kernels::activate(f, Y.row((c * height + y) * width), width * Y.stride());
+}
+
+}  // namespace
+
+void convolve(const Parameter& W, const Window& w, const Tensor& X, Tensor& Y, Lines lines, Epilogue epilogue) {
+  require_images("convolve", W, w, X, Y, X, w.padding());
+  require(!epilogue.bias || (epilogue.bias->positions() == W.rows() && epilogue.bias->storage() == Storage::dense),
+          "[convolve] {}: expected a dense bias of {} rows", W.name(), W.rows());
+  const Real* bias = epilogue.bias ? epilogue.bias->value().data() : nullptr;
+  const bool relu = epilogue.activation == Activation::relu;
+  const Index lanes = X.lanes();
+  if (W.storage() == Storage::csr) {
+    for (const SparseSweep& plan : W.pattern()->sweeps({w, Frame(X), Frame(Y), false}))
+      kernels::sparse_sweep({plan.sweep, lanes, lines.first, lines.last, X.row(0), Y.row(0), bias, /*add=*/false, relu},
+                            sparse_weights(plan, W.value().data(), lanes));
+  } else {
+    const Sweep sweep = forward_sweep(w, Frame(X), Frame(Y));
+    const Index in = X.shape()[0] / w.groups, out = W.rows() / w.groups;
+    const std::int32_t* offset = dense_offsets(sweep, in, lanes);
+    for (Index g = 0; g < w.groups; ++g)
+      kernels::dense_sweep({sweep, lanes, lines.first, lines.last, X.row(0) + g * in * sweep.in_plane * lanes,
+                            Y.row(0) + g * out * sweep.out_plane * lanes, bias ? bias + g * out : nullptr,
+                            /*add=*/false, relu},
+                           {W.value().data() + g * out * W.cols(), out, W.cols(), offset});
+  }
+  if (!relu) activate_lines(epilogue.activation, Y, lines);
+  const Index pixels = (lines.last - lines.first) * Y.shape()[2];
+  count_flops(W, W.storage() == Storage::csr ? W.nonzeros() : W.positions(), pixels, pixels, X);
+}
+
+void convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, Tensor& dX, Write write) {
+  require_images("convolve_transposed", W, w, dX, dY, dY, gradient_halo(w, dX.shape(), dY.shape()));
+  const Index lanes = dY.lanes();
+  bool add = write == Write::add;
+  const Index useful = dY.shape()[1] * dY.shape()[2];
+  const auto finish = [&](const Sweep& sweep, Index weights) {
+    thread_flops() += {static_cast<std::uint64_t>(2 * weights * sweep.height * sweep.width * lanes), 0};
+  };
+  // Where a stride leaves out pixels of X that no tap ever reads, nobody would begin them.
+  const auto begin = [&](std::size_t sweeps) {
+    if (add || static_cast<Index>(sweeps) == w.stride * w.stride) return;
+    dX.fill(0);
+    add = true;
+  };
+  if (W.storage() == Storage::csr) {
+    const auto& plans = W.pattern()->sweeps({w, Frame(dY), Frame(dX), true});
+    begin(plans.size());
+    for (const SparseSweep& plan : plans) {
+      kernels::sparse_sweep({plan.sweep, lanes, 0, plan.sweep.height, dY.row(0), dX.row(0), nullptr, add, false},
+                            sparse_weights(plan, W.value().data(), lanes));
+      finish(plan.sweep, static_cast<Index>(plan.slot.size()));
+    }
+  } else {
+    const std::vector<Sweep> sweeps = transposed_sweeps(w, Frame(dY), Frame(dX));
+    begin(sweeps.size());
+    const Index in = dX.shape()[0] / w.groups, out = W.rows() / w.groups;
+    for (const Sweep& sweep : sweeps) {
+      const std::int32_t* offset = dense_offsets(sweep, out, lanes);
+      const auto depth = out * static_cast<Index>(sweep.tap.size());
+      for (Index g = 0; g < w.groups; ++g)
+        kernels::dense_sweep({sweep, lanes, 0, sweep.height, dY.row(0) + g * out * sweep.in_plane * lanes,
+                              dX.row(0) + g * in * sweep.out_plane * lanes, nullptr, add, false},
+                             {transposed_weights(W, w, sweep, g), in, depth, offset});
+      finish(sweep, w.groups * in * depth);
+    }
+  }
+  count_flops(W, 0, 0, useful, dY);
+}
+
+void convolve_outer(const Parameter& W, const Window& w, const Tensor& dY, const Tensor& X, Lines lines,
+                    std::span<Real> G) {
+  require_images("convolve_outer", W, w, X, dY, X, w.padding());
+  require(G.size() == W.value().size(), "[convolve_outer] {}: expected {} gradients, got {}", W.name(),
+          W.value().size(), G.size());
+  const Index lanes = X.lanes(), valid = X.valid();
+  Real* const dy = const_cast<Real*>(dY.row(0));  // a SweepCall writes through Y; the outer kernels only read
+  if (W.storage() == Storage::csr) {
+    for (const SparseSweep& plan : W.pattern()->sweeps({w, Frame(X), Frame(dY), false})) {
+      // Summed in the order of the sweep, then put where the parameter keeps them.
+      const kernels::SparseWeights weights = sparse_weights(plan, nullptr, lanes);
+      Real* sums = thread_scratch().value.data();
+      kernels::sparse_sweep_outer({plan.sweep, lanes, lines.first, lines.last, X.row(0), dy}, weights, valid, sums);
+      for (std::size_t n = 0; n < plan.slot.size(); ++n) G[plan.slot[n]] += sums[n];
+    }
+  } else {
+    const Sweep sweep = forward_sweep(w, Frame(X), Frame(dY));
+    const Index in = X.shape()[0] / w.groups, out = W.rows() / w.groups;
+    const std::int32_t* offset = dense_offsets(sweep, in, lanes);
+    for (Index g = 0; g < w.groups; ++g)
+      kernels::dense_sweep_outer({sweep, lanes, lines.first, lines.last, X.row(0) + g * in * sweep.in_plane * lanes,
+                                  dy + g * out * sweep.out_plane * lanes},
+                                 {nullptr, out, W.cols(), offset}, valid, G.data() + g * out * W.cols());
+    if (W.storage() == Storage::masked) zero_off_pattern(*W.pattern(), 0, W.rows(), G);
+  }
+  const Index pixels = (lines.last - lines.first) * dY.shape()[2];
+  const Index stored = W.storage() == Storage::csr ? W.nonzeros() : W.positions();
+  thread_flops() += {static_cast<std::uint64_t>(2 * stored * pixels * valid),
+                     static_cast<std::uint64_t>(2 * W.nonzeros() * pixels * valid)};
+}
+
+}  // namespace espalier

@@ -1,0 +1,42 @@
+// A sweep with sparse weights: which weights, in the order in which the kernel uses them.
+//
+// The operand's channels are cut into panels, so that what a block of result pixels reads of a panel stays in L1: eight
+// pixels of a 3 x 3 window are 30 pixels of 64 bytes per channel, so a panel is 17 channels. Within a panel rows are
+// visited from top to bottom. Every row is visited in the first and in the last panel, be it for no weight at all:
+// there its pixels are begun (zero, bias, or what they were) and finished (activation).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/window.h"
+
+namespace espalier {
+
+class Pattern;
+
+struct SparseSweep {
+  struct Visit {
+    std::uint32_t row, begin, count;  // result channel; weights begin .. begin + count
+  };
+  Sweep sweep;
+  Index operand_channels = 0;
+  std::vector<Visit> visits;             // panel after panel
+  std::vector<std::size_t> panel_begin;  // panels + 1: where the visits of a panel begin
+  std::vector<std::int32_t> offset;      // of each weight's operand pixel: channel * plane + tap, in pixels
+  std::vector<std::uint32_t> slot;       // of each weight: where the parameter keeps it
+  Index panels() const { return static_cast<Index>(panel_begin.size()) - 1; }
+};
+
+// Which convolution, on which images: the key under which a pattern keeps its sweeps.
+struct Convolution {
+  Window window;
+  Frame operand, result;  // forward: X and Y; transposed: dY and dX
+  bool transposed = false;
+  auto operator<=>(const Convolution&) const = default;
+};
+
+// One for the forward convolution, up to stride * stride for the transposed one.    pattern: [out, in / groups * taps]
+std::vector<SparseSweep> sparse_sweeps(const Pattern& pattern, const Convolution& convolution);
+
+}  // namespace espalier
