@@ -62,42 +62,77 @@ std::string Subset::name() const {
 
 // --- Standardised ----------------------------------------------------------------------------------------------
 
-Moments moments(const Dataset& data) {
-  require(data.samples() > 0, "[moments] {}: expected samples, got an empty set", data.name());
-  const auto features = static_cast<double>(data.shape().features());
-  std::vector<Real> sample(static_cast<std::size_t>(data.shape().features()));
+namespace {
+
+// How many groups of features have a mean of their own.
+Index channels_of(const Shape& shape) {
+  return shape.rank() == 3 ? shape[0] : 1;
+}
+
+// The moments of the numbers so far.
+struct Running {
   double count = 0, mean = 0, squares = 0;  // squares: sum of squared distances from the mean
-  for (Index i = 0; i < data.samples(); ++i) {
-    data.read(i, sample);
+
+  void add(std::span<const Real> numbers) {
     // Four running sums, because one would wait for the adder's latency at every number.
     std::array<double, 4> sums{}, square_sums{};
-    for (std::size_t f = 0; f < sample.size(); ++f) {
-      const double x = static_cast<double>(sample[f]) - mean;  // near zero: nothing cancels below
+    for (std::size_t f = 0; f < numbers.size(); ++f) {
+      const double x = static_cast<double>(numbers[f]) - mean;  // near zero: nothing cancels below
       sums[f % 4] += x;
       square_sums[f % 4] += x * x;
     }
     const double sum = sums[0] + sums[1] + sums[2] + sums[3];
     const double square_sum = square_sums[0] + square_sums[1] + square_sums[2] + square_sums[3];
     // The sums are about the old mean; move to the new one: Σ(x-m')² = Σ(x-m)² - n (m'-m)².
-    count += features;
+    count += static_cast<double>(numbers.size());
     const double step = sum / count;
     squares += square_sum - count * step * step;
     mean += step;
   }
-  return {.mean = mean, .deviation = std::sqrt(std::max(squares, 0.0) / count)};
+};
+
+}  // namespace
+
+Moments moments(const Dataset& data) {
+  require(data.samples() > 0, "[moments] {}: expected samples, got an empty set", data.name());
+  const Shape shape = data.shape();
+  std::vector<Running> channels(static_cast<std::size_t>(channels_of(shape)));
+  std::vector<Real> sample(static_cast<std::size_t>(shape.features()));
+  const std::size_t plane = sample.size() / channels.size();
+  for (Index i = 0; i < data.samples(); ++i) {
+    data.read(i, sample);
+    for (std::size_t c = 0; c < channels.size(); ++c) channels[c].add(std::span(sample).subspan(c * plane, plane));
+  }
+  Moments result;
+  for (const Running& channel : channels) {
+    result.mean.push_back(channel.mean);
+    result.deviation.push_back(std::sqrt(std::max(channel.squares, 0.0) / channel.count));
+  }
+  return result;
 }
 
-Standardised::Standardised(DatasetPtr data, double mean, double deviation)
-    : data_(std::move(data)), mean_(static_cast<Real>(mean)), inverse_deviation_(static_cast<Real>(1 / deviation)) {
+Standardised::Standardised(DatasetPtr data, std::vector<double> mean, std::vector<double> deviation)
+    : data_(std::move(data)) {
   require(data_ != nullptr, "[standardised] expected a data set, got none");
-  require(std::isfinite(mean) && std::isfinite(deviation) && deviation > 0,
-          "[standardised] {}: expected a finite mean and a deviation above 0, got {} and {}", data_->name(), mean,
-          deviation);
+  const auto channels = static_cast<std::size_t>(channels_of(data_->shape()));
+  require(mean.size() == deviation.size() && (mean.size() == 1 || mean.size() == channels),
+          "[standardised] {}: expected one mean and deviation, or as many as channels, {}, got {} and {}",
+          data_->name(), channels, mean.size(), deviation.size());
+  for (std::size_t c = 0; c < mean.size(); ++c) {
+    require(std::isfinite(mean[c]) && std::isfinite(deviation[c]) && deviation[c] > 0,
+            "[standardised] {}: channel {}: expected a finite mean and a deviation above 0, got {} and {}",
+            data_->name(), c, mean[c], deviation[c]);
+    channels_.push_back({.mean = static_cast<Real>(mean[c]), .inverse_deviation = static_cast<Real>(1 / deviation[c])});
+  }
+  plane_ = static_cast<std::size_t>(data_->shape().features()) / channels_.size();
 }
 
 void Standardised::read(Index i, std::span<Real> features) const {
   data_->read(i, features);
-  for (Real& x : features) x = (x - mean_) * inverse_deviation_;
+  for (std::size_t c = 0; c < channels_.size(); ++c) {
+    const Channel channel = channels_[c];
+    for (Real& x : features.subspan(c * plane_, plane_)) x = (x - channel.mean) * channel.inverse_deviation;
+  }
 }
 
 // --- split -----------------------------------------------------------------------------------------------------

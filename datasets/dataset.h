@@ -90,21 +90,23 @@ class Subset final : public Dataset {
   std::vector<Index> indices_;
 };
 
-// Mean and (population) standard deviation of all features of all samples.
+// Mean and (population) standard deviation over all samples: one of each per channel of images [C, H, W], one for all
+// features of any other shape.
 struct Moments {
-  double mean = 0, deviation = 0;
+  std::vector<double> mean, deviation;  // [channels]
 };
 
 // One pass over the data, in double, in sample order. Throws UsageError for an empty set. Standardise the test set
 // with the moments of the *training* set: its own are not known before its answers are asked for.
 Moments moments(const Dataset& data);
 
-// (x - mean) / deviation, one mean and one deviation for all features, so that a pixel which never changes stays
-// harmless. Labels and targets pass through.
+// (x - mean) / deviation, with one mean and one deviation per channel, not per feature, so that a pixel which never
+// changes stays harmless. Labels and targets pass through.
 class Standardised final : public Dataset {
  public:
-  // Throws UsageError unless mean and deviation are finite and deviation > 0.
-  Standardised(DatasetPtr data, double mean, double deviation);
+  // mean, deviation: one number each for all features, or [C] of images [C, H, W]. Throws UsageError for other counts,
+  // and unless all are finite and the deviations above 0.
+  Standardised(DatasetPtr data, std::vector<double> mean, std::vector<double> deviation);
 
   std::string name() const override { return data_->name(); }
   Index samples() const override { return data_->samples(); }
@@ -116,8 +118,12 @@ class Standardised final : public Dataset {
   void target(Index i, std::span<Real> values) const override { data_->target(i, values); }
 
  private:
+  struct Channel {
+    Real mean, inverse_deviation;
+  };
   DatasetPtr data_;
-  Real mean_, inverse_deviation_;
+  std::vector<Channel> channels_;
+  std::size_t plane_;  // features of one channel
 };
 
 // A part for training and a part for choosing (when to stop, which density): disjoint, together everything.

@@ -81,11 +81,13 @@ Loader::Loader(DatasetPtr data, LoaderOptions options) : data_(std::move(data)),
   name_ = data_->name();
   shape_ = data_->shape();
   samples_ = data_->samples();
+  require_augmentable(options_.augment, shape_, name_);
   order_.resize(static_cast<std::size_t>(samples_));
   start_epoch(0);
 }
 
 void Loader::start_epoch(Index epoch) {
+  epoch_ = epoch;
   std::iota(order_.begin(), order_.end(), Index{0});
   if (options_.shuffle) Random(options_.seed, "shuffle", static_cast<std::uint64_t>(epoch)).shuffle(std::span(order_));
 }
@@ -113,7 +115,11 @@ void Loader::fill(Index b, Index t, Tile& tile) const {
   const Real padding = options_.poison_padding ? std::numeric_limits<Real>::quiet_NaN() : Real{0};
 
   prepare(tile.input, shape_, lanes);
-  fill_lanes(tile.input, padding, [&](Index lane, std::span<Real> row) { data_->read(sample(start + lane), row); });
+  fill_lanes(tile.input, padding, [&](Index lane, std::span<Real> row) {
+    const Index i = sample(start + lane);
+    data_->read(i, row);
+    if (!options_.augment.none()) apply(view_of(options_.augment, options_.seed, epoch_, i), shape_, row);
+  });
   if (data_->classes() > 0) {
     tile.target = Tensor();
     tile.label.resize(static_cast<std::size_t>(lanes.valid));

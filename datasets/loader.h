@@ -1,6 +1,7 @@
 // The loader: the only place that knows in which order samples lie in a source. It writes tiles.
 //
 //   epoch   every sample once, in an order keyed by (seed, "shuffle", epoch)
+//           and, with augmentation, in a view keyed by (seed, "augment", epoch, sample)
 //   batch   `batch` samples of it; the last one may be shorter, and is kept
 //   tile    `lanes` samples of a batch, side by side: [shape, lanes]; the last one of a batch may be padded
 //
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "core/tile.h"
+#include "datasets/augment.h"
 #include "datasets/dataset.h"
 
 namespace espalier {
@@ -24,13 +26,14 @@ struct LoaderOptions {
   Index batch = 128;            // samples per optimizer step
   Index lanes = 64;             // samples per tile: 1 or a multiple of lane_quantum
   bool shuffle = true;          // false: the order of the source, in every epoch
-  std::uint64_t seed = 1;       // of the shuffle
+  std::uint64_t seed = 1;       // of the shuffle and the augmentation
+  Augmentation augment = {};    // for training only
   bool poison_padding = false;  // tests: padding lanes hold NaN instead of zeros
 };
 
 class Loader {
  public:
-  // Starts epoch 0. Throws UsageError for a batch below 1 or impossible lanes.
+  // Starts epoch 0. Throws UsageError for a batch below 1, impossible lanes, and augmentation of what is no image.
   Loader(DatasetPtr data, LoaderOptions options);
 
   const Dataset& data() const { return *data_; }
@@ -54,7 +57,7 @@ class Loader {
   LoaderOptions options_;
   std::string name_;  // of the data: asking it for one may allocate
   Shape shape_;
-  Index samples_;
+  Index samples_, epoch_ = 0;
   std::vector<Index> order_;  // [samples]: position in the epoch -> sample
 };
 

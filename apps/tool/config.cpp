@@ -7,6 +7,7 @@
 #include <set>
 #include <sstream>
 
+#include "apps/tool/data.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/tensor.h"
@@ -24,6 +25,7 @@ void for_each_field(Config& c, Field&& field) {
   field("data", "name", c.data);
   field("data", "folder", c.data_dir);
   field("data", "validation", c.validation);
+  field("data", "augment", c.augment);
   field("run", "model", c.model);
   field("run", "seed", c.seed);
   field("run", "threads", c.threads);
@@ -124,8 +126,8 @@ bool assign(const toml::node& node, std::map<std::string, double>& to) {
 }  // namespace
 
 void check(const RunConfig& c) {
-  require(c.data == "auto" || c.data == "mnist" || c.data == "synthetic-digits",
-          "[--data] expected auto, mnist or synthetic-digits, got \"{}\"", c.data);
+  require_known_data(c.data);
+  augmentation_named(c.augment);
   require(c.validation >= 0, "[--validation] expected at least 0 samples, got {}", c.validation);
   model_extents(c.model);
   require(c.threads >= 0 && c.threads <= 1024, "[--threads] expected 0 to 1024, got {}", c.threads);

@@ -1,32 +1,81 @@
 #include "apps/tool/data.h"
 
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <string_view>
+
 #include "core/error.h"
+#include "datasets/cifar.h"
 #include "datasets/locate.h"
 #include "datasets/mnist.h"
 #include "datasets/synthetic_digits.h"
+#include "datasets/synthetic_images.h"
 
 namespace espalier {
+namespace {
+
+// Data that lies in files, and what is generated in its place.
+struct Source {
+  std::string_view name, title, files;
+  bool (*holds)(const std::filesystem::path& folder);
+  TrainTest (*read)(const std::filesystem::path& folder);
+  std::string_view substitute;
+};
+
+constexpr std::array sources{
+    Source{"mnist", "MNIST", "train-images-idx3-ubyte[.gz] and its three companions", holds_mnist, mnist,
+           "synthetic-digits"},
+    Source{"cifar10", "CIFAR-10", "data_batch_1.bin to data_batch_5.bin and test_batch.bin", holds_cifar10, cifar10,
+           "synthetic-images"},
+    Source{"cifar100", "CIFAR-100", "train.bin and test.bin", holds_cifar100, cifar100, "synthetic-images"}};
+
+struct Generator {
+  std::string_view name, what;
+  TrainTest (*draw)();
+};
+
+constexpr std::array generators{Generator{"synthetic-digits", "digits", [] { return synthetic_digits(); }},
+                                Generator{"synthetic-images", "images", [] { return synthetic_images(); }}};
+
+// The one of that name, or null.
+template <typename List>
+auto find(const List& list, std::string_view name) {
+  const auto found = std::ranges::find(list, name, [](const auto& entry) { return entry.name; });
+  return found == list.end() ? nullptr : &*found;
+}
+
+// Data under the name it was found or made as.
+struct Loaded {
+  std::string name;
+  TrainTest parts;
+};
+
+Loaded load_parts(const RunConfig& config) {
+  if (const Generator* generator = find(generators, config.data)) return {config.data, generator->draw()};
+  const bool choose = config.data == "auto";
+  const std::string name = choose ? wants_colour_images(config.model) ? "cifar10" : "mnist" : config.data;
+  require_known_data(name);
+  const Source* source = find(sources, name);
+  const std::filesystem::path folder = find_data(config.data_dir, name, source->holds);
+  if (!folder.empty()) return {name, source->read(folder)};
+  if (!choose)
+    throw FileError(
+        fmt::format("{}: expected {} in --data-dir, $ESPALIER_DATA or ./data, found none; the README says where to get "
+                    "them, --data {} does without",
+                    name, source->files, source->substitute));
+  const Generator* generator = find(generators, source->substitute);
+  fmt::print(stderr, "no {} files in $ESPALIER_DATA or ./data: using generated {} instead\n", source->title,
+             generator->what);
+  return {std::string(generator->name), generator->draw()};
+}
+
+}  // namespace
 
 Data load_data(RunConfig& config) {
-  TrainTest parts;
-  std::string name = config.data;
-  if (name != "synthetic-digits") {
-    const std::filesystem::path folder = find_data(config.data_dir, "mnist", holds_mnist);
-    if (!folder.empty()) {
-      name = "mnist";
-      parts = mnist(folder);
-    } else if (name == "mnist") {
-      throw FileError(
-          "mnist: expected train-images-idx3-ubyte[.gz] and its three companions in --data-dir, $ESPALIER_DATA or "
-          "./data, "
-          "found none; the README says where to get them, --data synthetic-digits does without");
-    } else {
-      fmt::print(stderr, "no MNIST files in $ESPALIER_DATA or ./data: using generated digits instead\n");
-      name = "synthetic-digits";
-    }
-  }
-  if (name == "synthetic-digits") parts = synthetic_digits();
-  config.data = name;
+  const Loaded loaded = load_parts(config);
+  const TrainTest& parts = loaded.parts;
+  config.data = loaded.name;
 
   // A small set gives at most a tenth of itself for validation.
   const Index held_out = std::min(config.validation, parts.train->samples() / 10);
@@ -35,8 +84,29 @@ Data load_data(RunConfig& config) {
   const auto standardised = [&](const DatasetPtr& set) -> DatasetPtr {
     return std::make_shared<Standardised>(set, m.mean, m.deviation);
   };
-  return {name, standardised(split_parts.train), standardised(split_parts.validation), standardised(parts.test),
+  return {loaded.name, standardised(split_parts.train), standardised(split_parts.validation), standardised(parts.test),
           parts.provenance};
+}
+
+bool wants_colour_images(const std::string& model) {
+  constexpr std::array<std::string_view, 5> models{"conv-2", "conv-4", "conv-6", "resnet-20", "vgg-small"};
+  return std::ranges::find(models, model) != models.end();
+}
+
+void require_known_data(const std::string& name) {
+  if (name == "auto" || find(sources, name) != nullptr || find(generators, name) != nullptr) return;
+  std::string known = "auto";
+  for (const Source& source : sources) known += fmt::format(", {}", source.name);
+  for (const Generator& generator : generators) known += fmt::format(", {}", generator.name);
+  throw UsageError(fmt::format("[--data] expected one of {}, got \"{}\"", known, name));
+}
+
+Augmentation augmentation_named(const std::string& name) {
+  constexpr Index pad = 4;  // as all the literature on CIFAR has it
+  if (name == "none") return {};
+  if (name == "flip") return {.flip = true};
+  if (name == "crop-flip") return {.pad = pad, .flip = true};
+  throw UsageError(fmt::format("[--augment] expected none, flip or crop-flip, got \"{}\"", name));
 }
 
 }  // namespace espalier

@@ -25,9 +25,14 @@ struct TrainFlags {
 void add_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
   app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
-  app.add_option("--data", c.data, "mnist, synthetic-digits, or auto: mnist if it is found")->capture_default_str();
+  app.add_option(
+         "--data", c.data,
+         "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, or auto: what suits the model, if found")
+      ->capture_default_str();
   app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
   app.add_option("--validation", c.validation, "Training samples held out for choices")->capture_default_str();
+  app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
+      ->capture_default_str();
   app.add_option("--model", c.model, "lenet-300-100 or mlp:784-1024-1024-10")->capture_default_str();
   app.add_option("--method", c.method, "Criterion: magnitude or random")->capture_default_str();
   app.add_option("--density", f.densities, "Fraction of weights kept, in (0, 1]; several give several runs")

@@ -142,7 +142,8 @@ Trained train_model(const RunConfig& c, const Data& data, Side side, const Obser
   const auto optimizer = make_optimizer(c.optimizer);
   Trainer trainer(*result.model, softmax_cross_entropy, *optimizer,
                   {.threads = threads_of(c), .seed = c.seed, .clip_norm = c.clip_norm});
-  Loader train(data.train, {.batch = c.batch, .lanes = c.lanes, .seed = c.seed});
+  Loader train(data.train,
+               {.batch = c.batch, .lanes = c.lanes, .seed = c.seed, .augment = augmentation_named(c.augment)});
   const Loader validation = evaluation_loader(data.validation, c);
   Pruner pruner(trainer.parameters(), pruner_options(c));
   const auto report = [&](const std::vector<PruneEvent>& events) {

@@ -11,6 +11,7 @@
 
 #include "apps/tool/commands.h"
 #include "apps/tool/config.h"
+#include "apps/tool/data.h"
 #include "apps/tool/training.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
@@ -138,6 +139,10 @@ TEST(Tool, GoesOnAfterAnInterruptionToTheBitsOfARunThatHadNone) {
   expect_same_bits_after_interruption(quick, {40, 131, 86, 50});
 }
 
+TEST(Tool, GoesOnWithTheSameViewsOfAugmentedImages) {
+  expect_same_bits_after_interruption(quick + "--no-dense --augment crop-flip", {40, 60});
+}
+
 TEST(Tool, GoesOnInTheMiddleOfARewindingRound) {
   expect_same_bits_after_interruption(
       "train --data synthetic-digits --epochs 1 --schedule iterative --rounds 2 --rewind 10 --density 0.25 --no-dense",
@@ -174,6 +179,44 @@ TEST(Tool, RewindsToTheStartInEachIterativeRound) {
   const std::string metrics = read_file(out / "metrics.jsonl", megabyte);
   for (const char* round : {"\"round\":0", "\"round\":1", "\"round\":2"})
     EXPECT_NE(metrics.find(round), std::string::npos) << round;
+}
+
+TEST(Tool, AugmentsWhatItTrainsOnAndRecordsHow) {
+  const testing::TemporaryFolder folder;
+  const auto trained = [&](const std::string& augment) {
+    const std::string out = (folder.path() / augment).string();
+    const Ran ran = tool("train --data synthetic-digits --model mlp:784-16-10 --epochs 1 --no-dense --augment " +
+                         augment + " --out " + out);
+    EXPECT_EQ(ran.code, exit_done) << ran.err;
+    EXPECT_EQ(from_toml(out + "/config.toml").augment, augment);
+    return read_file(out + "/model.safetensors", megabyte);
+  };
+  EXPECT_NE(trained("none"), trained("flip"));
+}
+
+TEST(Tool, ChoosesDataThatSuitsTheModel) {
+  for (const char* model : {"conv-2", "conv-4", "conv-6", "resnet-20", "vgg-small"})
+    EXPECT_TRUE(wants_colour_images(model)) << model;
+  for (const char* model : {"lenet-300-100", "mlp:784-10", "conv-3", ""}) EXPECT_FALSE(wants_colour_images(model));
+
+  // Both in one folder, MNIST's broken: an error from its reader says that it was chosen.
+  const testing::TemporaryFolder folder;
+  for (const char* name :
+       {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"})
+    folder.write(fmt::format("cifar10/{}.bin", name), std::vector<std::uint8_t>(3073, 7));
+  folder.write("mnist/train-images-idx3-ubyte", std::vector<std::uint8_t>{1});
+  std::vector<std::uint8_t> unlike(2 * 3073, 9);
+  std::fill(unlike.begin() + 3073, unlike.end(), std::uint8_t{3});
+  folder.write("cifar10/data_batch_2.bin", unlike);
+  RunConfig config;
+  config.data_dir = folder.path().string();
+  EXPECT_THROW(load_data(config), FileError);
+  config.model = "resnet-20";
+  const Data data = load_data(config);
+  EXPECT_EQ(data.name, "cifar10");
+  EXPECT_EQ(config.data, "cifar10");
+  EXPECT_EQ(data.train->shape(), (Shape{3, 32, 32}));
+  EXPECT_EQ(data.train->samples(), 6);
 }
 
 TEST(Tool, BenchesADenseAndASparseNetworkWithTheKeysOfResultJson) {
@@ -262,6 +305,11 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --data synthetic-digits --density 0.000004", exit_usage, "without a single weight"},
         Bad{"train --config no-such-config.toml", exit_file, "no-such-config.toml"},
         Bad{"train --data mnist --data-dir no-such-folder", exit_file, "no-such-folder"},
+        Bad{"train --data cifar10 --data-dir no-such-folder", exit_file, "files of cifar10 in no-such-folder"},
+        Bad{"train --data cifar100 --data-dir no-such-folder", exit_file, "files of cifar100 in no-such-folder"},
+        Bad{"train --data imagenet", exit_usage, "[--data] expected one of auto, mnist, cifar10, cifar100"},
+        Bad{"train --data synthetic-images", exit_usage, "784 inputs"},
+        Bad{"train --augment mirror", exit_usage, "[--augment] expected none, flip or crop-flip, got \"mirror\""},
         Bad{"train --data synthetic-digits --out /proc/espalier", exit_file, "/proc/espalier"},
         Bad{"train --data synthetic-digits --rate 1e30 --epochs 1", exit_diverged, "diverged at step"},
         Bad{"bench --density 0", exit_usage, "(0, 1]"}, Bad{"bench --model mlp:784", exit_usage, "mlp:784"},

@@ -128,8 +128,35 @@ TEST(Moments, AreThoseOfTheTextbookTwoPassFormula) {
   for (Index i = 0; i < 100; ++i)
     for (const Real x : sample(data, i)) squares += std::pow(static_cast<double>(x) - sum / 200, 2);
   const Moments m = moments(data);
-  EXPECT_NEAR(m.mean, sum / 200, 1e-12);
-  EXPECT_NEAR(m.deviation, std::sqrt(squares / 200), 1e-12);
+  ASSERT_EQ(m.mean.size(), 1u);
+  ASSERT_EQ(m.deviation.size(), 1u);
+  EXPECT_NEAR(m.mean[0], sum / 200, 1e-12);
+  EXPECT_NEAR(m.deviation[0], std::sqrt(squares / 200), 1e-12);
+}
+
+// Two images of [3, 1, 2] whose channels have nothing in common.
+std::shared_ptr<const Memory> three_channels() {
+  return std::make_shared<const Memory>("three channels", Shape{3, 1, 2}, 1,
+                                        std::vector<std::uint8_t>{0, 0, 0, 51, 255, 255, 0, 255, 51, 0, 255, 204},
+                                        std::vector<std::int32_t>{0, 0});
+}
+
+TEST(Moments, AreOnesOwnForEachChannelOfAnImage) {
+  const Moments m = moments(*three_channels());
+  ASSERT_EQ(m.mean.size(), 3u);
+  ASSERT_EQ(m.deviation.size(), 3u);
+  EXPECT_NEAR(m.mean[0], 0.25, 1e-7);  // 0 0 | 0 1
+  EXPECT_NEAR(m.deviation[0], std::sqrt(0.1875), 1e-7);
+  EXPECT_NEAR(m.mean[1], 0.1, 1e-7);  // 0 0.2 | 0.2 0
+  EXPECT_NEAR(m.deviation[1], 0.1, 1e-7);
+  EXPECT_NEAR(m.mean[2], 0.95, 1e-7);  // 1 1 | 1 0.8
+  EXPECT_NEAR(m.deviation[2], std::sqrt(0.0075), 1e-7);
+}
+
+TEST(Moments, AreOneForAllFeaturesOfATableAndOfAGreyImage) {
+  const std::vector<std::uint8_t> bytes{0, 0, 0, 51, 255, 255};
+  EXPECT_EQ(moments(Memory("table", Shape{3, 2}, 1, bytes, {0})).mean.size(), 1u);
+  EXPECT_EQ(moments(Memory("grey", Shape{1, 3, 2}, 1, bytes, {0})).mean.size(), 1u);
 }
 
 TEST(Moments, RejectAnEmptySet) {
@@ -140,23 +167,49 @@ TEST(Standardised, TrainingSetHasMeanZeroAndDeviationOne) {
   const auto data = ramp(85);
   const Moments before = moments(*data);
   const Moments after = moments(Standardised(data, before.mean, before.deviation));
-  EXPECT_NEAR(after.mean, 0, 1e-6);
-  EXPECT_NEAR(after.deviation, 1, 1e-6);
+  EXPECT_NEAR(after.mean[0], 0, 1e-6);
+  EXPECT_NEAR(after.deviation[0], 1, 1e-6);
+}
+
+TEST(Standardised, EachChannelHasMeanZeroAndDeviationOne) {
+  const auto data = three_channels();
+  const Moments before = moments(*data);
+  const Moments after = moments(Standardised(data, before.mean, before.deviation));
+  for (std::size_t c = 0; c < 3; ++c) {
+    EXPECT_NEAR(after.mean[c], 0, 1e-6) << "channel " << c;
+    EXPECT_NEAR(after.deviation[c], 1, 1e-6) << "channel " << c;
+  }
+}
+
+TEST(Standardised, OnePairOfNumbersServesAllChannels) {
+  const auto data = three_channels();
+  const std::vector<Real> raw = sample(*data, 1);
+  std::vector<Real> expected;
+  for (const Real x : raw) expected.push_back((x - Real{0.5}) * Real{4});
+  EXPECT_EQ(sample(Standardised(data, {0.5}, {0.25}), 1), expected);
+}
+
+TEST(Standardised, RejectsAnotherNumberOfMeansThanChannels) {
+  EXPECT_THROW(Standardised(three_channels(), {0, 0}, {1, 1}), UsageError);
+  EXPECT_THROW(Standardised(three_channels(), {0, 0, 0}, {1}), UsageError);
+  EXPECT_THROW(Standardised(ramp(3), {0, 0, 0}, {1, 1, 1}), UsageError);  // [3]: a table, no image
+  EXPECT_THROW(Standardised(ramp(3), {}, {}), UsageError);
 }
 
 TEST(Standardised, LeavesLabelsAndTargetsAlone) {
-  const Standardised data(std::make_shared<Mirror>(), 2, 4);
+  const Standardised data(std::make_shared<Mirror>(), {2}, {4});
   std::vector<Real> values(2);
   data.target(3, values);
   EXPECT_EQ(values, (std::vector<Real>{3, -3}));
   EXPECT_EQ(sample(data, 3), (std::vector<Real>{0.25}));
-  EXPECT_EQ(Standardised(ramp(10), 2, 4).label(9), 2);
+  EXPECT_EQ(Standardised(ramp(10), {2}, {4}).label(9), 2);
 }
 
-TEST(Standardised, RejectsADeviationOfZero) {
-  EXPECT_THROW(Standardised(ramp(3), 0, 0), UsageError);
-  EXPECT_THROW(Standardised(ramp(3), 0, -1), UsageError);
-  EXPECT_THROW(Standardised(ramp(3), std::numeric_limits<double>::quiet_NaN(), 1), UsageError);
+TEST(Standardised, RejectsADeviationOfZeroInAnyChannel) {
+  EXPECT_THROW(Standardised(ramp(3), {0}, {0}), UsageError);
+  EXPECT_THROW(Standardised(ramp(3), {0}, {-1}), UsageError);
+  EXPECT_THROW(Standardised(ramp(3), {std::numeric_limits<double>::quiet_NaN()}, {1}), UsageError);
+  EXPECT_THROW(Standardised(three_channels(), {0, 0, 0}, {1, 0, 1}), UsageError);
 }
 
 std::set<Index> members(const DatasetPtr& part) {
