@@ -40,35 +40,36 @@ void visit_rows(const Compressed& A, std::span<const Panels::Visit> visits, Inde
   }
 }
 
-// One lane: y[row] += sum of weight * x[column]. Nothing is contiguous in x: a gather per vector of weights. (Scalar
-// loads, four sums at a time, took twice as long on Zen 4.)
+// Four numbers of x, wherever they lie. A gather instruction takes 1.6 times as long on Zen 4 as four loads that
+// insert.
+HWY_INLINE hn::Vec<hn::CappedTag<Real, 4>> four_of(const Real* HWY_RESTRICT x, const std::uint32_t* HWY_RESTRICT at) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE4 && !defined(ESPALIER_REAL_DOUBLE)
+  __m128 four = _mm_load_ss(x + at[0]);
+  four = _mm_insert_ps(four, _mm_load_ss(x + at[1]), 0x10);
+  four = _mm_insert_ps(four, _mm_load_ss(x + at[2]), 0x20);
+  return hn::Vec<hn::CappedTag<Real, 4>>{_mm_insert_ps(four, _mm_load_ss(x + at[3]), 0x30)};
+#else
+  HWY_ALIGN Real four[4] = {x[at[0]], x[at[1]], x[at[2]], x[at[3]]};
+  return hn::Load(hn::CappedTag<Real, 4>(), four);
+#endif
+}
+
+// One lane: y[row] += sum of weight * x[column]. Nothing is contiguous in x.
 void dots(const Compressed& A, const Real* HWY_RESTRICT value, const Real* HWY_RESTRICT x, Real* HWY_RESTRICT y) {
   for (Index r = 0; r < A.rows; ++r) {
     const Index end = A.begin[static_cast<std::size_t>(r) + 1];
     Index n = A.begin[static_cast<std::size_t>(r)];
     Real dot = 0;
-#ifndef ESPALIER_REAL_DOUBLE  // 32-bit columns are gather indices for floats as they are
-    const D d;
-    const hn::RebindToSigned<D> di;
-    const auto* index = reinterpret_cast<const std::int32_t*>(A.index.data());
-    Vec a = hn::Zero(d), b = hn::Zero(d);
-    for (; n + 2 * N <= end; n += 2 * N) {
-      a = hn::MulAdd(hn::LoadU(d, value + n), hn::GatherIndex(d, x, hn::LoadU(di, index + n)), a);
-      b = hn::MulAdd(hn::LoadU(d, value + n + N), hn::GatherIndex(d, x, hn::LoadU(di, index + n + N)), b);
+    const hn::CappedTag<Real, 4> d;
+    if constexpr (hn::MaxLanes(d) == 4) {
+      const std::uint32_t* index = A.index.data();
+      auto a = hn::Zero(d), b = hn::Zero(d);
+      for (; n + 8 <= end; n += 8) {
+        a = hn::MulAdd(hn::LoadU(d, value + n), four_of(x, index + n), a);
+        b = hn::MulAdd(hn::LoadU(d, value + n + 4), four_of(x, index + n + 4), b);
+      }
+      dot = hn::GetLane(hn::SumOfLanes(d, hn::Add(a, b)));
     }
-    for (; n + N <= end; n += N)
-      a = hn::MulAdd(hn::LoadU(d, value + n), hn::GatherIndex(d, x, hn::LoadU(di, index + n)), a);
-#if !HWY_MEM_OPS_MIGHT_FAULT
-    if (n < end) {  // lanes past the end are neither read nor counted
-      const auto rest = hn::FirstN(d, static_cast<std::size_t>(end - n));
-      const auto column = hn::MaskedLoad(hn::RebindMask(di, rest), di, index + n);
-      const Vec product = hn::Mul(hn::MaskedLoad(rest, d, value + n), hn::GatherIndex(d, x, column));
-      b = hn::Add(b, hn::IfThenElseZero(rest, product));
-      n = end;
-    }
-#endif
-    dot = hn::GetLane(hn::SumOfLanes(d, hn::Add(a, b)));
-#endif
     for (; n < end; ++n) dot += value[n] * x[A.index[static_cast<std::size_t>(n)]];
     y[r] += dot;
   }
