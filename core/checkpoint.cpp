@@ -9,6 +9,7 @@ namespace espalier {
 namespace {
 
 constexpr const char* real_type = sizeof(Real) == 4 ? "F32" : "F64";
+const std::string state_prefix = "state/";
 
 template <typename T>
 SafeTensor tensor_of(const std::string& name, const char* dtype, std::span<const T> values) {
@@ -90,7 +91,7 @@ Parameter read(Reader& reader, const Parameter& like) {
 }  // namespace
 
 void save_checkpoint(std::span<Parameter* const> parameters, const std::map<std::string, std::string>& metadata,
-                     const std::filesystem::path& path) {
+                     const std::filesystem::path& path, std::span<const NamedNumbers> state) {
   SafeTensors file{metadata, {}};
   for (const Parameter* W : parameters) {
     file.metadata["storage/" + W->name()] = name_of(W->storage());
@@ -101,14 +102,23 @@ void save_checkpoint(std::span<Parameter* const> parameters, const std::map<std:
     file.tensors.push_back(tensor_of(W->name() + ".row_begin", "I64", W->pattern()->row_begin()));
     file.tensors.push_back(tensor_of(W->name() + ".columns", "U32", W->pattern()->column()));
   }
+  for (const NamedNumbers& array : state)
+    file.tensors.push_back(tensor_of(state_prefix + array.name, real_type, std::span<const Real>(array.numbers)));
   save_safetensors(file, path);
 }
 
 std::map<std::string, std::string> load_checkpoint(std::span<Parameter* const> parameters,
-                                                   const std::filesystem::path& path) {
+                                                   const std::filesystem::path& path,
+                                                   std::span<const NamedNumbers> state) {
   Reader reader(path);
   std::vector<Parameter> fresh;
   for (const Parameter* W : parameters) fresh.push_back(read(reader, *W));
+  std::vector<std::vector<Real>> arrays;
+  for (const NamedNumbers& array : state)
+    arrays.push_back(
+        reader.values<Real>(state_prefix + array.name, real_type, static_cast<std::int64_t>(array.numbers.size())));
+  // Nothing below throws.
+  for (std::size_t i = 0; i < arrays.size(); ++i) std::ranges::copy(arrays[i], state[i].numbers.begin());
   for (std::size_t i = 0; i < fresh.size(); ++i) *parameters[i] = std::move(fresh[i]);
   std::erase_if(reader.metadata(), [](const auto& entry) { return entry.first.find('/') != std::string::npos; });
   return reader.metadata();

@@ -6,6 +6,7 @@
 // Every accumulating kernel adds to Y; overwriting is begin_rows (zero or bias) first.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "core/pattern.h"
@@ -20,14 +21,21 @@ namespace kernels {
 
 // Y[r, :] = bias[r], or 0 where bias is null           Y: [rows, lanes]
 void begin_rows(const Real* bias, Real* Y, Index rows, Index stride);
-// Y = f(Y), contiguous
-void activate(Activation activation, Real* Y, Index count);
+// Y = f(X), contiguous; X may be Y
+void activate(Activation activation, const Real* X, Real* Y, Index count);
+inline void activate(Activation activation, Real* Y, Index count) {
+  activate(activation, Y, Y, count);
+}
 // dY *= f'(Y), and row_sums[r] = sum over the valid lanes of dY[r, :]      Y, dY: [rows, stride]
 // With Activation::none dY is only summed. row_sums may be null.
 void activate_backward(Activation activation, const Real* Y, Real* dY, Index rows, Index stride, Index valid,
                        Real* row_sums);
 // y += x, contiguous
 void add(const Real* x, Real* y, Index count);
+// Y = f(A + B), contiguous
+void add_and_activate(Activation activation, const Real* A, const Real* B, Real* Y, Index count);
+// y *= x, contiguous
+void multiply(const Real* x, Real* y, Index count);
 // Sum of x^2, contiguous; NaN or Inf if any x is (or if the squares overflow).
 double sum_of_squares(const Real* x, Index count);
 
@@ -53,6 +61,61 @@ struct OuterOperand {
 void sparse_outer(const Compressed& W, const Panels& panels, Index block, std::span<const OuterOperand> tiles,
                   Index stride, Real* G);
 
+// --- images (kernels_image.cpp): one channel at a time ---------------------------------------------------------------
+// A channel is a plane of pixels, each a row of `lanes` numbers. The pixels of a line lie side by side; the next line
+// begins `pitch` numbers further, which is more than a line where the tensor has a halo.
+struct Plane {
+  Real* begin;
+  Index pitch;
+};
+struct ConstPlane {
+  ConstPlane(const Real* first, Index distance) : begin(first), pitch(distance) {}
+  ConstPlane(Plane plane) : begin(plane.begin), pitch(plane.pitch) {}
+  const Real* begin;
+  Index pitch;
+};
+// What planes that go through a kernel in step have in common.
+struct Pixels {
+  Index lines, line;  // pixels of a line
+  Index lanes, valid;
+  Index values() const { return lines * line * valid; }
+};
+// Square windows on a plane of [height, width] pixels inside `padding` more, `stride` pixels apart.
+struct Windows {
+  Index kernel, stride, padding;
+  Index height, width, out_height, out_width;
+  Index lanes;
+};
+
+// Y[oy, ox] = max of X over the window; padding never wins, a NaN always does.
+// winner[(oy * out_width + ox) * lanes + lane] = place of the first such pixel in the window, row-major; null: not kept
+void max_pool(const Windows& windows, ConstPlane X, Plane Y, std::uint8_t* winner);
+// dX = or +=  dY at the winners, 0 elsewhere          dY: without halo
+void max_pool_backward(const Windows& windows, const std::uint8_t* winner, const Real* dY, Plane dX, bool add);
+// Y[oy, ox] = sum of X over the window / kernel^2, padding counting as zeros
+void average_pool(const Windows& windows, ConstPlane X, Plane Y);
+// dX = or +=  sum over the windows that hold the pixel of dY / kernel^2          dY: without halo
+void average_pool_backward(const Windows& windows, const Real* dY, Plane dX, bool add);
+// y[lane] = mean over the pixels of X[pixel, lane]
+void mean_of_pixels(const Pixels& pixels, ConstPlane X, Real* y);
+// dX[pixel, lane] = or +=  dy[lane] / number of pixels
+void mean_of_pixels_backward(const Pixels& pixels, const Real* dy, Plane dX, bool add);
+
+// Over the valid lanes of all pixels; the variance is that of the values themselves (divided by n, not n - 1).
+struct Moments {
+  double mean, variance;
+};
+Moments moments(const Pixels& pixels, ConstPlane X);
+// Y = f((X - mean) scale + shift)
+void normalise(const Pixels& pixels, ConstPlane X, Real mean, Real scale, Real shift, Activation f, Plane Y);
+// With dZ = dY f'(Y), over the valid lanes of all pixels:  sum of dZ, sum of dZ (X - mean)          dY: without halo
+struct NormaliseSums {
+  double dZ, dZ_X;
+};
+NormaliseSums normalise_sums(const Pixels& pixels, ConstPlane X, Real mean, Activation f, ConstPlane Y, ConstPlane dY);
+// dX = or +=  a dZ + b (X - mean) + c
+void normalise_backward(const Pixels& pixels, ConstPlane X, Real mean, Activation f, ConstPlane Y, ConstPlane dY,
+                        Real a, Real b, Real c, Plane dX, bool add);
 // --- convolutions (core/window.h)
 // -------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
 #include <hwy/highway.h>
 
 #include "core/kernels.h"
+#include "core/kernels_activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {
@@ -15,15 +16,12 @@ using D = hn::ScalableTag<Real>;
 using Vec = hn::Vec<D>;
 constexpr Index N = hn::MaxLanes(D());
 
-// NaN stays NaN: a network that diverged should be seen to.
-void Relu(Real* HWY_RESTRICT y, Index count) {
+// Y may be X
+void Relu(const Real* x, Real* y, Index count) {
   const D d;
   Index i = 0;
-  for (; i + N <= count; i += N) {
-    const Vec v = hn::LoadU(d, y + i);
-    hn::StoreU(hn::IfThenElse(hn::Lt(v, hn::Zero(d)), hn::Zero(d), v), d, y + i);
-  }
-  for (; i < count; ++i) y[i] = y[i] < 0 ? 0 : y[i];
+  for (; i + N <= count; i += N) hn::StoreU(relu(d, hn::LoadU(d, x + i)), d, y + i);
+  for (; i < count; ++i) y[i] = x[i] < 0 ? 0 : x[i];
 }
 
 void Add(const Real* HWY_RESTRICT x, Real* HWY_RESTRICT y, Index count) {
@@ -31,6 +29,23 @@ void Add(const Real* HWY_RESTRICT x, Real* HWY_RESTRICT y, Index count) {
   Index i = 0;
   for (; i + N <= count; i += N) hn::StoreU(hn::Add(hn::LoadU(d, y + i), hn::LoadU(d, x + i)), d, y + i);
   for (; i < count; ++i) y[i] += x[i];
+}
+
+void Sum(const Real* a, const Real* b, bool rectify, Real* HWY_RESTRICT y, Index count) {
+  const D d;
+  Index i = 0;
+  for (; i + N <= count; i += N) {
+    const Vec sum = hn::Add(hn::LoadU(d, a + i), hn::LoadU(d, b + i));
+    hn::StoreU(rectify ? relu(d, sum) : sum, d, y + i);
+  }
+  for (; i < count; ++i) y[i] = rectify && a[i] + b[i] < 0 ? 0 : a[i] + b[i];
+}
+
+void Multiply(const Real* HWY_RESTRICT x, Real* HWY_RESTRICT y, Index count) {
+  const D d;
+  Index i = 0;
+  for (; i + N <= count; i += N) hn::StoreU(hn::Mul(hn::LoadU(d, y + i), hn::LoadU(d, x + i)), d, y + i);
+  for (; i < count; ++i) y[i] *= x[i];
 }
 
 double SumOfSquares(const Real* HWY_RESTRICT x, Index count) {
@@ -50,17 +65,6 @@ double SumOfSquares(const Real* HWY_RESTRICT x, Index count) {
   return sum;
 }
 
-// One vector of  dy * f'(y)
-template <Activation f>
-HWY_INLINE Vec derivative_times(Vec y, Vec dy) {
-  const D d;
-  const Vec one = hn::Set(d, Real{1});
-  if constexpr (f == Activation::relu) return hn::IfThenElseZero(hn::Gt(y, hn::Zero(d)), dy);
-  if constexpr (f == Activation::tanh) return hn::Mul(dy, hn::NegMulAdd(y, y, one));
-  if constexpr (f == Activation::sigmoid) return hn::Mul(dy, hn::Mul(y, hn::Sub(one, y)));
-  return dy;
-}
-
 template <Activation f>
 void backward_rows(const Real* HWY_RESTRICT Y, Real* HWY_RESTRICT dY, Index rows, Index stride, Index valid,
                    Real* HWY_RESTRICT row_sums) {
@@ -73,7 +77,7 @@ void backward_rows(const Real* HWY_RESTRICT Y, Real* HWY_RESTRICT dY, Index rows
     for (; lane + N <= stride; lane += N) {
       Vec g = hn::Load(d, dy + lane);
       if constexpr (f != Activation::none) {
-        g = derivative_times<f>(hn::Load(d, y + lane), g);
+        g = derivative_times<f>(d, hn::Load(d, y + lane), g);
         hn::Store(g, d, dy + lane);
       }
       if (lane + N > valid)
@@ -118,6 +122,8 @@ HWY_AFTER_NAMESPACE();
 namespace espalier::kernels {
 HWY_EXPORT(Relu);
 HWY_EXPORT(Add);
+HWY_EXPORT(Sum);
+HWY_EXPORT(Multiply);
 HWY_EXPORT(SumOfSquares);
 HWY_EXPORT(ActivateBackward);
 
@@ -129,18 +135,19 @@ void begin_rows(const Real* bias, Real* Y, Index rows, Index stride) {
   }
 }
 
-void activate(Activation activation, Real* Y, Index count) {
+void activate(Activation activation, const Real* X, Real* Y, Index count) {
   switch (activation) {
     case Activation::none:
+      if (X != Y) std::copy_n(X, count, Y);
       break;
     case Activation::relu:
-      HWY_DYNAMIC_DISPATCH(Relu)(Y, count);
+      HWY_DYNAMIC_DISPATCH(Relu)(X, Y, count);
       break;
     case Activation::tanh:
-      for (Index i = 0; i < count; ++i) Y[i] = std::tanh(Y[i]);
+      for (Index i = 0; i < count; ++i) Y[i] = std::tanh(X[i]);
       break;
     case Activation::sigmoid:
-      for (Index i = 0; i < count; ++i) Y[i] = 1 / (1 + std::exp(-Y[i]));
+      for (Index i = 0; i < count; ++i) Y[i] = 1 / (1 + std::exp(-X[i]));
       break;
   }
 }
@@ -152,6 +159,15 @@ void activate_backward(Activation activation, const Real* Y, Real* dY, Index row
 
 void add(const Real* x, Real* y, Index count) {
   HWY_DYNAMIC_DISPATCH(Add)(x, y, count);
+}
+
+void add_and_activate(Activation activation, const Real* A, const Real* B, Real* Y, Index count) {
+  HWY_DYNAMIC_DISPATCH(Sum)(A, B, activation == Activation::relu, Y, count);
+  if (activation != Activation::relu) activate(activation, Y, count);
+}
+
+void multiply(const Real* x, Real* y, Index count) {
+  HWY_DYNAMIC_DISPATCH(Multiply)(x, y, count);
 }
 
 double sum_of_squares(const Real* x, Index count) {

@@ -101,4 +101,10 @@ class Parameter {
   std::vector<RowBlock> blocks_;
 };
 
+// What a model has learnt besides its parameters (running statistics): a named array that somebody else holds.
+struct NamedNumbers {
+  std::string name;
+  std::span<Real> numbers;
+};
+
 }  // namespace espalier

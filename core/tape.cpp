@@ -1,6 +1,7 @@
 #include "core/tape.h"
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 
 namespace espalier {
@@ -12,8 +13,18 @@ double seconds_now() {
 
 }  // namespace
 
+void put(const Tensor& x, Tensor& y, Write write) {
+  const Index line = std::min(x.line(), y.line());
+  for (Index i = 0; i < x.features(); i += line)
+    if (write == Write::add)
+      kernels::add(x.row(i), y.row(i), line * x.stride());
+    else
+      std::copy_n(x.row(i), line * x.stride(), y.row(i));
+}
+
 Var Tape::begin(const Tile& tile, TapeOptions options) {
   debts_.clear();
+  observations_.clear();
   for (std::size_t i = 0; i < used_; ++i) {
     nodes_[i]->backward.reset();
     nodes_[i]->value = {};
@@ -60,8 +71,7 @@ Node& Tape::next_node(const Record& what, const Tensor& value) {
 Tensor Tape::with_halo(const Tensor& x, Halo halo) {
   if (x.halo() == halo) return x;
   Tensor y = make(x.shape(), halo);
-  const Index line = std::min(x.line(), y.line());
-  for (Index i = 0; i < x.features(); i += line) std::copy_n(x.row(i), line * x.stride(), y.row(i));
+  put(x, y, Write::overwrite);
   return y;
 }
 
@@ -98,10 +108,9 @@ void Tape::give_gradient(const Var& x, Tensor gradient) {
   Node& node = *nodes_[static_cast<std::size_t>(x.node())];
   if (!node.needs_gradient) return;
   if (node.gradient) {
-    const Index line = std::min(gradient.line(), node.gradient.line());
-    for (Index i = 0; i < node.gradient.features(); i += line)
-      kernels::add(gradient.row(i), node.gradient.row(i), line * lanes_.count);
+    put(gradient, node.gradient, Write::add);
   } else {
+    assert(gradient.holders() <= 2 && "invariant 1: only the pool and the giver hold a gradient that is given away");
     node.gradient = gradient.halo() == node.gradient_halo ? std::move(gradient) : with_halo(gradient, {});
   }
 }

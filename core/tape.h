@@ -10,9 +10,12 @@
 //
 // Invariants:
 //   1. A gradient buffer belongs to exactly one node: whoever holds dY may change it in place.
-//   2. Nodes, buffers and debts are recycled by begin(): the second step of the same shape allocates nothing.
+//   2. Nodes, buffers, debts and observations are recycled by begin(): the second step of the same shape allocates
+//      nothing.
 //   3. With Mode::inference nothing is recorded, and a buffer returns to the pool as soon as the last Var that uses it
 //      is gone.
+//   4. Forward changes no module: what a layer learns of a tile without a gradient (batch statistics) it leaves here as
+//      an observation. Whoever trains lets the modules merge what was observed, in the order of the tiles.
 #pragma once
 
 #include <cstddef>
@@ -108,8 +111,18 @@ struct Debt {
   Tensor X;  // empty: dY itself is the gradient, [rows, cols] at one lane
 };
 
+// What a layer saw of this tile: `values` numbers per channel or whatever its statistics are of.
+struct Observation {
+  const void* owner;
+  Tensor statistics;
+  Index values;
+};
+
+// y = x  or  y += x, whatever halos they have
+void put(const Tensor& x, Tensor& y, Write write);
+
 enum class Mode {
-  training,    // record; dropout drops
+  training,    // record and observe; dropout drops
   evaluation,  // record (graph, per-layer counts); dropout passes through
   inference    // record nothing, keep nothing
 };
@@ -180,7 +193,13 @@ class Tape {
   // gradient: one number per weight of W, in the order of its arrays, summed over this tile's valid lanes.
   void owe(Tensor gradient, const Parameter& W) { debts_.push_back({&W, std::move(gradient), {}}); }
 
+  // For Module::merge_state, after all tiles; only in Mode::training. owner: by which it finds its own again.
+  void observe(const void* owner, Tensor statistics, Index values) {
+    observations_.push_back({owner, std::move(statistics), values});
+  }
+
   std::span<const Debt> debts() const { return debts_; }
+  std::span<const Observation> observations() const { return observations_; }
   std::size_t nodes() const { return used_; }
   const Node& node(std::size_t i) const { return *nodes_[i]; }
   std::size_t bytes() const { return pool_.bytes(); }
@@ -197,6 +216,7 @@ class Tape {
   std::vector<std::unique_ptr<Node>> nodes_;  // the first used_ are this step's
   std::size_t used_ = 0;
   std::vector<Debt> debts_;
+  std::vector<Observation> observations_;
   Flops flops_before_;
   double seconds_before_ = 0;
 };

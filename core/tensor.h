@@ -77,6 +77,7 @@ class Tensor {
   const Lanes& lane_counts() const { return lanes_; }
   Index stride() const { return lanes_.stride(); }
   const Halo& halo() const { return halo_; }
+  long holders() const { return buffer_.use_count(); }  // of the buffer, its pool included
 
   // Row of feature i (for images i = (c*H + y)*W + x), `lanes` long.
   Real* row(Index i) { return data_ + offset(i); }

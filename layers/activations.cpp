@@ -6,39 +6,46 @@
 
 namespace espalier {
 
-Var activate(const Var& x, Activation f) {
+Var activate(const Var& x, Activation f, Halo halo) {
   Tape& tape = x.tape();
-  Tensor y = tape.make(x.shape());
-  for (Index i = 0; i < y.features(); ++i) {
-    std::copy_n(x.value().row(i), y.stride(), y.row(i));
-    kernels::activate(f, y.row(i), y.stride());
-  }
+  Tensor y = tape.make(x.shape(), halo);
+  const Index line = std::min(x.value().line(), y.line());
+  for (Index i = 0; i < y.features(); i += line) kernels::activate(f, x.value().row(i), y.row(i), line * y.stride());
   return tape.record({.operation = "activate", .inputs = {x}, .attributes = {{"activation", static_cast<double>(f)}}},
                      y, [x, y, f](Tape& t, Tensor& dY) {
                        // dX = dY f'(x), in place
-                       kernels::activate_backward(f, y.data(), dY.data(), y.features(), dY.stride(), dY.valid(),
-                                                  nullptr);
+                       differentiate(f, y, dY);
                        t.give_gradient(x, std::move(dY));
                      });
 }
 
-Var gelu(const Var& x) {
+Var gelu(const Var& x, Halo halo) {
   Tape& tape = x.tape();
-  Tensor y = tape.make(x.shape());
+  Tensor y = tape.make(x.shape(), halo);
   const auto cdf = [](Real v) { return Real{0.5} * (1 + std::erf(v * static_cast<Real>(1 / std::numbers::sqrt2))); };
-  for (Index i = 0; i < y.features(); ++i)
-    for (Index lane = 0; lane < y.lanes(); ++lane)
-      y.row(i)[lane] = x.value().row(i)[lane] * cdf(x.value().row(i)[lane]);
+  const Index line = std::min(x.value().line(), y.line());
+  for (Index i = 0; i < y.features(); i += line) {
+    const Real* from = x.value().row(i);
+    std::transform(from, from + line * y.stride(), y.row(i), [cdf](Real v) { return v * cdf(v); });
+  }
   return tape.record({.operation = "gelu", .inputs = {x}}, y, [x, cdf](Tape& t, Tensor& dY) {
     // dX = dY (Phi(x) + x phi(x)), in place
-    for (Index i = 0; i < dY.features(); ++i)
-      for (Index lane = 0; lane < dY.lanes(); ++lane) {
-        const Real v = x.value().row(i)[lane];
-        dY.row(i)[lane] *=
-            cdf(v) + v * std::exp(-v * v / 2) * static_cast<Real>(std::numbers::inv_sqrtpi / std::numbers::sqrt2);
-      }
+    const auto slope = [cdf](Real v) {
+      return cdf(v) + v * std::exp(-v * v / 2) * static_cast<Real>(std::numbers::inv_sqrtpi / std::numbers::sqrt2);
+    };
+    for (Index i = 0; i < dY.features(); i += x.value().line()) {
+      Real* dy = dY.row(i);
+      std::transform(dy, dy + x.value().line() * dY.stride(), x.value().row(i), dy,
+                     [&](Real g, Real v) { return g * slope(v); });
+    }
     t.give_gradient(x, std::move(dY));
   });
+}
+
+void differentiate(Activation f, const Tensor& y, Tensor& dY) {
+  const Index line = y.line();
+  for (Index i = 0; i < y.features(); i += line)
+    kernels::activate_backward(f, y.row(i), dY.row(i), line, y.stride(), y.valid(), nullptr);
 }
 
 std::string Activate::name() const {

@@ -8,6 +8,13 @@ std::vector<Parameter*> parameters_of(Module& module) {
   return all;
 }
 
+std::vector<NamedNumbers> state_of(Module& module) {
+  std::vector<NamedNumbers> all;
+  module.visit_state(
+      [&](const std::string& name, std::span<Real> numbers) { all.push_back({.name = name, .numbers = numbers}); });
+  return all;
+}
+
 Census census_of(Module& module) {
   Census census;
   module.visit_parameters([&](Parameter& parameter) {

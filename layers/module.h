@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ class Module {
   virtual void visit_parameters(const std::function<void(Parameter&)>& /*visit*/) {}
   // What is learnt but not trained, such as running statistics: named arrays that belong into the model's file.
   virtual void visit_state(const std::function<void(const std::string& name, std::span<Real>)>& /*visit*/) {}
+  // After a training step: learns what forward observed of the batch, tape by tile in their order (a container passes
+  // it on). weight: of this batch in what was learnt before; none: the layer's own.
+  virtual void merge_state(std::span<Tape* const> /*tapes*/, std::optional<double> /*weight*/) {}
   virtual std::string name() const = 0;
 
   // Zero borders, so that no convolution tests for edges. Both are wishes that save a copy: whoever wants a halo says
@@ -36,6 +40,8 @@ class Module {
 using ModulePtr = std::unique_ptr<Module>;
 
 std::vector<Parameter*> parameters_of(Module& module);
+
+std::vector<NamedNumbers> state_of(Module& module);
 
 // Totals over a model, for tables: weights are prunable, biases and the like are not.
 struct Census {

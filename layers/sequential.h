@@ -35,6 +35,9 @@ class Sequential final : public Module {
   void visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) override {
     for (const ModulePtr& module : modules_) module->visit_state(visit);
   }
+  void merge_state(std::span<Tape* const> tapes, std::optional<double> weight) override {
+    for (const ModulePtr& module : modules_) module->merge_state(tapes, weight);
+  }
   std::string name() const override { return name_; }
   Halo input_halo() const override { return modules_.empty() ? Halo{} : modules_.front()->input_halo(); }
   void set_output_halo(Halo halo) override {

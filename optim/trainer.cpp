@@ -119,6 +119,7 @@ StepResult Trainer::step(const Loader& loader, Index b, double rate) {
   }
   ledger_.collect(tapes_);
   settle_and_update(rate, result);
+  model_.merge_state(tapes_, std::nullopt);  // not before: a step that diverged leaves no statistics
   ++steps_;
   return result;
 }

@@ -3,6 +3,7 @@
 //   1  for every tile of the batch, on any thread:   fill, forward, loss, backward      (owes gradients)
 //   2  the ledger collects what is owed, in tile order
 //   3  for every row block of every parameter, on any thread:   settle, check, update
+//   4  the model merges what its layers observed of the tiles (running statistics), in tile order
 //
 // Where something needs the whole gradient first (clipping by global norm), step 3 becomes two: settle all blocks into
 // arrays, then update. Either way the result does not depend on the number of threads.

@@ -57,11 +57,11 @@ void save(const Progress& p, const Trained& t, const std::filesystem::path& path
                                {"train_flops", to_json(t.train_flops)},
                                {"validation", to_json(t.validation)},
                                {"test", to_json(t.test)}};
-  save_checkpoint(parameters_of(*t.model), {{progress_key, json.dump()}}, path);
+  save_checkpoint(parameters_of(*t.model), {{progress_key, json.dump()}}, path, state_of(*t.model));
 }
 
 Progress load(Trained& t, const std::filesystem::path& path) {
-  const auto metadata = load_checkpoint(parameters_of(*t.model), path);
+  const auto metadata = load_checkpoint(parameters_of(*t.model), path, state_of(*t.model));
   try {
     const auto json = nlohmann::json::parse(metadata.at(progress_key));
     Progress p{json.at("finished"), json.at("round"), json.at("trainer_steps"), {json.at("step"), {}}};

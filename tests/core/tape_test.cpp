@@ -144,6 +144,14 @@ TEST(Tape, Invariant1AGradientBufferBelongsToOneNode) {
   for (Index lane = 0; lane < 16; ++lane) EXPECT_EQ(tape.node(0).gradient.row(0)[lane], 3 + 5 * 7);
 }
 
+TEST(Tape, Invariant1GivingAwayAGradientThatSomebodyElseHoldsIsCaughtInDebugBuilds) {
+  const std::vector<Tile> tiles = make_tiles({1}, 16, 16);
+  Tape tape;
+  const Var x = tape.begin(tiles[0], {.input_gradient = true});
+  const Tensor held = tape.make({1});
+  EXPECT_DEBUG_DEATH(tape.give_gradient(x, held), "invariant 1");
+}
+
 TEST(Tape, Invariant2TheSecondStepAllocatesNothing) {
   const auto model = some_model();
   testing::SteadyState training(*model, make_tiles({20}, 75, 16));
@@ -187,6 +195,42 @@ TEST(Tape, Invariant3InferenceRecordsNothingAndRecyclesBuffers) {
   EXPECT_EQ(x.node(), -1);
   EXPECT_EQ(tape.bytes(), 2 * 20 * 16 * sizeof(Real)) << "ten layers, two buffers in turn";
   EXPECT_EQ(x.value().row(7)[3], tiles[0].input.row(7)[3] * 1024);
+}
+
+TEST(Tape, Invariant4ObservationsStayUntilTheNextStepInTheOrderTheyWereMade) {
+  const std::vector<Tile> tiles = make_tiles({3}, 16, 16);
+  Tape tape;
+  const int first = 0, second = 0;
+  tape.begin(tiles[0], {});
+  for (const int* owner : {&second, &first, &second}) {
+    Tensor numbers = tape.make_numbers(2);
+    numbers.fill(owner == &first ? Real{1} : Real{2});
+    tape.observe(owner, std::move(numbers), 48);
+  }
+  ASSERT_EQ(tape.observations().size(), 3u);
+  EXPECT_EQ(tape.observations()[0].owner, &second);
+  EXPECT_EQ(tape.observations()[1].owner, &first);
+  EXPECT_EQ(tape.observations()[1].statistics.data()[1], 1);
+  EXPECT_EQ(tape.observations()[2].statistics.data()[0], 2);
+  EXPECT_EQ(tape.observations()[2].values, 48);
+  tape.begin(tiles[0], {});
+  EXPECT_TRUE(tape.observations().empty());
+}
+
+TEST(Put, WritesOrAddsWhateverTheHalos) {
+  const Shape image{2, 3, 4};
+  const Lanes lanes{16, 16};
+  const Tensor plain = testing::normal_tensor(image, lanes, "put");
+  for (const Halo from : {Halo{}, Halo{1, 2}})
+    for (const Halo to : {Halo{}, Halo{2, 1}}) {
+      Tensor x(image, lanes, from), y(image, lanes, to);
+      put(plain, x, Write::overwrite);
+      y.fill(testing::nan);
+      put(x, y, Write::overwrite);
+      EXPECT_TRUE(same_bits(valid_numbers(y), valid_numbers(plain)));
+      put(x, y, Write::add);
+      for (Index i = 0; i < y.features(); ++i) EXPECT_EQ(y.row(i)[3], 2 * plain.row(i)[3]);
+    }
 }
 
 TEST(Tape, TimesNodesOnlyWhenAskedTo) {

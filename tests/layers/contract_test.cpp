@@ -13,9 +13,12 @@
 
 #include "core/error.h"
 #include "layers/activations.h"
+#include "layers/batch_norm.h"
 #include "layers/dropout.h"
 #include "layers/linear.h"
 #include "layers/models.h"
+#include "layers/pooling.h"
+#include "layers/residual.h"
 #include "layers/sequential.h"
 #include "support/batch_pass.h"
 #include "support/patterns.h"
@@ -29,6 +32,10 @@ struct LayerCase {
   std::function<ModulePtr(std::uint64_t seed)> make;  // keep it small: every weight and input is varied in turn
   Shape input;                                        // of one sample
   std::optional<Shape> misfit = std::nullopt;         // an input that output_shape must refuse; none: takes any
+  // In training a sample's output depends on the samples that share its tile. Whether tiles of other sizes give the
+  // same is then asked in evaluation.
+  bool per_tile = false;
+  Mode mode_of_any_tile() const { return per_tile ? Mode::evaluation : Mode::training; }
 };
 
 std::ostream& operator<<(std::ostream& out, const LayerCase& row) {
@@ -37,6 +44,9 @@ std::ostream& operator<<(std::ostream& out, const LayerCase& row) {
 
 ModulePtr linear_layer(Activation f, bool bias, std::uint64_t seed);
 ModulePtr several_layers(std::uint64_t seed);
+ModulePtr linear_and_batch_norm(std::uint64_t seed);
+ModulePtr residual_linear(ModulePtr shortcut, std::uint64_t seed);
+ModulePtr residual_batch_norm(std::uint64_t seed);
 
 // --- THE TABLE: add your layer here ----------------------------------------------------------------------------------
 
@@ -71,6 +81,78 @@ const std::vector<LayerCase> all_layers{
     {.name = "Sigmoid", .make = [](auto) { return std::make_unique<Activate>(Activation::sigmoid); }, .input = {7}},
     {.name = "Gelu", .make = [](auto) { return std::make_unique<Gelu>(); }, .input = {7}},
     {.name = "Dropout", .make = [](auto) { return std::make_unique<Dropout>("drop", Real{0.3}); }, .input = {9}},
+    {.name = "MaxPool",
+     .make = [](auto) { return std::make_unique<MaxPool>(PoolOptions{}); },
+     .input = {3, 4, 6},
+     .misfit = Shape{3, 1, 6}},
+    {.name = "MaxPoolOfOddExtents",
+     .make = [](auto) { return std::make_unique<MaxPool>(PoolOptions{}); },
+     .input = {1, 5, 37},
+     .misfit = Shape{37}},
+    {.name = "MaxPoolThatOverlaps",
+     .make = [](auto) { return std::make_unique<MaxPool>(PoolOptions{.kernel = 3, .stride = 2, .padding = 1}); },
+     .input = {2, 6, 5},
+     .misfit = Shape{2, 6}},
+    {.name = "AveragePool",
+     .make = [](auto) { return std::make_unique<AveragePool>(PoolOptions{}); },
+     .input = {3, 5, 4},
+     .misfit = Shape{3, 5, 1}},
+    {.name = "AveragePoolThatOverlaps",
+     .make = [](auto) { return std::make_unique<AveragePool>(PoolOptions{.kernel = 3, .stride = 2, .padding = 1}); },
+     .input = {1, 4, 7},
+     .misfit = Shape{28}},
+    {.name = "GlobalAveragePool",
+     .make = [](auto) { return std::make_unique<GlobalAveragePool>(); },
+     .input = {3, 3, 5},
+     .misfit = Shape{45}},
+    {.name = "BatchNorm",
+     .make = [](auto) { return std::make_unique<BatchNorm>(BatchNormOptions{.channels = 3}); },
+     .input = {3, 2, 3},
+     .misfit = Shape{2, 3, 3},
+     .per_tile = true},
+    {.name = "BatchNormOfOneChannelRelu",
+     .make =
+         [](auto) {
+           return std::make_unique<BatchNorm>(BatchNormOptions{.channels = 1, .activation = Activation::relu});
+         },
+     .input = {1, 3, 5},
+     .misfit = Shape{2, 3, 5},
+     .per_tile = true},
+    {.name = "BatchNormOfFeaturesTanh",
+     .make =
+         [](auto) {
+           return std::make_unique<BatchNorm>(BatchNormOptions{.channels = 7, .activation = Activation::tanh});
+         },
+     .input = {7},
+     .misfit = Shape{8},
+     .per_tile = true},
+    {.name = "BatchNormSigmoid",
+     .make =
+         [](auto) {
+           return std::make_unique<BatchNorm>(BatchNormOptions{.channels = 2, .activation = Activation::sigmoid});
+         },
+     .input = {2, 3, 1},
+     .misfit = Shape{2, 3},
+     .per_tile = true},
+    {.name = "LinearAndBatchNorm", .make = linear_and_batch_norm, .input = {11}, .misfit = Shape{12}, .per_tile = true},
+    {.name = "Residual",
+     .make = [](auto seed) { return residual_linear(nullptr, seed); },
+     .input = {6},
+     .misfit = Shape{2, 3}},
+    {.name = "ResidualWithShortcut",
+     .make =
+         [](auto seed) {
+           return residual_linear(
+               std::make_unique<Linear>(LinearOptions{.name = "shortcut", .in = 12, .out = 6, .bias = false}, seed),
+               seed);
+         },
+     .input = {12},
+     .misfit = Shape{6}},
+    {.name = "ResidualOfAnImage",
+     .make = residual_batch_norm,
+     .input = {2, 3, 3},
+     .misfit = Shape{3, 3, 3},
+     .per_tile = true},
     {.name = "Sequential", .make = several_layers, .input = {11}, .misfit = Shape{7}},
     {.name = "Mlp",
      .make = [](auto seed) { return make_model("mlp:12-9-7-5", {.input = {12}, .outputs = 5, .seed = seed}); },
@@ -80,10 +162,14 @@ const std::vector<LayerCase> all_layers{
 
 // --- the layers of the table that take more than a line --------------------------------------------------------------
 
-// Biases start at zero; here they get numbers, so that a forgotten bias shows.
+// Biases start at zero, running statistics at 0 and 1; here they get numbers, so that a forgotten one shows.
 ModulePtr with_biases(ModulePtr module) {
   for (Parameter* parameter : parameters_of(*module))
     if (!parameter->prunable()) testing::fill_normal(parameter->value(), *parameter, parameter->name());
+  module->visit_state([](const std::string& name, std::span<Real> numbers) {
+    const Random random(1, name);
+    for (std::size_t n = 0; n < numbers.size(); ++n) numbers[n] = static_cast<Real>(0.5 + random.uniform(n));
+  });
   return module;
 }
 
@@ -103,6 +189,29 @@ ModulePtr several_layers(std::uint64_t seed) {
   return model;
 }
 
+ModulePtr linear_and_batch_norm(std::uint64_t seed) {
+  auto model = std::make_unique<Sequential>("normalised");
+  model->add<Linear>(LinearOptions{.name = "fc1", .in = 11, .out = 5}, seed)
+      .add<BatchNorm>(BatchNormOptions{.name = "norm1", .channels = 5, .activation = Activation::tanh})
+      .add<Linear>(LinearOptions{.name = "fc2", .in = 5, .out = 3, .bias = false}, seed)
+      .add<BatchNorm>(BatchNormOptions{.name = "norm2", .channels = 3});
+  return model;
+}
+
+ModulePtr residual_linear(ModulePtr shortcut, std::uint64_t seed) {
+  const Index in = shortcut ? 12 : 6;
+  auto body = std::make_unique<Sequential>("body");
+  body->add<Linear>(LinearOptions{.name = "fc1", .in = in, .out = 8, .activation = Activation::tanh}, seed)
+      .add<Linear>(LinearOptions{.name = "fc2", .in = 8, .out = 6}, seed);
+  return std::make_unique<Residual>("residual", std::move(body), std::move(shortcut), Activation::relu);
+}
+
+ModulePtr residual_batch_norm(std::uint64_t) {
+  return std::make_unique<Residual>(
+      "residual", std::make_unique<BatchNorm>(BatchNormOptions{.name = "body", .channels = 2}),
+      std::make_unique<BatchNorm>(BatchNormOptions{.name = "shortcut", .channels = 2, .activation = Activation::tanh}));
+}
+
 // --- what every row goes through -------------------------------------------------------------------------------------
 
 using testing::Density;
@@ -112,6 +221,7 @@ using testing::expect_identical;
 using testing::make_tiles;
 using testing::nan;
 using testing::Pass;
+using testing::PassOptions;
 using testing::pattern_of;
 using testing::run_batch;
 using testing::same_bits;
@@ -298,7 +408,9 @@ TEST_P(LayerContract, WhatStandsInThePaddingChangesNoBit) {
 TEST_P(LayerContract, ARaggedTileIsItsSamplesInAFullTile) {
   const ModulePtr module = make();
   for (const Index valid : {1, 15, 16}) {
-    const Pass full = run_batch(*module, tiles(valid, 1)), ragged = run_batch(*module, tiles(valid, 64));
+    const PassOptions options{.mode = row().mode_of_any_tile()};
+    const Pass full = run_batch(*module, tiles(valid, 1), options);
+    const Pass ragged = run_batch(*module, tiles(valid, 64), options);
     expect_close(full, ragged, close);
   }
 }
@@ -307,10 +419,11 @@ TEST_P(LayerContract, LanesDoNotChangeTheResultBeyondRounding) {
   for (const Storage storage : {Storage::dense, Storage::csr}) {
     const ModulePtr module = make();
     prune(*module, Density::half, storage);
-    const Pass sixteen = run_batch(*module, tiles(128, 16));
+    const PassOptions options{.mode = row().mode_of_any_tile()};
+    const Pass sixteen = run_batch(*module, tiles(128, 16), options);
     for (const Index lanes : {1, 48, 64, 128}) {
       SCOPED_TRACE(lanes);
-      expect_close(sixteen, run_batch(*module, tiles(128, lanes)), close);
+      expect_close(sixteen, run_batch(*module, tiles(128, lanes), options), close);
     }
   }
 }
@@ -351,6 +464,27 @@ TEST_P(LayerContract, TwoUsesOfTheInputAddTheirGradients) {
     for (std::size_t p = 0; p < once.gradient.size(); ++p)
       expect_close(doubled(once.gradient[p]), twice.gradient[p], close, "parameter");
   }
+}
+
+// An image comes with any halo, and goes with the one that was asked for, whose border is zero; what is inside does not
+// change, nor do the gradients.
+TEST_P(LayerContract, HalosChangeNoBitInside) {
+  if (row().input.rank() != 3) return;
+  const ModulePtr plain = make(), bordered = make();
+  const bool image = plain->output_shape(row().input).rank() == 3;
+  const Halo wish = image ? Halo{1, 2} : Halo{};
+  bordered->set_output_halo(wish);
+  std::vector<Tile> batch = tiles(21, 16);
+  const Pass expected = run_batch(*plain, batch);
+  for (Tile& tile : batch) {
+    Tensor inside(row().input, tile.input.lane_counts(), {2, 1});
+    put(tile.input, inside, Write::overwrite);
+    tile.input = inside;
+  }
+  Tape tape(/*poison=*/true);
+  EXPECT_EQ(bordered->forward(tape.begin(batch[0], {.seed = 5, .step = 3})).value().halo(), wish);
+  const Pass got = run_batch(*bordered, batch, {.poison = true});
+  expect_close(expected, got, close);
 }
 
 TEST_P(LayerContract, EvaluationIsDeterministicAndInferenceGivesItsBits) {

@@ -21,7 +21,7 @@ class SteadyState {
     G_.resize(longest);
   }
 
-  // Forward, backward, collect, settle; returns how often it asked for memory.
+  // Forward, backward, collect, settle, merge; returns how often it asked for memory.
   std::uint64_t step() {
     const std::uint64_t before = allocations_so_far();
     for (std::size_t t = 0; t < tiles_.size(); ++t) {
@@ -32,6 +32,7 @@ class SteadyState {
     for (std::size_t p = 0; p < parameters_.size(); ++p)
       for (std::size_t b = 0; b < parameters_[p]->blocks().size(); ++b)
         ledger_.settle(p, b, std::span(G_).first(static_cast<std::size_t>(parameters_[p]->blocks()[b].weights())));
+    module_.merge_state(order_, std::nullopt);
     ++step_;
     return allocations_so_far() - before;
   }

@@ -1,0 +1,36 @@
+// Derivatives of activations, read off their outputs: one vector at a time, for all kernels that go back through one.
+// Included once per SIMD target.
+#if defined(ESPALIER_CORE_KERNELS_ACTIVATION_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef ESPALIER_CORE_KERNELS_ACTIVATION_INL_H
+#undef ESPALIER_CORE_KERNELS_ACTIVATION_INL_H
+#else
+#define ESPALIER_CORE_KERNELS_ACTIVATION_INL_H
+#endif
+
+#include <hwy/highway.h>
+
+#include "core/kernels.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// NaN stays NaN: a network that diverged should be seen to.
+template <class D, class Vec = hn::Vec<D>>
+HWY_INLINE Vec relu(D d, Vec v) {
+  return hn::IfThenElse(hn::Lt(v, hn::Zero(d)), hn::Zero(d), v);
+}
+
+// dy * f'(y)
+template <Activation f, class D, class Vec = hn::Vec<D>>
+HWY_INLINE Vec derivative_times(D d, Vec y, Vec dy) {
+  const Vec one = hn::Set(d, Real{1});
+  if constexpr (f == Activation::relu) return hn::IfThenElseZero(hn::Gt(y, hn::Zero(d)), dy);
+  if constexpr (f == Activation::tanh) return hn::Mul(dy, hn::NegMulAdd(y, y, one));
+  if constexpr (f == Activation::sigmoid) return hn::Mul(dy, hn::Mul(y, hn::Sub(one, y)));
+  return dy;
+}
+
+}  // namespace espalier::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,139 @@
+#include "layers/batch_norm.h"
+
+#include <cmath>
+
+#include "core/error.h"
+#include "layers/image.h"
+
+namespace espalier {
+
+namespace {
+
+// [2 C]: the mean of each channel, then the variance of each.
+Tensor statistics_of(Tape& tape, const Tensor& x, const kernels::Pixels& pixels) {
+  const Index C = channels_of(x.shape());
+  Tensor statistics = tape.make_numbers(2 * C);
+  for (Index c = 0; c < C; ++c) {
+    const kernels::Moments moments = kernels::moments(pixels, plane(x, c));
+    statistics.data()[c] = static_cast<Real>(moments.mean);
+    statistics.data()[C + c] = static_cast<Real>(moments.variance);
+  }
+  return statistics;
+}
+
+Tensor statistics_of(Tape& tape, const RunningStatistics& running) {
+  const auto C = static_cast<Index>(running.mean.size());
+  Tensor statistics = tape.make_numbers(2 * C);
+  std::ranges::copy(running.mean, statistics.data());
+  std::ranges::copy(running.variance, statistics.data() + C);
+  return statistics;
+}
+
+}  // namespace
+
+Var batch_norm(const Var& x, const Parameter& gamma, const Parameter& beta, const RunningStatistics& running,
+               Activation f, Real epsilon, Halo halo) {
+  Tape& tape = x.tape();
+  Tensor y = tape.make(x.shape(), halo);
+  const kernels::Pixels pixels = pixels_of({&x.value(), &y});
+  const Index n = pixels.values(), C = gamma.rows();
+  const bool own = tape.training() && n > 1;  // statistics; but a single value is observed, too
+  if (tape.training() && n > 0) tape.observe(&running, statistics_of(tape, x.value(), pixels), n);
+  const Tensor statistics = own ? tape.observations().back().statistics : statistics_of(tape, running);
+  // x^ = (x - mean) r  with  r = 1 / sqrt(variance + epsilon);   y = f(gamma x^ + beta)
+  const Real *m = statistics.data(), *g = gamma.value().data(), *b = beta.value().data();
+  const auto r = [C, epsilon](const Real* mean, Index c) { return 1 / std::sqrt(mean[C + c] + epsilon); };
+  for (Index c = 0; c < C; ++c)
+    kernels::normalise(pixels, plane(x.value(), c), m[c], g[c] * r(m, c), b[c], f, plane(y, c));
+  return tape.record(
+      {.operation = "batch_norm",
+       .inputs = {x},
+       .parameters = {&gamma, &beta},
+       .attributes = {{"epsilon", static_cast<double>(epsilon)}, {"activation", static_cast<double>(f)}}},
+      y, [x, y, statistics, r, own, n, C, f, &gamma, &beta](Tape& t, Tensor& dY) {
+        // dZ = dY f'(Z);  dbeta = sum dZ;  dgamma = sum dZ x^
+        // dX = gamma r (dZ - dbeta / n - x^ dgamma / n);  without the last two for running statistics
+        const auto dX = t.image_gradient_of(x);
+        const Real* mean = statistics.data();
+        Tensor dgamma = t.make_numbers(C), dbeta = t.make_numbers(C);
+        const kernels::Pixels p = pixels_of({&x.value(), &y, &dY, dX ? dX->tensor : &dY});
+        for (Index c = 0; c < C; ++c) {
+          const kernels::ConstPlane X = plane(x.value(), c), Y = plane(y, c), dy = plane(dY, c);
+          const kernels::NormaliseSums sums = kernels::normalise_sums(p, X, mean[c], f, Y, dy);
+          const Real scale = r(mean, c), a = gamma.value()[static_cast<std::size_t>(c)] * scale;
+          dbeta.data()[c] = static_cast<Real>(sums.dZ);
+          dgamma.data()[c] = static_cast<Real>(sums.dZ_X) * scale;
+          if (!dX) continue;
+          const Real share = own ? a / static_cast<Real>(n) : 0;
+          kernels::normalise_backward(p, X, mean[c], f, Y, dy, a, -share * scale * dgamma.data()[c],
+                                      -share * dbeta.data()[c], plane(*dX->tensor, c), dX->write == Write::add);
+        }
+        t.owe(std::move(dgamma), gamma);
+        t.owe(std::move(dbeta), beta);
+      });
+}
+
+BatchNorm::BatchNorm(BatchNormOptions options)
+    : options_(std::move(options)),
+      gamma_(options_.name + ".gamma", options_.channels, 1, Role::bias),
+      beta_(options_.name + ".beta", options_.channels, 1, Role::bias),
+      mean_(gamma_.value().size()),
+      squares_(gamma_.value().size()) {
+  require(options_.channels >= 1, "[batch_norm] {}: expected at least 1 channel, got {}", options_.name,
+          options_.channels);
+  require(options_.epsilon > 0 && options_.momentum > 0 && options_.momentum <= 1,
+          "[batch_norm] {}: expected an epsilon above 0 and a momentum in (0, 1], got {} and {}", options_.name,
+          options_.epsilon, options_.momentum);
+  std::ranges::fill(gamma_.value(), Real{1});
+  running_.mean.assign(gamma_.value().size(), 0);
+  running_.variance.assign(gamma_.value().size(), 1);
+}
+
+Shape BatchNorm::output_shape(const Shape& input) const {
+  require((input.rank() == 1 || input.rank() == 3) && input[0] == options_.channels,
+          "[batch_norm] {}: expected [{}] or an image [{}, H, W], got {}", options_.name, options_.channels,
+          options_.channels, input.text());
+  return input;
+}
+
+void BatchNorm::visit_parameters(const std::function<void(Parameter&)>& visit) {
+  visit(gamma_);
+  visit(beta_);
+}
+
+void BatchNorm::visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) {
+  visit(options_.name + ".running_mean", running_.mean);
+  visit(options_.name + ".running_variance", running_.variance);
+}
+
+// From the tiles' means and variances to the batch's: the sum of squares about the common mean is what each tile has
+// about its own, and what their means have about each other (Chan, Golub & LeVeque 1979).
+void BatchNorm::merge_state(std::span<Tape* const> tapes, std::optional<double> weight) {
+  const std::size_t C = mean_.size();
+  std::ranges::fill(mean_, 0);
+  std::ranges::fill(squares_, 0);
+  double n = 0;
+  for (const Tape* tape : tapes)
+    for (const Observation& seen : tape->observations()) {
+      if (seen.owner != &running_) continue;
+      const double more = static_cast<double>(seen.values), all = n + more;
+      const Real *mean = seen.statistics.data(), *variance = mean + C;
+      for (std::size_t c = 0; c < C; ++c) {
+        const double apart = static_cast<double>(mean[c]) - mean_[c];
+        mean_[c] += apart * more / all;
+        squares_[c] += static_cast<double>(variance[c]) * more + apart * apart * n * more / all;
+      }
+      n = all;
+    }
+  if (n < 2) return;  // one value has no variance
+  const double w = weight.value_or(options_.momentum);
+  const auto move = [w](Real& running, double batch) {
+    running = static_cast<Real>((1 - w) * static_cast<double>(running) + w * batch);
+  };
+  for (std::size_t c = 0; c < C; ++c) {
+    move(running_.mean[c], mean_[c]);
+    move(running_.variance[c], squares_[c] / (n - 1));
+  }
+}
+
+}  // namespace espalier
