@@ -96,6 +96,8 @@ void max_pool_backward(const Windows& windows, const std::uint8_t* winner, const
 void average_pool(const Windows& windows, ConstPlane X, Plane Y);
 // dX = or +=  sum over the windows that hold the pixel of dY / kernel^2          dY: without halo
 void average_pool_backward(const Windows& windows, const Real* dY, Plane dX, bool add);
+// dY *= f'(Y); returns the sum of dY over the valid lanes of all pixels
+double activate_backward(Activation f, const Pixels& pixels, ConstPlane Y, Plane dY);
 // y[lane] = mean over the pixels of X[pixel, lane]
 void mean_of_pixels(const Pixels& pixels, ConstPlane X, Real* y);
 // dX[pixel, lane] = or +=  dy[lane] / number of pixels

@@ -277,6 +277,35 @@ HWY_INLINE double sum_of_valid(const Pixels& p, ConstPlane X) {
       .of[0];
 }
 
+// --- activations -----------------------------------------------------------------------------------------------------
+
+template <Activation f>
+double activate_backward_plane(const Pixels& p, ConstPlane Y, Plane dY) {
+  if constexpr (f != Activation::none)
+    for (Index l = 0; l < p.lines; ++l) {
+      const Real* y = Y.begin + l * Y.pitch;
+      Real* dy = dY.begin + l * dY.pitch;
+      for_each_vector(p.line * p.lanes, [&](Index i, Index n) HWY_ATTR {
+        store(derivative_times<f>(D(), load(y + i, n), load(dy + i, n)), dy + i, n);
+      });
+    }
+  return sum_of_valid(p, dY);
+}
+
+double ActivateBackwardPlane(Activation f, const Pixels& p, ConstPlane Y, Plane dY) {
+  switch (f) {
+    case Activation::relu:
+      return activate_backward_plane<Activation::relu>(p, Y, dY);
+    case Activation::tanh:
+      return activate_backward_plane<Activation::tanh>(p, Y, dY);
+    case Activation::sigmoid:
+      return activate_backward_plane<Activation::sigmoid>(p, Y, dY);
+    case Activation::none:
+      break;
+  }
+  return activate_backward_plane<Activation::none>(p, Y, dY);
+}
+
 // --- means over pixels -----------------------------------------------------------------------------------------------
 
 void MeanOfPixels(const Pixels& p, ConstPlane X, Real* HWY_RESTRICT y) {
@@ -414,6 +443,7 @@ HWY_EXPORT(MaxPool);
 HWY_EXPORT(MaxPoolBackward);
 HWY_EXPORT(AveragePool);
 HWY_EXPORT(AveragePoolBackward);
+HWY_EXPORT(ActivateBackwardPlane);
 HWY_EXPORT(MeanOfPixels);
 HWY_EXPORT(MeanOfPixelsBackward);
 HWY_EXPORT(MomentsOf);
@@ -433,6 +463,10 @@ void average_pool(const Windows& windows, ConstPlane X, Plane Y) {
 void average_pool_backward(const Windows& windows, const Real* dY, Plane dX, bool add) {
   HWY_DYNAMIC_DISPATCH(AveragePoolBackward)(windows, dY, dX, add);
 }
+double activate_backward(Activation f, const Pixels& pixels, ConstPlane Y, Plane dY) {
+  return HWY_DYNAMIC_DISPATCH(ActivateBackwardPlane)(f, pixels, Y, dY);
+}
+
 void mean_of_pixels(const Pixels& pixels, ConstPlane X, Real* y) {
   HWY_DYNAMIC_DISPATCH(MeanOfPixels)(pixels, X, y);
 }

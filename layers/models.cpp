@@ -2,16 +2,117 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
+#include <cmath>
 
 #include "core/error.h"
+#include "layers/batch_norm.h"
+#include "layers/conv2d.h"
 #include "layers/linear.h"
+#include "layers/pooling.h"
+#include "layers/residual.h"
 #include "layers/sequential.h"
 
 namespace espalier {
 namespace {
 
 constexpr std::string_view mlp_prefix = "mlp:";
+
+// Puts one layer after the other and keeps track of the shape in between.
+class Builder {
+ public:
+  Builder(std::string name, const ModelOptions& options)
+      : name_(std::move(name)), options_(options), model_(std::make_unique<Sequential>(name_)), shape_(options.input) {}
+
+  Builder& linear(const std::string& name, Index out, Activation f = Activation::none) {
+    return add(std::make_unique<Linear>(LinearOptions{.name = name,
+                                                      .in = shape_.features(),
+                                                      .out = out,
+                                                      .activation = f,
+                                                      .pattern = born(name, out, shape_.features())},
+                                        options_.seed));
+  }
+  Builder& conv(const std::string& name, Index out, const Window& window, Activation f = Activation::none,
+                bool max_pool = false) {
+    return add(convolution(name, out, window, f, max_pool, /*bias=*/true));
+  }
+  // Convolution, batch normalisation, activation. Normalising takes a bias away again, so there is none.
+  Builder& normalised_conv(const std::string& name, Index out, const Window& window, Activation f) {
+    add(convolution(name, out, window, Activation::none, /*max_pool=*/false, /*bias=*/false));
+    return add(std::make_unique<BatchNorm>(BatchNormOptions{.name = name + ".norm", .channels = out, .activation = f}));
+  }
+  Builder& max_pool(const std::string& name) { return add(std::make_unique<MaxPool>(PoolOptions{.name = name})); }
+  Builder& global_average_pool() { return add(std::make_unique<GlobalAveragePool>()); }
+  // relu(body(x) + shortcut(x)) of two normalised 3 x 3 convolutions (He et al. 2016); the shortcut is the identity or,
+  // where the shape changes, a normalised 1 x 1 convolution.
+  Builder& residual_block(const std::string& name, Index out, Index stride) {
+    Window first = three_by_three, projection{.stride = stride};
+    first.stride = stride;
+    Builder body(name + ".body", at(shape_)), shortcut(name + ".shortcut", at(shape_));
+    body.bytes_ = bytes_;
+    body.normalised_conv(name + ".conv1", out, first, Activation::relu)
+        .normalised_conv(name + ".conv2", out, three_by_three, Activation::none);
+    const bool same = stride == 1 && shape_[0] == out;
+    if (!same) shortcut.normalised_conv(name + ".projection", out, projection, Activation::none);
+    bytes_ = body.bytes_;
+    return add(std::make_unique<Residual>(name, body.done(), same ? nullptr : shortcut.done(), Activation::relu));
+  }
+  ModulePtr done() { return std::move(model_); }
+
+  static constexpr Window three_by_three{
+      .kernel_height = 3, .kernel_width = 3, .padding_height = 1, .padding_width = 1};
+
+ private:
+  ModelOptions at(const Shape& shape) const {
+    ModelOptions options = options_;
+    options.input = shape;
+    return options;
+  }
+  Builder& add(ModulePtr module) {
+    shape_ = module->output_shape(shape_);
+    model_->add(std::move(module));
+    return *this;
+  }
+  ModulePtr convolution(const std::string& name, Index out, const Window& window, Activation f, bool max_pool,
+                        bool bias) {
+    require(shape_.rank() == 3, "[model] {}: expected images [C, H, W], got samples of {}", name_, shape_.text());
+    return std::make_unique<Conv2d>(
+        Conv2dOptions{.name = name,
+                      .in = shape_[0],
+                      .out = out,
+                      .window = window,
+                      .activation = f,
+                      .max_pool = max_pool,
+                      .bias = bias,
+                      .pattern = born(name, out, shape_[0] / window.groups * window.taps())},
+        options_.seed);
+  }
+  // The pattern that a layer of these extents is born with, if any. Refuses what would not fit into memory.
+  PatternPtr born(const std::string& name, Index rows, Index cols) {
+    require_memory(static_cast<double>(rows), static_cast<double>(cols));
+    if (options_.density >= 1) return nullptr;
+    const auto live = std::llround(options_.density * static_cast<double>(rows) * static_cast<double>(cols));
+    return Pattern::random(rows, cols, std::max<Index>(live, 1), Random(options_.seed, "born-sparse/" + name));
+  }
+  // Value, one optimizer slot and, if sparse, column, transposed column and slot number; for every row and column, if
+  // sparse, where it begins.
+  void require_memory(double rows, double cols) {
+    const bool sparse = options_.density < 1;
+    bytes_ += rows * cols * options_.density * (sparse ? 24 : 8) + (sparse ? (rows + cols) * 8 : 0);
+    const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+    require(bytes_ < memory,
+            "[model] {}: expected a model that fits into this machine's {:.1f} GB, got one that needs {:.1f} GB", name_,
+            memory * 1e-9, bytes_ * 1e-9);
+  }
+
+  std::string name_;
+  ModelOptions options_;
+  std::unique_ptr<Sequential> model_;
+  Shape shape_;
+  double bytes_ = 0;
+};
 
 // "784-300-100-10" -> {784, 300, 100, 10}
 std::vector<Index> parse_extents(const std::string& model, std::string_view text) {
@@ -33,66 +134,125 @@ std::vector<Index> parse_extents(const std::string& model, std::string_view text
   return extents;
 }
 
-// Linear layers with ReLU between them.    extents: inputs, hidden..., outputs
-ModulePtr mlp(const std::string& name, const std::vector<Index>& extents, const ModelOptions& options) {
-  auto model = std::make_unique<Sequential>(name);
-  for (std::size_t i = 0; i + 1 < extents.size(); ++i) {
-    const bool last = i + 2 == extents.size();
-    LinearOptions linear{.name = last ? "output" : fmt::format("fc{}", i + 1),
-                         .in = extents[i],
-                         .out = extents[i + 1],
-                         .activation = last ? Activation::none : Activation::relu};
-    if (options.density < 1) {
-      const auto live =
-          std::llround(options.density * static_cast<double>(linear.in) * static_cast<double>(linear.out));
-      linear.pattern = Pattern::random(linear.out, linear.in, std::max<Index>(live, 1),
-                                       Random(options.seed, "born-sparse/" + linear.name));
-    }
-    model->add<Linear>(linear, options.seed);
-  }
-  return model;
-}
-
-void require_memory(const std::string& name, const std::vector<Index>& extents, double density) {
-  double weights = 0, rows_and_columns = 0;
-  for (std::size_t i = 0; i + 1 < extents.size(); ++i) {
-    const auto in = static_cast<double>(extents[i]), out = static_cast<double>(extents[i + 1]);
-    weights += in * out * density;
-    rows_and_columns += in + out;
-  }
-  // Value, one optimizer slot and, if sparse, column, transposed column and slot number; for every row and column, if
-  // sparse, where it begins.
-  const double bytes = weights * (density < 1 ? 24 : 8) + rows_and_columns * (density < 1 ? 8 : 0);
-  const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  require(bytes < memory,
-          "[model] {}: expected a model that fits into this machine's {:.1f} GB, got one that needs {:.1f} GB", name,
-          memory * 1e-9, bytes * 1e-9);
-}
-
-}  // namespace
-
-std::vector<Index> model_extents(const std::string& name) {
+std::vector<Index> extents_of(const std::string& name) {
   if (name == "lenet-300-100") return {784, 300, 100, 10};
-  if (name.starts_with(mlp_prefix)) return parse_extents(name, std::string_view(name).substr(mlp_prefix.size()));
-  throw UsageError(fmt::format("[model] expected {}, got \"{}\"", fmt::join(known_models(), " or "), name));
+  return parse_extents(name, std::string_view(name).substr(mlp_prefix.size()));
 }
 
-ModulePtr make_model(const std::string& name, const ModelOptions& options) {
-  const std::vector<Index> extents = model_extents(name);
+bool is_mlp(const std::string& name) {
+  return name == "lenet-300-100" || name.starts_with(mlp_prefix);
+}
+
+// Linear layers with ReLU between them.
+ModulePtr mlp(const std::string& name, const ModelOptions& options) {
+  const std::vector<Index> extents = extents_of(name);
   require(extents.front() == options.input.features(), "[model] {}: expected data of {} inputs, got samples of {} = {}",
           name, extents.front(), options.input.text(), options.input.features());
   require(extents.back() == options.outputs, "[model] {}: expected data of {} classes or outputs, got {}", name,
           extents.back(), options.outputs);
+  Builder model(name, options);
+  for (std::size_t i = 1; i + 1 < extents.size(); ++i)
+    model.linear(fmt::format("fc{}", i), extents[i], Activation::relu);
+  return model.linear("output", extents.back()).done();
+}
+
+// LeNet-5 in the 20-50-500-10 variant that pruning papers use: no activation after the convolutions.
+ModulePtr lenet_5(const ModelOptions& options) {
+  constexpr Window five_by_five{.kernel_height = 5, .kernel_width = 5};
+  return Builder("lenet-5", options)
+      .conv("conv1", 20, five_by_five, Activation::none, /*max_pool=*/true)
+      .conv("conv2", 50, five_by_five, Activation::none, /*max_pool=*/true)
+      .linear("fc1", 500, Activation::relu)
+      .linear("output", options.outputs)
+      .done();
+}
+
+// Frankle & Carbin 2019, figure 2: pairs of 3 x 3 convolutions of 64, 128, 256 channels, a 2 x 2 maximum after each
+// pair, two hidden layers of 256.
+template <int convolutions>
+ModulePtr conv_n(const ModelOptions& options) {
+  Builder model(fmt::format("conv-{}", convolutions), options);
+  Index channels = 64;
+  for (int i = 1; i <= convolutions; ++i) {
+    const bool second = i % 2 == 0;
+    model.conv(fmt::format("conv{}", i), channels, Builder::three_by_three, Activation::relu, /*max_pool=*/second);
+    if (second) channels *= 2;
+  }
+  return model.linear("fc1", 256, Activation::relu)
+      .linear("fc2", 256, Activation::relu)
+      .linear("output", options.outputs)
+      .done();
+}
+
+// He et al. 2016, section 4.2, n = 3: 16, 32, 64 channels, three blocks each. Where the shape changes the shortcut is a
+// projection (their option B).
+ModulePtr resnet_20(const ModelOptions& options) {
+  Builder model("resnet-20", options);
+  model.normalised_conv("conv1", 16, Builder::three_by_three, Activation::relu);
+  for (const Index channels : {16, 32, 64})
+    for (const int block : {1, 2, 3})
+      model.residual_block(fmt::format("stage{}.block{}", channels / 16 == 4 ? 3 : channels / 16, block), channels,
+                           channels > 16 && block == 1 ? 2 : 1);
+  return model.global_average_pool().linear("output", options.outputs).done();
+}
+
+// The VGG-like net of Courbariaux et al. 2015 with one linear layer: 2 x 128, 2 x 256, 2 x 512 channels, batch
+// normalisation, a 2 x 2 maximum after each pair.
+ModulePtr vgg_small(const ModelOptions& options) {
+  Builder model("vgg-small", options);
+  int i = 1;
+  for (const Index channels : {128, 256, 512}) {
+    for (const int second : {0, 1}) {
+      static_cast<void>(second);
+      model.normalised_conv(fmt::format("conv{}", i++), channels, Builder::three_by_three, Activation::relu);
+    }
+    model.max_pool(fmt::format("pool{}", i / 2));
+  }
+  return model.linear("output", options.outputs).done();
+}
+
+struct ImageModel {
+  std::string_view name;
+  Index channels, extent;  // of the images it was made for
+  ModulePtr (*make)(const ModelOptions&);
+};
+constexpr std::array image_models{ImageModel{"lenet-5", 1, 28, lenet_5},     ImageModel{"conv-2", 3, 32, conv_n<2>},
+                                  ImageModel{"conv-4", 3, 32, conv_n<4>},    ImageModel{"conv-6", 3, 32, conv_n<6>},
+                                  ImageModel{"resnet-20", 3, 32, resnet_20}, ImageModel{"vgg-small", 3, 32, vgg_small}};
+
+const ImageModel& image_model(const std::string& name) {
+  const auto found = std::ranges::find(image_models, name, &ImageModel::name);
+  require(found != image_models.end(), "[model] expected {}, got \"{}\"", fmt::join(known_models(), " or "), name);
+  return *found;
+}
+
+}  // namespace
+
+ModulePtr make_model(const std::string& name, const ModelOptions& options) {
   require(options.density > 0 && options.density <= 1, "[model] {}: expected a density above 0 and up to 1, got {}",
           name, options.density);
-  require_memory(name, extents, options.density);
-  ModulePtr model = mlp(name, extents, options);
-  model->output_shape(options.input);
-  return model;
+  if (is_mlp(name)) return mlp(name, options);
+  const ImageModel& known = image_model(name);
+  require(options.input.rank() == 3, "[model] {}: expected images [C, H, W], got samples of {}", name,
+          options.input.text());
+  require(options.outputs >= 1, "[model] {}: expected at least 1 class or output, got {}", name, options.outputs);
+  return known.make(options);
+}
+
+ModelProfile model_profile(const std::string& name) {
+  if (is_mlp(name)) {
+    const std::vector<Index> extents = extents_of(name);
+    return {.input = {extents.front()}, .outputs = extents.back()};
+  }
+  const ImageModel& known = image_model(name);
+  return {.input = {known.channels, known.extent, known.extent}, .images = true, .lanes = 16};
 }
 
 std::vector<std::string> known_models() {
-  return {"lenet-300-100", "mlp:INPUTS-HIDDEN-...-OUTPUTS"};
+  std::vector<std::string> names{"lenet-300-100"};
+  for (const ImageModel& model : image_models) names.emplace_back(model.name);
+  names.emplace_back("mlp:INPUTS-HIDDEN-...-OUTPUTS");
+  return names;
 }
 
 }  // namespace espalier

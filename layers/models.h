@@ -16,12 +16,19 @@ struct ModelOptions {
   double density = 1;
 };
 
-// "lenet-300-100", "mlp:784-1024-1024-10". Throws UsageError on unknown names, on extents that do not fit the data, and
-// on models whose weights would not fit into this machine's memory.
+// "lenet-300-100", "mlp:784-1024-1024-10", "conv-4" ... Throws UsageError on unknown names, on data that does not fit
+// the model, and on models whose weights would not fit into this machine's memory.
 ModulePtr make_model(const std::string& name, const ModelOptions& options);
 
-// The extents a name implies without data: input features first, outputs last. For benchmarks on synthetic input.
-std::vector<Index> model_extents(const std::string& name);
+// What a model's name says of the data it was made for. An mlp takes samples of any shape with that many features, a
+// convolutional model takes other images, too.
+struct ModelProfile {
+  Shape input;
+  Index outputs = 10;
+  bool images = false;  // convolutional
+  Index lanes = 64;     // samples side by side in a tile with which it runs well
+};
+ModelProfile model_profile(const std::string& name);
 
 // One line per known model, for help texts.
 std::vector<std::string> known_models();

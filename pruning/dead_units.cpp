@@ -7,53 +7,89 @@
 namespace espalier {
 namespace {
 
-struct Layer {
-  const Parameter* W;
-  const Parameter* bias;  // or null
+// A unit is a channel of an image, or a feature. A flattened image has a feature for each pixel of each channel.
+Index units_of(const Shape& shape) {
+  return shape[0];
+}
+
+using Units = std::vector<std::uint8_t>;  // 0 or 1 for each unit of a node
+
+double attribute(const Node& node, std::string_view name) {
+  const auto found = std::ranges::find_if(node.attributes, [&](const Attribute& a) { return a.name == name; });
+  return found == node.attributes.end() ? 0 : found->value;
+}
+
+// Says which unit of its input each weight of a linear layer or convolution reads.
+struct Reader {
+  Index pixels = 1;                                     // linear, of an image: columns per channel
+  Index taps = 1, in_per_group = 0, out_per_group = 0;  // convolution
+  Index unit(Index row, Index column) const {
+    return out_per_group ? row / out_per_group * in_per_group + column / taps : column / pixels;
+  }
 };
 
-// The model's linear layers in order, or nothing if it is not a chain. Found on a recorded tape, so that no module has
-// to know of this.
-std::vector<Layer> chain_of(Module& model, const Shape& input) {
-  Tile tile;
-  tile.input = Tensor(input, {1, 1});
-  Tape tape;
-  model.forward(tape.begin(tile, {.mode = Mode::evaluation}));
-  std::vector<Layer> chain;
-  for (std::size_t n = 1; n < tape.nodes(); ++n) {
-    const Node& node = tape.node(n);
-    if (node.inputs.size() != 1 || node.inputs[0] != static_cast<int>(n) - 1) return {};
-    if (node.parameters.empty()) continue;  // element-wise: a unit stays the unit it was
-    if (std::string_view(node.operation) != "linear") return {};
-    chain.push_back({node.parameters[0], node.parameters.size() > 1 ? node.parameters[1] : nullptr});
+bool has_weights(const Node& node) {
+  return !node.parameters.empty() && node.parameters[0]->prunable();
+}
+
+// Calls edge(unit of the node, unit of its input) for whatever connects them. False if the operation is not understood.
+template <typename Edge>
+bool for_each_edge(const Node& node, const Node& input, Edge&& edge) {
+  const Index out = units_of(node.value.shape()), in = units_of(input.value.shape());
+  if (!has_weights(node)) {  // element-wise, pooling, normalisation: a unit stays what it was; flattening splits it
+    if (out % in != 0) return false;
+    for (Index u = 0; u < out; ++u) edge(u, u / (out / in));
+    return true;
   }
-  return chain;
+  const Parameter& W = *node.parameters[0];
+  Reader reader;
+  if (const double groups = attribute(node, "groups"); groups > 0) {
+    reader.in_per_group = in / static_cast<Index>(groups);
+    reader.out_per_group = out / static_cast<Index>(groups);
+    reader.taps = W.cols() / reader.in_per_group;
+  } else if (std::string_view(node.operation) == "linear") {
+    reader.pixels = input.value.features() / in;
+  } else {
+    return false;
+  }
+  W.for_each_weight([&](Index row, Index column, Index) { edge(row, reader.unit(row, column)); });
+  return true;
 }
 
 }  // namespace
 
 Index effective_nonzeros(Module& model, const Shape& input) {
-  const std::vector<Layer> chain = chain_of(model, input);
-  if (chain.empty()) return census_of(model).nonzeros();
+  Tile tile;
+  tile.input = Tensor(input, {1, 1});
+  Tape tape;  // what leads where is found on a recorded tape, so that no module has to know of this
+  model.forward(tape.begin(tile, {.mode = Mode::evaluation}));
 
-  // reached[l][u]: an input reaches unit u before layer l; leads[l][u]: it leads on to an output.
-  using Units = std::vector<std::uint8_t>;
-  std::vector<Units> reached, leads(chain.size() + 1);
-  reached.emplace_back(static_cast<std::size_t>(chain[0].W->cols()), 1);
-  for (const auto& [W, bias] : chain) {
-    Units next(static_cast<std::size_t>(W->rows()), 0);
-    W->for_each_weight([&](Index r, Index c, Index) { next[r] |= reached.back()[c]; });
-    reached.push_back(std::move(next));
+  // reached[n][u]: an input reaches unit u of node n; leads[n][u]: it leads on to an output.
+  std::vector<Units> reached, leads;
+  for (std::size_t n = 0; n < tape.nodes(); ++n) {
+    const Node& node = tape.node(n);
+    const auto units = static_cast<std::size_t>(units_of(node.value.shape()));
+    leads.emplace_back(units, n + 1 == tape.nodes());
+    Units& here = reached.emplace_back(units, n == 0);
+    for (const int i : node.inputs)
+      if (!for_each_edge(node, tape.node(static_cast<std::size_t>(i)),
+                         [&](Index u, Index v) { here[u] |= reached[static_cast<std::size_t>(i)][v]; }))
+        return census_of(model).nonzeros();
   }
-  leads.back().assign(reached.back().size(), 1);
-  for (std::size_t l = chain.size(); l-- > 0;) {
-    leads[l].assign(static_cast<std::size_t>(chain[l].W->cols()), 0);
-    chain[l].W->for_each_weight([&](Index r, Index c, Index) { leads[l][c] |= leads[l + 1][r]; });
-  }
+  for (std::size_t n = tape.nodes(); n-- > 1;)
+    for (const int i : tape.node(n).inputs)
+      for_each_edge(tape.node(n), tape.node(static_cast<std::size_t>(i)),
+                    [&](Index u, Index v) { leads[static_cast<std::size_t>(i)][v] |= leads[n][u]; });
+
   Index effective = 0;
-  for (std::size_t l = 0; l < chain.size(); ++l) {
-    chain[l].W->for_each_weight([&](Index r, Index c, Index) { effective += reached[l][c] && leads[l + 1][r]; });
-    if (chain[l].bias) effective += std::ranges::count(leads[l + 1], 1);
+  for (std::size_t n = 1; n < tape.nodes(); ++n) {
+    const Node& node = tape.node(n);
+    if (has_weights(node)) {
+      const auto i = static_cast<std::size_t>(node.inputs[0]);
+      for_each_edge(node, tape.node(i), [&](Index u, Index v) { effective += reached[i][v] && leads[n][u]; });
+    }
+    for (const Parameter* parameter : node.parameters)  // biases, scales: one for each unit
+      if (!parameter->prunable()) effective += std::ranges::count(leads[n], 1);
   }
   return effective;
 }

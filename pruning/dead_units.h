@@ -11,9 +11,9 @@
 
 namespace espalier {
 
-// Live weights on a path from input to output, plus biases of units on such paths. For models whose weights form a
-// chain (recorded as linear and element-wise operations one after the other); any other model has all its nonzeros
-// counted.
+// Live weights on a path from input to output, plus biases and scales of units on such paths. A unit is a feature or a
+// channel of an image; of a residual sum it is enough that one side reaches it. A model with operations that are not
+// understood has all its nonzeros counted.
 //
 // input: the shape of one sample.
 Index effective_nonzeros(Module& model, const Shape& input);

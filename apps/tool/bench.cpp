@@ -22,11 +22,11 @@ void run_bench(BenchFlags& f) {
           c.schedule.density);
   require(f.repetitions >= 1 && f.repetitions <= 100000, "[--repetitions] expected 1 to 100000, got {}", f.repetitions);
   check(c);
-  const std::vector<Index> extents = model_extents(c.model);
-  const auto data = std::make_shared<Noise>(Shape{extents.front()}, extents.back(), c.batch, c.seed);
+  const ModelProfile profile = model_profile(c.model);
+  const auto data = std::make_shared<Noise>(profile.input, profile.outputs, c.batch, c.seed);
   const auto optimizer = make_optimizer(c.optimizer);
   const auto model_at = [&](double density) {
-    return make_model(c.model, {.input = data->shape(), .outputs = extents.back(), .seed = c.seed, .density = density});
+    return make_model(c.model, {.input = data->shape(), .outputs = profile.outputs, .seed = c.seed, .density = density});
   };
   std::vector<ModulePtr> owned;
   if (!f.sparse_only) owned.push_back(model_at(1));
@@ -76,14 +76,14 @@ Command add_bench(CLI::App& app) {
   auto flags = std::make_shared<BenchFlags>();
   RunConfig& c = flags->config;
   c.rate.rate = 0.01;
-  app.add_option("--model", c.model, "mlp:INPUTS-HIDDEN-...-OUTPUTS or lenet-300-100")->capture_default_str();
+  app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
   app.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
   app.add_option("--density", c.schedule.density, "Of every weight matrix of the sparse network, in (0, 1]")
       ->capture_default_str();
   app.add_option("--optimizer", c.optimizer.name, "sgd, nesterov, adam or adamw")->capture_default_str();
   app.add_option("--rate", c.rate.rate, "Learning rate of the timed steps")->capture_default_str();
   app.add_option("--threads", c.threads, "0: one per processor")->capture_default_str();
-  app.add_option("--lanes", c.lanes, "Samples side by side in a tile")->capture_default_str();
+  app.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")->capture_default_str();
   app.add_option("--seed", c.seed, "Of weights and patterns")->capture_default_str();
   app.add_option("--repetitions", flags->repetitions, "Turns; each times every kind of work three times")
       ->capture_default_str();

@@ -25,7 +25,7 @@ struct RunConfig {
   std::string model = "lenet-300-100";
   std::uint64_t seed = 1;
   int threads = 0;  // 0: one per processor. Does not change a bit of the result.
-  Index lanes = 64;
+  Index lanes = 0;  // 0: what suits the model
 
   // training
   Index epochs = 40;
@@ -45,8 +45,8 @@ struct RunConfig {
   bool dense_twin = true;
 };
 
-// Throws UsageError on the first impossible value; names flags as the user types them.
-void check(const RunConfig& config);
+// Throws UsageError on the first impossible value; names flags as the user types them. Settles what was left open.
+void check(RunConfig& config);
 
 std::string to_toml(const RunConfig& config);
 // Throws FileError, naming line or key, on anything it does not understand.

@@ -33,7 +33,7 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--validation", c.validation, "Training samples held out for choices")->capture_default_str();
   app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
       ->capture_default_str();
-  app.add_option("--model", c.model, "lenet-300-100 or mlp:784-1024-1024-10")->capture_default_str();
+  app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
   app.add_option("--method", c.method, "Criterion: magnitude or random")->capture_default_str();
   app.add_option("--density", f.densities, "Fraction of weights kept, in (0, 1]; several give several runs")
       ->delimiter(',');
@@ -58,7 +58,7 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--seed", c.seed, "Of everything that is random")->capture_default_str();
   app.add_option("--seeds", f.seeds, "This many runs, with seeds --seed, --seed + 1, ...")->capture_default_str();
   app.add_option("--threads", c.threads, "0: one per processor; never changes the result")->capture_default_str();
-  app.add_option("--lanes", c.lanes, "Samples side by side in a tile")->capture_default_str();
+  app.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")->capture_default_str();
   app.add_flag("--tune", f.tune, "Measure first where csr beats dense, layer by layer, and record it in config.toml");
   app.add_flag("--no-dense", f.no_dense, "Skip the dense twin");
   app.add_option("--out", f.out, "Run folder (default: runs/DATA-MODEL-METHOD)");

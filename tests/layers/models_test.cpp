@@ -75,10 +75,12 @@ TEST(Models, TheSeedDecidesWeightsAndPatterns) {
   }
 }
 
-TEST(Models, ExtentsAreKnownWithoutData) {
-  EXPECT_EQ(model_extents("lenet-300-100"), (std::vector<Index>{784, 300, 100, 10}));
-  EXPECT_EQ(model_extents("mlp:784-1024-1024-10"), (std::vector<Index>{784, 1024, 1024, 10}));
-  EXPECT_EQ(model_extents("mlp:3-2"), (std::vector<Index>{3, 2}));
+TEST(Models, WhatDataTheyWereMadeForIsKnownWithoutData) {
+  EXPECT_EQ(model_profile("lenet-300-100").input, Shape{784});
+  EXPECT_EQ(model_profile("mlp:784-1024-1024-10").outputs, 10);
+  EXPECT_EQ(model_profile("mlp:3-2").input, Shape{3});
+  EXPECT_EQ(model_profile("mlp:3-2").outputs, 2);
+  EXPECT_EQ(model_profile("conv-4").input, (Shape{3, 32, 32}));
 }
 
 TEST(Models, AnUnknownNameIsRefusedWithTheKnownOnes) {
