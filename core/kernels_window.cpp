@@ -250,21 +250,20 @@ void sparse_outer_panel(const SweepCall& call, const SparseWeights& W, Index pan
     const Index weights = visit.count;
     Index n = 0;
     for (; n + 4 <= weights; n += 4) {
-      Vec sum[4];
+      Vec sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
       for (int i = 0; i < R; ++i) {
         const Real* x[4];
         for (int q = 0; q < 4; ++q) x[q] = kept(lines[i] + offset[n + q]);
         for (int j = 0; j < C; ++j)
           for (int q = 0; q < 4; ++q) {
             const Vec xj = only(hn::LoadU(d, x[q] + j * in_step), j);
-            sum[q] = i == 0 && j == 0 ? hn::Mul(dy[i][j], xj) : hn::MulAdd(dy[i][j], xj, sum[q]);
+            sum[q] = hn::MulAdd(dy[i][j], xj, sum[q]);
           }
       }
       add_four_sums(d, sum[0], sum[1], sum[2], sum[3], g + n);
     }
     if (n < weights) {  // one to three are left
-      Vec sum[4];
-      for (int q = 0; q < 4; ++q) sum[q] = hn::Zero(d);
+      Vec sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
       for (int q = 0; q < 3 && n + q < weights; ++q) {
         Vec even = hn::Zero(d), odd = hn::Zero(d);
         for (int i = 0; i < R; ++i) {
@@ -336,7 +335,11 @@ void DenseSweepLines(const SweepCall& call, const DenseWeights& W) {
   walk<dense_columns, dense_height>(call, [&]<class D, int R, int C, int step>(const Place& place, const Strides& s) {
     Index row = 0;
     for (; row + dense_rows <= W.rows; row += dense_rows) dense_tile<D, dense_rows, R, C, step>(call, W, row, place, s);
-    for (; row < W.rows; ++row) dense_tile<D, 1, R, C, step>(call, W, row, place, s);
+    if (row + 2 <= W.rows) {
+      dense_tile<D, 2, R, C, step>(call, W, row, place, s);
+      row += 2;
+    }
+    if (row < W.rows) dense_tile<D, 1, R, C, step>(call, W, row, place, s);
   });
 }
 
@@ -388,11 +391,19 @@ void dense_outer_lines(const SweepCall& call, const DenseWeights& W, Index out, 
     };
     Index row = 0;
     for (; row + K <= W.rows; row += K) rows.template operator()<K>(row);
-    for (; row < W.rows; ++row) rows.template operator()<1>(row);
+    if (row + 2 <= W.rows) {
+      rows.template operator()<2>(row);
+      row += 2;
+    }
+    if (row < W.rows) rows.template operator()<1>(row);
   };
   Index n = 0;
   for (; n + 4 <= W.depth; n += 4) columns.template operator()<4>(n);
-  for (; n < W.depth; ++n) columns.template operator()<1>(n);
+  if (n + 2 <= W.depth) {
+    columns.template operator()<2>(n);
+    n += 2;
+  }
+  if (n < W.depth) columns.template operator()<1>(n);
 }
 
 // A strip of lines at a time, so that dY's and X's pixels of a strip stay in L2 while all weights pass by.

@@ -27,18 +27,17 @@ Scratch& thread_scratch() {
 
 void require_images(const char* what, const Parameter& W, const Window& w, const Tensor& X, const Tensor& Y,
                     const Tensor& operand, Halo halo) {
-  const std::string who = fmt::format("[{}] {}", what, W.name());
-  require(X.shape().rank() == 3 && Y.shape() == output_shape(w, X.shape(), W.rows(), who) &&
+  require(X.shape().rank() == 3 && Y.shape() == output_shape(w, X.shape(), W.rows(), what, W.name()) &&
               W.cols() == X.shape()[0] / w.groups * w.taps(),
-          "{}: expected images that fit weights {} x {} of {} taps, got {} and {}", who, W.rows(), W.cols(), w.taps(),
-          X.shape().text(), Y.shape().text());
-  require(X.lanes() == Y.lanes(), "{}: expected equal lanes, got {} and {}", who, X.lanes(), Y.lanes());
+          "[{}] {}: expected images that fit weights {} x {} of {} taps, got {} and {}", what, W.name(), W.rows(),
+          W.cols(), w.taps(), X.shape().text(), Y.shape().text());
+  require(X.lanes() == Y.lanes(), "[{}] {}: expected equal lanes, got {} and {}", what, W.name(), X.lanes(), Y.lanes());
   require(operand.halo().height >= halo.height && operand.halo().width >= halo.width,
-          "{}: expected a halo of at least {} x {}, got {} x {}", who, halo.height, halo.width, operand.halo().height,
-          operand.halo().width);
+          "[{}] {}: expected a halo of at least {} x {}, got {} x {}", what, W.name(), halo.height, halo.width,
+          operand.halo().height, operand.halo().width);
   require(Frame(operand).channels * Frame(operand).plane() * operand.lanes() < std::numeric_limits<std::int32_t>::max(),
-          "{}: expected fewer than 2^31 numbers in a tile, got {} of {} lanes", who, operand.shape().text(),
-          operand.lanes());
+          "[{}] {}: expected fewer than 2^31 numbers in a tile, got {} of {} lanes", what, W.name(),
+          operand.shape().text(), operand.lanes());
 }
 
 // FLOPs of `weights` weights, each of which met `pixels` pixels.
@@ -107,7 +106,7 @@ void convolve(const Parameter& W, const Window& w, const Tensor& X, Tensor& Y, L
       kernels::sparse_sweep({plan.sweep, lanes, lines.first, lines.last, X.row(0), Y.row(0), bias, /*add=*/false, relu},
                             sparse_weights(plan, W.value().data(), lanes));
   } else {
-    const Sweep sweep = forward_sweep(w, Frame(X), Frame(Y));
+    const Sweep& sweep = sweeps_of({w, Frame(X), Frame(Y), false}).front();
     const Index in = X.shape()[0] / w.groups, out = W.rows() / w.groups;
     const std::int32_t* offset = dense_offsets(sweep, in, lanes);
     for (Index g = 0; g < w.groups; ++g)
@@ -144,7 +143,7 @@ void convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, 
       finish(plan.sweep, static_cast<Index>(plan.slot.size()));
     }
   } else {
-    const std::vector<Sweep> sweeps = transposed_sweeps(w, Frame(dY), Frame(dX));
+    const std::vector<Sweep>& sweeps = sweeps_of({w, Frame(dY), Frame(dX), true});
     begin(sweeps.size());
     const Index in = dX.shape()[0] / w.groups, out = W.rows() / w.groups;
     for (const Sweep& sweep : sweeps) {
@@ -176,7 +175,7 @@ void convolve_outer(const Parameter& W, const Window& w, const Tensor& dY, const
       for (std::size_t n = 0; n < plan.slot.size(); ++n) G[plan.slot[n]] += sums[n];
     }
   } else {
-    const Sweep sweep = forward_sweep(w, Frame(X), Frame(dY));
+    const Sweep& sweep = sweeps_of({w, Frame(X), Frame(dY), false}).front();
     const Index in = X.shape()[0] / w.groups, out = W.rows() / w.groups;
     const std::int32_t* offset = dense_offsets(sweep, in, lanes);
     for (Index g = 0; g < w.groups; ++g)

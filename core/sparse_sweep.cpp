@@ -51,13 +51,13 @@ std::vector<Weight> weights_of(const Pattern& pattern, const Convolution& c, con
   return weights;
 }
 
-SparseSweep sparse_sweep(const Pattern& pattern, const Convolution& c, Sweep sweep) {
+SparseSweep sparse_sweep(const Pattern& pattern, const Convolution& c, const Sweep& sweep) {
   const std::vector<Weight> weights = weights_of(pattern, c, sweep);
   const Index rows = c.result.channels, channels = c.operand.channels;
   const Index panels = (channels + panel_channels(c.window, c.transposed) - 1) / panel_channels(c.window, c.transposed);
   const Index width = (channels + panels - 1) / panels;  // of equal size
 
-  SparseSweep plan{.sweep = std::move(sweep), .operand_channels = channels};
+  SparseSweep plan{.sweep = sweep, .operand_channels = channels};
   std::vector<std::size_t> next(static_cast<std::size_t>(rows) + 1, weights.size());  // first unused weight of a row
   for (std::size_t n = weights.size(); n-- > 0;) next[static_cast<std::size_t>(weights[n].row)] = n;
   for (Index p = 0; p < panels; ++p) {
@@ -83,11 +83,7 @@ SparseSweep sparse_sweep(const Pattern& pattern, const Convolution& c, Sweep swe
 
 std::vector<SparseSweep> sparse_sweeps(const Pattern& pattern, const Convolution& c) {
   std::vector<SparseSweep> sweeps;
-  if (c.transposed)
-    for (Sweep& sweep : transposed_sweeps(c.window, c.operand, c.result))
-      sweeps.push_back(sparse_sweep(pattern, c, std::move(sweep)));
-  else
-    sweeps.push_back(sparse_sweep(pattern, c, forward_sweep(c.window, c.operand, c.result)));
+  for (const Sweep& sweep : sweeps_of(c)) sweeps.push_back(sparse_sweep(pattern, c, sweep));
   return sweeps;
 }
 

@@ -28,14 +28,6 @@ struct SparseSweep {
   Index panels() const { return static_cast<Index>(panel_begin.size()) - 1; }
 };
 
-// Which convolution, on which images: the key under which a pattern keeps its sweeps.
-struct Convolution {
-  Window window;
-  Frame operand, result;  // forward: X and Y; transposed: dY and dX
-  bool transposed = false;
-  auto operator<=>(const Convolution&) const = default;
-};
-
 // One for the forward convolution, up to stride * stride for the transposed one.    pattern: [out, in / groups * taps]
 std::vector<SparseSweep> sparse_sweeps(const Pattern& pattern, const Convolution& convolution);
 

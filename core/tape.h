@@ -18,6 +18,7 @@
 //      an observation. Whoever trains lets the modules merge what was observed, in the order of the tiles.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -154,8 +155,8 @@ class Tape {
   Tensor make(Shape shape, Halo halo = {}) { return pool_.tensor(shape, lanes_, halo); }
   // The same numbers inside this halo: x itself if it has it, else a copy.
   Tensor with_halo(const Tensor& x, Halo halo);
-  // Numbers that do not go by sample (a bias gradient): [count] at one lane.
-  Tensor make_numbers(Index count) { return pool_.tensor({count}, {1, 1}); }
+  // Numbers that do not go by sample (a bias gradient): [count] at one lane (at least one, for nothing is no shape).
+  Tensor make_numbers(Index count) { return pool_.tensor({std::max<Index>(count, 1)}, {1, 1}); }
 
   struct Record {
     const char* operation;

@@ -42,7 +42,7 @@ std::size_t Tensor::buffer_length(const Shape& shape, const Lanes& lanes, const 
   Index rows = shape.features();
   if (!halo.none()) rows = shape[0] * (shape[1] + 2 * halo.height) * (shape[2] + 2 * halo.width);
   // One lane: convolutions read whole vectors of neighbouring pixels, the last of them past the end.
-  const Index slack = lanes.count == 1 ? lane_quantum : 0;
+  const Index slack = lanes.count == 1 && shape.rank() == 3 ? lane_quantum : 0;
   return static_cast<std::size_t>(rows * lanes.stride() + slack);
 }
 

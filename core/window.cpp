@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cassert>
+#include <map>
+#include <mutex>
 
 #include "core/error.h"
 
@@ -39,37 +41,6 @@ Index overhang(Index kernel, Index stride, Index padding, Index x_extent, Index 
   }
   return most;
 }
-
-}  // namespace
-
-Shape output_shape(const Window& w, const Shape& input, Index channels, const std::string& who) {
-  require(
-      w.kernel_height >= 1 && w.kernel_width >= 1 && w.stride >= 1 && w.padding_height >= 0 && w.padding_width >= 0 &&
-          w.groups >= 1,
-      "{}: expected a kernel and stride of at least 1 and no negative padding, got {} x {}, stride {}, padding {} x {}",
-      who, w.kernel_height, w.kernel_width, w.stride, w.padding_height, w.padding_width);
-  require(input.rank() == 3, "{}: expected an image [C, H, W], got {}", who, input.text());
-  require(input[0] % w.groups == 0 && channels % w.groups == 0,
-          "{}: expected channels that {} groups divide, got {} in and {} out", who, w.groups, input[0], channels);
-  const Index height = input[1] + 2 * w.padding_height - w.kernel_height,
-              width = input[2] + 2 * w.padding_width - w.kernel_width;
-  require(height >= 0 && width >= 0,
-          "{}: expected an image of at least {} x {} with its padding of {} x {}, got {}: the output would be empty",
-          who, w.kernel_height, w.kernel_width, w.padding_height, w.padding_width, input.text());
-  return {channels, height / w.stride + 1, width / w.stride + 1};
-}
-
-Halo gradient_halo(const Window& w, const Shape& x, const Shape& y) {
-  return {overhang(w.kernel_height, w.stride, w.padding_height, x[1], y[1]),
-          overhang(w.kernel_width, w.stride, w.padding_width, x[2], y[2])};
-}
-
-Frame::Frame(const Tensor& image)
-    : channels(image.shape()[0]),
-      height(image.shape()[1]),
-      width(image.shape()[2]),
-      halo_height(image.halo().height),
-      halo_width(image.halo().width) {}
 
 Sweep forward_sweep(const Window& w, const Frame& x, const Frame& y) {
   assert(x.halo_height >= w.padding_height && x.halo_width >= w.padding_width);
@@ -112,6 +83,52 @@ std::vector<Sweep> transposed_sweeps(const Window& w, const Frame& dy, const Fra
       sweeps.push_back(std::move(sweep));
     }
   return sweeps;
+}
+
+}  // namespace
+
+Shape output_shape(const Window& w, const Shape& input, Index channels, std::string_view operation,
+                   std::string_view layer) {
+  require(w.kernel_height >= 1 && w.kernel_width >= 1 && w.stride >= 1 && w.padding_height >= 0 &&
+              w.padding_width >= 0 && w.groups >= 1,
+          "[{}] {}: expected a kernel and stride of at least 1 and no negative padding, got {} x {}, stride {}, "
+          "padding {} x {}",
+          operation, layer, w.kernel_height, w.kernel_width, w.stride, w.padding_height, w.padding_width);
+  require(input.rank() == 3, "[{}] {}: expected an image [C, H, W], got {}", operation, layer, input.text());
+  require(input[0] % w.groups == 0 && channels % w.groups == 0,
+          "[{}] {}: expected channels that {} groups divide, got {} in and {} out", operation, layer, w.groups,
+          input[0], channels);
+  const Index height = input[1] + 2 * w.padding_height - w.kernel_height,
+              width = input[2] + 2 * w.padding_width - w.kernel_width;
+  require(
+      height >= 0 && width >= 0,
+      "[{}] {}: expected an image of at least {} x {} with its padding of {} x {}, got {}: the output would be empty",
+      operation, layer, w.kernel_height, w.kernel_width, w.padding_height, w.padding_width, input.text());
+  return {channels, height / w.stride + 1, width / w.stride + 1};
+}
+
+Halo gradient_halo(const Window& w, const Shape& x, const Shape& y) {
+  return {overhang(w.kernel_height, w.stride, w.padding_height, x[1], y[1]),
+          overhang(w.kernel_width, w.stride, w.padding_width, x[2], y[2])};
+}
+
+Frame::Frame(const Tensor& image)
+    : channels(image.shape()[0]),
+      height(image.shape()[1]),
+      width(image.shape()[2]),
+      halo_height(image.halo().height),
+      halo_width(image.halo().width) {}
+
+const std::vector<Sweep>& sweeps_of(const Convolution& c) {
+  static std::mutex mutex;
+  static std::map<Convolution, std::vector<Sweep>> kept;  // its nodes stay where they are
+  const std::lock_guard lock(mutex);
+  const auto found = kept.find(c);
+  if (found != kept.end()) return found->second;
+  return kept
+      .emplace(c, c.transposed ? transposed_sweeps(c.window, c.operand, c.result)
+                               : std::vector{forward_sweep(c.window, c.operand, c.result)})
+      .first->second;
 }
 
 }  // namespace espalier

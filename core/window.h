@@ -13,7 +13,7 @@
 
 #include <compare>
 #include <cstdint>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -32,9 +32,10 @@ struct Window {
   auto operator<=>(const Window&) const = default;
 };
 
-// [channels, H', W'] for input [C, H, W]. Throws UsageError that begins with `who` and gives the shapes, unless the
-// input is an image whose channels divide by the groups and the output has at least one pixel.
-Shape output_shape(const Window& window, const Shape& input, Index channels, const std::string& who);
+// [channels, H', W'] for input [C, H, W]. Throws UsageError, "[operation] layer: ..." with the shapes, unless the input
+// is an image whose channels divide by the groups and the output has at least one pixel.
+Shape output_shape(const Window& window, const Shape& input, Index channels, std::string_view operation,
+                   std::string_view layer);
 
 // The halo that dY must have for the gradient of the input to be computed without tests for edges.
 Halo gradient_halo(const Window& window, const Shape& x, const Shape& y);
@@ -63,8 +64,16 @@ struct Frame {
   auto operator<=>(const Frame&) const = default;
 };
 
-Sweep forward_sweep(const Window& window, const Frame& x, const Frame& y);
-// Those without taps are left out: nothing is ever added to their pixels of dX.
-std::vector<Sweep> transposed_sweeps(const Window& window, const Frame& dy, const Frame& dx);
+// Which convolution, on which images. Everything that is derived from the geometry is kept under this key.
+struct Convolution {
+  Window window;
+  Frame operand, result;  // forward: X and Y; transposed: dY and dX
+  bool transposed = false;
+  auto operator<=>(const Convolution&) const = default;
+};
+
+// One for the forward convolution; for the transposed one up to stride * stride: those without taps are left out, for
+// nothing is ever added to their pixels of dX. Worked out once for each geometry, from any thread, and kept for good.
+const std::vector<Sweep>& sweeps_of(const Convolution& convolution);
 
 }  // namespace espalier

@@ -23,7 +23,7 @@ Tensor padded(Tape& tape, const Tensor& x, const Window& w) {
 }
 
 Shape convolved_shape(const Var& x, const Parameter& W, const Window& w) {
-  const Shape shape = output_shape(w, x.shape(), W.rows(), "[conv2d] " + W.name());
+  const Shape shape = output_shape(w, x.shape(), W.rows(), "conv2d", W.name());
   require(W.cols() == x.shape()[0] / w.groups * w.taps(), "[conv2d] {}: expected {} input channels, got {}", W.name(),
           W.cols() / w.taps() * w.groups, x.shape().text());
   return shape;
@@ -163,13 +163,13 @@ Var Conv2d::forward(const Var& x) const {
 }
 
 Shape Conv2d::output_shape(const Shape& input) const {
-  const std::string who = "[conv2d] " + name_;
   const Index in = weight_.cols() / window_.taps() * window_.groups;
-  require(input.rank() == 3 && input[0] == in, "{}: expected images of {} channels, got {}", who, in, input.text());
-  const Shape shape = espalier::output_shape(window_, input, weight_.rows(), who);
+  require(input.rank() == 3 && input[0] == in, "[conv2d] {}: expected images of {} channels, got {}", name_, in,
+          input.text());
+  const Shape shape = espalier::output_shape(window_, input, weight_.rows(), "conv2d", name_);
   if (!max_pool_) return shape;
-  require(shape[1] >= 2 && shape[2] >= 2, "{}: expected at least 2 x 2 pixels to pool, got {} from input {}", who,
-          shape.text(), input.text());
+  require(shape[1] >= 2 && shape[2] >= 2, "[conv2d] {}: expected at least 2 x 2 pixels to pool, got {} from input {}",
+          name_, shape.text(), input.text());
   return {shape[0], shape[1] / 2, shape[2] / 2};
 }
 

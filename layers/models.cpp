@@ -75,6 +75,7 @@ class Builder {
     model_->add(std::move(module));
     return *this;
   }
+  // Without ReLU behind it (LeNet-5), Kaiming's factor of two would grow from layer to layer.
   ModulePtr convolution(const std::string& name, Index out, const Window& window, Activation f, bool max_pool,
                         bool bias) {
     require(shape_.rank() == 3, "[model] {}: expected images [C, H, W], got samples of {}", name_, shape_.text());
@@ -86,6 +87,7 @@ class Builder {
                       .activation = f,
                       .max_pool = max_pool,
                       .bias = bias,
+                      .initialiser = f == Activation::relu || !bias ? Initialiser::kaiming : Initialiser::xavier,
                       .pattern = born(name, out, shape_[0] / window.groups * window.taps())},
         options_.seed);
   }

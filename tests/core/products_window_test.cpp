@@ -88,7 +88,7 @@ constexpr Wide few_eps = 6 * Wide{epsilon};
 class WindowProducts : public ::testing::TestWithParam<std::tuple<std::int64_t, Geometry>> {
  protected:
   const Geometry& g() const { return std::get<1>(GetParam()); }
-  Shape output() const { return output_shape(g().window, g().input, g().channels, "test"); }
+  Shape output() const { return output_shape(g().window, g().input, g().channels, "test", "layer"); }
   Index columns() const { return g().input[0] / g().window.groups * g().window.taps(); }
 
   // An image of normal numbers in a halo, with NaN in the padding lanes.
@@ -286,7 +286,7 @@ TEST(WindowFlops, AreThoseOfTheWeightsThatRan) {
 TEST(WindowShapes, AnEmptyOutputIsAUsageErrorThatNamesLayerAndShapes) {
   try {
     output_shape({.kernel_height = 5, .kernel_width = 5, .padding_height = 1, .padding_width = 1}, {3, 2, 9}, 4,
-                 "[conv2d] conv7");
+                 "conv2d", "conv7");
     FAIL() << "expected a UsageError";
   } catch (const UsageError& error) {
     const std::string what = error.what();
@@ -294,10 +294,10 @@ TEST(WindowShapes, AnEmptyOutputIsAUsageErrorThatNamesLayerAndShapes) {
     EXPECT_NE(what.find("[3, 2, 9]"), std::string::npos) << what;
     EXPECT_NE(what.find("5 x 5"), std::string::npos) << what;
   }
-  EXPECT_THROW(output_shape({.groups = 2}, {3, 4, 4}, 4, "x"), UsageError);
-  EXPECT_THROW(output_shape({.groups = 3}, {3, 4, 4}, 4, "x"), UsageError);
-  EXPECT_THROW(output_shape({}, {12}, 4, "x"), UsageError);
-  EXPECT_THROW(output_shape({.stride = 0}, {3, 4, 4}, 4, "x"), UsageError);
+  EXPECT_THROW(output_shape({.groups = 2}, {3, 4, 4}, 4, "x", "y"), UsageError);
+  EXPECT_THROW(output_shape({.groups = 3}, {3, 4, 4}, 4, "x", "y"), UsageError);
+  EXPECT_THROW(output_shape({}, {12}, 4, "x", "y"), UsageError);
+  EXPECT_THROW(output_shape({.stride = 0}, {3, 4, 4}, 4, "x", "y"), UsageError);
 }
 
 TEST(WindowShapes, AMissingHaloIsAUsageError) {

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "layers/activations.h"
 #include "layers/batch_norm.h"
+#include "layers/conv2d.h"
 #include "layers/dropout.h"
 #include "layers/linear.h"
 #include "layers/models.h"
@@ -44,6 +45,8 @@ std::ostream& operator<<(std::ostream& out, const LayerCase& row) {
 
 ModulePtr linear_layer(Activation f, bool bias, std::uint64_t seed);
 ModulePtr several_layers(std::uint64_t seed);
+ModulePtr conv(Conv2dOptions options, std::uint64_t seed);
+ModulePtr convolutional_net(std::uint64_t seed);
 ModulePtr linear_and_batch_norm(std::uint64_t seed);
 ModulePtr residual_linear(ModulePtr shortcut, std::uint64_t seed);
 ModulePtr residual_batch_norm(std::uint64_t seed);
@@ -158,6 +161,70 @@ const std::vector<LayerCase> all_layers{
      .make = [](auto seed) { return make_model("mlp:12-9-7-5", {.input = {12}, .outputs = 5, .seed = seed}); },
      .input = {12},
      .misfit = Shape{13}},
+    {.name = "Conv2d",
+     .make = [](auto seed) { return conv({.in = 2, .out = 3, .activation = Activation::relu}, seed); },
+     .input = {2, 4, 5},
+     .misfit = Shape{3, 4, 5}},
+    {.name = "Conv2dOneChannelStrideThatDoesNotDivide",
+     .make =
+         [](auto seed) {
+           return conv({.in = 1,
+                        .out = 3,
+                        .window = {.kernel_height = 3, .kernel_width = 2, .stride = 2},
+                        .activation = Activation::tanh},
+                       seed);
+         },
+     .input = {1, 6, 7},
+     .misfit = Shape{1, 2, 7}},
+    {.name = "Conv2dKernelLargerThanTheInput",
+     .make =
+         [](auto seed) {
+           return conv({.in = 2,
+                        .out = 2,
+                        .window = {.kernel_height = 5, .kernel_width = 5, .padding_height = 2, .padding_width = 2}},
+                       seed);
+         },
+     .input = {2, 3, 2},
+     .misfit = Shape{2, 3}},
+    {.name = "Conv2dGroups",
+     .make =
+         [](auto seed) {
+           return conv({.in = 4,
+                        .out = 6,
+                        .window = {.kernel_height = 3,
+                                   .kernel_width = 3,
+                                   .stride = 2,
+                                   .padding_height = 1,
+                                   .padding_width = 1,
+                                   .groups = 2},
+                        .activation = Activation::sigmoid,
+                        .bias = false},
+                       seed);
+         },
+     .input = {4, 4, 4},
+     .misfit = Shape{2, 4, 4}},
+    {.name = "Conv2dOneByOneStrided",
+     .make = [](auto seed) { return conv({.in = 3, .out = 2, .window = {.stride = 2}}, seed); },
+     .input = {3, 5, 4},
+     .misfit = Shape{2, 5, 4}},
+    {.name = "Conv2dMaxPool",
+     .make =
+         [](auto seed) { return conv({.in = 2, .out = 3, .activation = Activation::relu, .max_pool = true}, seed); },
+     .input = {2, 6, 4},
+     .misfit = Shape{2, 1, 4}},
+    {.name = "Conv2dMaxPoolOddExtents",
+     .make =
+         [](auto seed) {
+           return conv({.in = 2,
+                        .out = 2,
+                        .window = {.kernel_height = 2, .kernel_width = 2},
+                        .activation = Activation::tanh,
+                        .max_pool = true},
+                       seed);
+         },
+     .input = {2, 6, 4},
+     .misfit = Shape{2, 2, 4}},
+    {.name = "ConvolutionalNet", .make = convolutional_net, .input = {2, 8, 8}, .misfit = Shape{3, 8, 8}},
 };
 
 // --- the layers of the table that take more than a line --------------------------------------------------------------
@@ -210,6 +277,29 @@ ModulePtr residual_batch_norm(std::uint64_t) {
   return std::make_unique<Residual>(
       "residual", std::make_unique<BatchNorm>(BatchNormOptions{.name = "body", .channels = 2}),
       std::make_unique<BatchNorm>(BatchNormOptions{.name = "shortcut", .channels = 2, .activation = Activation::tanh}));
+}
+
+ModulePtr conv(Conv2dOptions options, std::uint64_t seed) {
+  options.name = "conv";
+  return std::make_unique<Conv2d>(options, seed);
+}
+
+// Every way in which one convolution follows another: directly, fused with a maximum, with a stride, into a flat layer.
+ModulePtr convolutional_net(std::uint64_t seed) {
+  auto model = std::make_unique<Sequential>("convolutional");
+  model->add<Conv2d>(Conv2dOptions{.name = "c1", .in = 2, .out = 3, .activation = Activation::tanh}, seed)
+      .add<Conv2d>(Conv2dOptions{.name = "c2", .in = 3, .out = 4, .activation = Activation::tanh, .max_pool = true},
+                   seed)
+      .add<Conv2d>(
+          Conv2dOptions{
+              .name = "c3",
+              .in = 4,
+              .out = 3,
+              .window = {.kernel_height = 3, .kernel_width = 3, .stride = 2, .padding_height = 1, .padding_width = 1},
+              .activation = Activation::sigmoid},
+          seed)
+      .add<Linear>(LinearOptions{.name = "fc", .in = 12, .out = 3}, seed);
+  return model;
 }
 
 // --- what every row goes through -------------------------------------------------------------------------------------
