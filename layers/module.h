@@ -37,6 +37,10 @@ using ModulePtr = std::unique_ptr<Module>;
 
 std::vector<Parameter*> parameters_of(Module& module);
 
+// Packs every parameter that can be multiplied faster so when samples come one at a time (Parameter::pack_for_latency);
+// training, or anything else that may change a weight, unpacks it.
+void prepare_for_latency(Module& module);
+
 // Totals over a model, for tables: weights are prunable, biases and the like are not.
 struct Census {
   Index positions = 0;   // weights if nothing were pruned
