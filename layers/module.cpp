@@ -8,10 +8,6 @@ std::vector<Parameter*> parameters_of(Module& module) {
   return all;
 }
 
-void prepare_for_latency(Module& module) {
-  module.visit_parameters([](Parameter& parameter) { parameter.pack_for_latency(); });
-}
-
 Census census_of(Module& module) {
   Census census;
   module.visit_parameters([&](Parameter& parameter) {
@@ -23,6 +19,10 @@ Census census_of(Module& module) {
     }
   });
   return census;
+}
+
+void prepare_for_latency(Module& module) {
+  module.visit_parameters([](Parameter& parameter) { parameter.pack_for_latency(); });
 }
 
 }  // namespace espalier

@@ -37,10 +37,6 @@ using ModulePtr = std::unique_ptr<Module>;
 
 std::vector<Parameter*> parameters_of(Module& module);
 
-// Packs every parameter that can be multiplied faster so when samples come one at a time (Parameter::pack_for_latency);
-// training, or anything else that may change a weight, unpacks it.
-void prepare_for_latency(Module& module);
-
 // Totals over a model, for tables: weights are prunable, biases and the like are not.
 struct Census {
   Index positions = 0;   // weights if nothing were pruned
@@ -51,5 +47,9 @@ struct Census {
   double density() const { return positions ? static_cast<double>(live) / static_cast<double>(positions) : 1; }
 };
 Census census_of(Module& module);
+
+// Packs every parameter that can be multiplied faster so when samples come one at a time (Parameter::pack_for_latency);
+// training, or anything else that may change a weight, unpacks it.
+void prepare_for_latency(Module& module);
 
 }  // namespace espalier
