@@ -51,6 +51,9 @@ void sparse_rows(const Compressed& A, const Panels& panels, Index block, const R
                  Index stride);
 // The same for one lane, all rows: y += A x
 void sparse_dots(const Compressed& A, const Real* value, const Real* x, Real* y);
+// The same again, from values packed for latency: only where has_slices(), in float builds on processors with AVX-512.
+void sparse_slices(const Slices& slices, const Real* packed, const Real* x, Real* y);
+bool has_slices();
 // One operand of an outer product: a tile's dY and X, from their rows 0.
 struct OuterOperand {
   const Real* dY;

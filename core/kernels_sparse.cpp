@@ -84,6 +84,55 @@ void dots_by_slot(const Compressed& A, const Real* HWY_RESTRICT value, const Rea
       y[r] += value[A.slot[n]] * x[A.index[n]];
 }
 
+// y += A x, sixteen rows at a time; core/slices.h has the layout.
+//
+// Two permutations and a blend pick sixteen numbers of a window of 64: a load port is asked for the values, the columns
+// and, once in two steps, the window, but never for single numbers. A lane that rests keeps its sum, so that 0 * NaN
+// cannot reach a row which has no weight there.
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3 && !defined(ESPALIER_REAL_DOUBLE)
+constexpr bool slices_here = true;
+
+void slices_rows(const Slices& slices, const Real* HWY_RESTRICT packed, const Real* HWY_RESTRICT x,
+                 Real* HWY_RESTRICT y) {
+  static_assert(Slices::lanes == 16 && Slices::window == 64 && Slices::steps_per_window == 2);
+  const __m512i right_half = _mm512_set1_epi32(32);
+  const std::uint8_t* HWY_RESTRICT column = slices.column.data();
+  const std::uint16_t* HWY_RESTRICT live = slices.live.data();
+  for (Index s = 0; s < slices.slices(); ++s) {
+    __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+    const std::size_t end = slices.first[static_cast<std::size_t>(s) + 1];
+    for (std::size_t w = slices.first[static_cast<std::size_t>(s)]; w < end; ++w) {
+      const Real* HWY_RESTRICT from = x + slices.base[w];
+      const __m512 x0 = _mm512_loadu_ps(from), x1 = _mm512_loadu_ps(from + 16), x2 = _mm512_loadu_ps(from + 32),
+                   x3 = _mm512_loadu_ps(from + 48);
+      for (int step = 0; step < 2; ++step) {
+        const __m512i at = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(column)));
+        const __m512 left = _mm512_permutex2var_ps(x0, at, x1), right = _mm512_permutex2var_ps(x2, at, x3);
+        const __m512 picked = _mm512_mask_blend_ps(_mm512_test_epi32_mask(at, right_half), left, right);
+        sum[step] = _mm512_mask3_fmadd_ps(_mm512_load_ps(packed), picked, sum[step], *live);
+        column += 16, packed += 16, live += 1;
+      }
+    }
+    alignas(64) Real sums[16];
+    _mm512_store_ps(sums, _mm512_add_ps(sum[0], sum[1]));
+    const std::uint32_t* HWY_RESTRICT row = slices.row.data() + s * Slices::lanes;
+    const Index rows = HWY_MIN(Slices::lanes, slices.rows - s * Slices::lanes);
+    for (Index l = 0; l < rows; ++l) y[row[l]] += sums[l];
+  }
+}
+#else
+constexpr bool slices_here = false;
+void slices_rows(const Slices&, const Real*, const Real*, Real*) {}
+#endif
+
+bool HasSlices() {
+  return slices_here;
+}
+
+void SparseSlices(const Slices& slices, const Real* packed, const Real* x, Real* y) {
+  slices_rows(slices, packed, x, y);
+}
+
 void SparseDots(const Compressed& A, const Real* value, const Real* x, Real* y) {
   if (A.slot.empty())
     dots(A, value, x, y);
@@ -302,6 +351,8 @@ namespace espalier::kernels {
 HWY_EXPORT(SparseRows);
 HWY_EXPORT(SparseDots);
 HWY_EXPORT(SparseOuter);
+HWY_EXPORT(SparseSlices);
+HWY_EXPORT(HasSlices);
 
 void sparse_rows(const Compressed& A, const Panels& panels, Index block, const Real* value, const Real* X, Real* Y,
                  Index stride) {
@@ -310,6 +361,14 @@ void sparse_rows(const Compressed& A, const Panels& panels, Index block, const R
 
 void sparse_dots(const Compressed& A, const Real* value, const Real* x, Real* y) {
   HWY_DYNAMIC_DISPATCH(SparseDots)(A, value, x, y);
+}
+
+void sparse_slices(const Slices& slices, const Real* packed, const Real* x, Real* y) {
+  HWY_DYNAMIC_DISPATCH(SparseSlices)(slices, packed, x, y);
+}
+
+bool has_slices() {
+  return HWY_DYNAMIC_DISPATCH(HasSlices)();
 }
 
 void sparse_outer(const Compressed& W, const Panels& panels, Index block, std::span<const OuterOperand> tiles,

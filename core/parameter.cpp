@@ -1,9 +1,11 @@
 #include "core/parameter.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "core/error.h"
+#include "core/kernels.h"
 
 namespace espalier {
 namespace {
@@ -59,6 +61,19 @@ Parameter::Parameter(std::string name, PatternPtr pattern)
       value_(static_cast<std::size_t>(pattern_->nonzeros()), Real{0}),
       blocks_(blocks_of(rows_, cols_, pattern_.get(), Storage::csr)) {}
 
+void Parameter::pack_for_latency() {
+  unpack();
+  if (storage_ != Storage::csr || !kernels::has_slices()) return;
+  const Slices& slices = pattern_->slices();
+  if (slices.empty()) return;
+  AlignedVector<Real> packed(slices.steps() * Slices::lanes, Real{0});
+  std::size_t n = 0;
+  for (std::size_t step = 0; step < slices.steps(); ++step)
+    for (unsigned live = slices.live[step]; live != 0; live &= live - 1)
+      packed[step * Slices::lanes + static_cast<std::size_t>(std::countr_zero(live))] = value_[slices.slot[n++]];
+  packed_ = std::move(packed);
+}
+
 void Parameter::add_slot(std::string_view name) {
   if (!has_slot(name)) slots_.push_back({std::string(name), AlignedVector<Real>(value_.size(), Real{0})});
 }
@@ -96,6 +111,7 @@ void Parameter::rebuild(std::size_t length, Copy&& copy) {
     AlignedVector<Real>& fresh = arrays.emplace_back(length, Real{0});
     copy(old, fresh);
   }
+  unpack();
   value_ = std::move(arrays[0]);
   for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i].array = std::move(arrays[i + 1]);
 }

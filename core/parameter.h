@@ -11,6 +11,8 @@
 //      it was. Survivors keep value and slots; newborn weights start at zero with zero slots.
 //   3. In masked storage every array is exactly zero off the pattern.
 //   4. blocks() depends on shape, storage and pattern only, never on threads.
+//   5. A copy packed for latency holds the weights as they are: the next non-const value(), become() or select() that
+//      changes anything drops it. (Hence nobody writes through a span that was taken before packing.)
 #pragma once
 
 #include <span>
@@ -46,8 +48,21 @@ class Parameter {
   Index nonzeros() const { return pattern_ ? pattern_->nonzeros() : positions(); }
   double density() const { return static_cast<double>(nonzeros()) / static_cast<double>(positions()); }
 
-  std::span<Real> value() { return value_; }
+  std::span<Real> value() {
+    unpack();
+    return value_;
+  }
   std::span<const Real> value() const { return value_; }
+
+  // Copies a csr value into the order of pattern()->slices(), in which one sample is multiplied (kernels_sparse.cpp),
+  // where that pays: on processors with AVX-512, and as slices_of() says. Otherwise does nothing. Costs the layout
+  // (once per pattern) and the copy. Packing and unpacking are not re-entrant, and a trainer unpacks before it goes
+  // parallel; inference with what is packed is.
+  void pack_for_latency();
+  void unpack() {
+    if (!packed_.empty()) packed_ = AlignedVector<Real>();
+  }
+  std::span<const Real> packed() const { return packed_; }  // [steps, 16]; empty: not packed
 
   // Optimizer state and the like: one number per weight, zero when made. slot() throws if there is none of that name.
   void add_slot(std::string_view name);  // keeps an existing one
@@ -96,7 +111,7 @@ class Parameter {
   Role role_;
   Storage storage_ = Storage::dense;
   PatternPtr pattern_;
-  AlignedVector<Real> value_;
+  AlignedVector<Real> value_, packed_;
   std::vector<Slot> slots_;
   std::vector<RowBlock> blocks_;
 };

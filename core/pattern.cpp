@@ -239,6 +239,10 @@ const Panels& Pattern::transposed_panels(Index width) const {
   return once(mutex_, *slot, [&] { return make_panels(matrix, width); });
 }
 
+const Slices& Pattern::slices() const {
+  return once(mutex_, slices_, [&] { return slices_of(forward_); });
+}
+
 const std::vector<SparseSweep>& Pattern::sweeps(const Convolution& convolution) const {
   std::unique_ptr<const std::vector<SparseSweep>>* slot = nullptr;
   {

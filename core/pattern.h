@@ -8,7 +8,8 @@
 //
 // Invariants:
 //   1. Columns ascend strictly within a row; row_begin ascends; both agree with nonzeros().
-//   2. A pattern never changes. What is derived from it (transpose, panels) is computed once, on demand, from any
+//   2. A pattern never changes. What is derived from it (transpose, panels, slices) is computed once, on demand, from
+//   any
 //      thread, and hangs on it.
 //   3. Positions (row * cols + column) are 64-bit; columns and slots are 32-bit, checked when the pattern is made.
 #pragma once
@@ -22,6 +23,7 @@
 
 #include "core/random.h"
 #include "core/real.h"
+#include "core/slices.h"
 #include "core/sparse_sweep.h"
 
 namespace espalier {
@@ -104,6 +106,8 @@ class Pattern {
   // The traversal with panels of about `width` columns; of the transpose if so asked.
   const Panels& panels(Index width) const;
   const Panels& transposed_panels(Index width) const;
+  // The layout for one sample; empty where it does not pay.
+  const Slices& slices() const;
   // How a convolution with these weights walks over its images.
   const std::vector<SparseSweep>& sweeps(const Convolution& convolution) const;
 
@@ -112,6 +116,7 @@ class Pattern {
   std::vector<RowBlock> blocks_;
   mutable std::mutex mutex_;  // guards the lazily made members below, each of which is written once
   mutable std::unique_ptr<const Compressed> transpose_;
+  mutable std::unique_ptr<const Slices> slices_;
   mutable std::map<Index, std::unique_ptr<const Panels>> panels_, transposed_panels_;
   mutable std::map<Convolution, std::unique_ptr<const std::vector<SparseSweep>>> sweeps_;
 };

@@ -27,6 +27,10 @@ void require_operands(const char* what, const Parameter& W, const Tensor& in, In
           "[{}] {}: expected equal lanes and no halo, got {} and {} lanes", what, W.name(), in.lanes(), out.lanes());
 }
 
+bool multiplies_by_slices(const Parameter& W) {
+  return !W.packed().empty() && kernels::has_slices();
+}
+
 // Y += A X by row blocks, each begun before and finished after.      transposed: A is W's transpose
 template <typename Begin, typename Finish>
 void sparse_by_blocks(const Parameter& W, bool transposed, const Tensor& X, Tensor& Y, Begin&& begin, Finish&& finish) {
@@ -34,7 +38,10 @@ void sparse_by_blocks(const Parameter& W, bool transposed, const Tensor& X, Tens
   const Compressed& A = transposed ? pattern.transpose() : pattern.compressed();
   if (Y.stride() == 1) {
     begin(0, A.rows);
-    kernels::sparse_dots(A, W.value().data(), X.data(), Y.data());
+    if (!transposed && multiplies_by_slices(W))
+      kernels::sparse_slices(pattern.slices(), W.packed().data(), X.data(), Y.data());
+    else
+      kernels::sparse_dots(A, W.value().data(), X.data(), Y.data());
     finish(0, A.rows);
     return;
   }
@@ -156,7 +163,8 @@ void outer(const Parameter& W, std::size_t b, std::span<const OuterPair> pairs, 
 std::string kernel_name(const Parameter& W, Index lanes) {
   std::string target = kernels::target_name(kernels::available_targets().front());
   std::ranges::transform(target, target.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  if (W.storage() == Storage::csr) return (lanes == 1 ? "csr dots " : "csr panels ") + target;
+  if (W.storage() == Storage::csr)
+    return (lanes > 1 ? "csr panels " : multiplies_by_slices(W) ? "csr slices " : "csr dots ") + target;
   return (lanes == 1 ? "dots " : "blocked ") + target;
 }
 

@@ -28,4 +28,8 @@ Census census_of(Module& module) {
   return census;
 }
 
+void prepare_for_latency(Module& module) {
+  module.visit_parameters([](Parameter& parameter) { parameter.pack_for_latency(); });
+}
+
 }  // namespace espalier

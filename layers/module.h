@@ -54,4 +54,8 @@ struct Census {
 };
 Census census_of(Module& module);
 
+// Packs every parameter that can be multiplied faster so when samples come one at a time (Parameter::pack_for_latency);
+// training, or anything else that may change a weight, unpacks it.
+void prepare_for_latency(Module& module);
+
 }  // namespace espalier

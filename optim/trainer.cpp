@@ -89,6 +89,7 @@ void Trainer::diverged(const char* what) const {
 StepResult Trainer::step(const Loader& loader, Index b, double rate) {
   const Index tiles = loader.tiles(b);
   ensure_workers(tiles);
+  for (Parameter* parameter : parameters_) parameter->unpack();  // here, where nobody else is looking
   const TapeOptions tape_options{
       .mode = Mode::training, .seed = options_.seed, .step = static_cast<std::uint64_t>(steps_)};
   parallel_for(tiles, options_.threads, [&](Index t) {

