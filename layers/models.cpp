@@ -59,6 +59,17 @@ class Builder {
     bytes_ = body.bytes_;
     return add(std::make_unique<Residual>(name, body.done(), same ? nullptr : shortcut.done(), Activation::relu));
   }
+  // Refuses a matrix that would not fit into memory beside those before it. Value, one optimizer slot and, if sparse,
+  // column, transposed column and slot number; for every row and column, if sparse, where it begins.
+  void require_memory(double rows, double cols) {
+    const bool sparse = options_.density < 1;
+    bytes_ += rows * cols * options_.density * (sparse ? 24 : 8) + (sparse ? (rows + cols) * 8 : 0);
+    const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+    require(bytes_ < memory,
+            "[model] {}: expected a model that fits into this machine's {:.1f} GB, got one that needs {:.1f} GB", name_,
+            memory * 1e-9, bytes_ * 1e-9);
+  }
+
   ModulePtr done() { return std::move(model_); }
 
   static constexpr Window three_by_three{
@@ -98,17 +109,6 @@ class Builder {
     const auto live = std::llround(options_.density * static_cast<double>(rows) * static_cast<double>(cols));
     return Pattern::random(rows, cols, std::max<Index>(live, 1), Random(options_.seed, "born-sparse/" + name));
   }
-  // Value, one optimizer slot and, if sparse, column, transposed column and slot number; for every row and column, if
-  // sparse, where it begins.
-  void require_memory(double rows, double cols) {
-    const bool sparse = options_.density < 1;
-    bytes_ += rows * cols * options_.density * (sparse ? 24 : 8) + (sparse ? (rows + cols) * 8 : 0);
-    const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-    require(bytes_ < memory,
-            "[model] {}: expected a model that fits into this machine's {:.1f} GB, got one that needs {:.1f} GB", name_,
-            memory * 1e-9, bytes_ * 1e-9);
-  }
-
   std::string name_;
   ModelOptions options_;
   std::unique_ptr<Sequential> model_;
@@ -152,6 +152,9 @@ ModulePtr mlp(const std::string& name, const ModelOptions& options) {
           name, extents.front(), options.input.text(), options.input.features());
   require(extents.back() == options.outputs, "[model] {}: expected data of {} classes or outputs, got {}", name,
           extents.back(), options.outputs);
+  Builder all(name, options);  // nothing is allocated before all are known to fit
+  for (std::size_t i = 1; i < extents.size(); ++i)
+    all.require_memory(static_cast<double>(extents[i]), static_cast<double>(extents[i - 1]));
   Builder model(name, options);
   for (std::size_t i = 1; i + 1 < extents.size(); ++i)
     model.linear(fmt::format("fc{}", i), extents[i], Activation::relu);
