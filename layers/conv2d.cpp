@@ -1,6 +1,9 @@
 #include "layers/conv2d.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
 
 #include "core/error.h"
 #include "layers/image.h"
@@ -66,7 +69,12 @@ Var conv2d(const Var& x, const Parameter& W, const Parameter* b, const Window& w
   return tape.record({.operation = "conv2d",
                       .inputs = {x},
                       .parameters = {&W, b},
-                      .attributes = {{"groups", static_cast<double>(w.groups)}},
+                      .attributes = {{"kernel_height", static_cast<double>(w.kernel_height)},
+                                     {"kernel_width", static_cast<double>(w.kernel_width)},
+                                     {"stride", static_cast<double>(w.stride)},
+                                     {"padding_height", static_cast<double>(w.padding_height)},
+                                     {"padding_width", static_cast<double>(w.padding_width)},
+                                     {"groups", static_cast<double>(w.groups)}},
                       .gradient_halo = gradient_halo(w, x.shape(), shape)},
                      y, [x, X, y, &W, b, w, f](Tape& t, Tensor& dY) {
                        Tensor db = t.make_numbers(W.rows()), dW = t.make_numbers(static_cast<Index>(W.value().size()));
@@ -117,7 +125,12 @@ Var conv2d_max_pool(const Var& x, const Parameter& W, const Parameter* b, const 
   return tape.record({.operation = "conv2d_max_pool",
                       .inputs = {x},
                       .parameters = {&W, b},
-                      .attributes = {{"groups", static_cast<double>(w.groups)}}},
+                      .attributes = {{"kernel_height", static_cast<double>(w.kernel_height)},
+                                     {"kernel_width", static_cast<double>(w.kernel_width)},
+                                     {"stride", static_cast<double>(w.stride)},
+                                     {"padding_height", static_cast<double>(w.padding_height)},
+                                     {"padding_width", static_cast<double>(w.padding_width)},
+                                     {"groups", static_cast<double>(w.groups)}}},
                      y, [x, X, y, winners, &W, b, w, f, shape, pooled, pooling](Tape& t, Tensor& dY) {
                        const auto* won = reinterpret_cast<const std::uint8_t*>(winners.data());
                        Tensor db = t.make_numbers(W.rows()), dW = t.make_numbers(static_cast<Index>(W.value().size()));
@@ -138,6 +151,21 @@ Var conv2d_max_pool(const Var& x, const Parameter& W, const Parameter* b, const 
                        if (b) t.owe(std::move(db), *b);
                        owe_input(t, x, W, w, dZ);
                      });
+}
+
+std::optional<Window> window_of(const Node& node) {
+  Window w{.groups = 0};
+  const std::array<std::pair<std::string_view, Index*>, 6> numbers{{{"kernel_height", &w.kernel_height},
+                                                                    {"kernel_width", &w.kernel_width},
+                                                                    {"stride", &w.stride},
+                                                                    {"padding_height", &w.padding_height},
+                                                                    {"padding_width", &w.padding_width},
+                                                                    {"groups", &w.groups}}};
+  for (const Attribute& attribute : node.attributes)
+    for (const auto& [name, number] : numbers)
+      if (attribute.name == name) *number = static_cast<Index>(attribute.value);
+  if (w.groups == 0) return std::nullopt;
+  return w;
 }
 
 Conv2d::Conv2d(const Conv2dOptions& o, std::uint64_t seed)

@@ -4,8 +4,10 @@
 #include <array>
 #include <chrono>
 
+#include "core/error.h"
 #include "core/products.h"
 #include "core/threads.h"
+#include "layers/conv2d.h"
 
 namespace espalier {
 namespace {
@@ -17,15 +19,31 @@ double seconds_now() {
 // All three products once, as a training step would run them on one tile.
 struct ThreeProducts {
   Parameter& W;
+  const LayerGeometry& layer;
   Tensor X, Y, dX;
   AlignedVector<Real> G;
 
-  ThreeProducts(Parameter& parameter, Index lanes)
-      : W(parameter), X({parameter.cols()}, {lanes, lanes}), Y({parameter.rows()}, {lanes, lanes}), dX(X) {
+  ThreeProducts(Parameter& parameter, const LayerGeometry& geometry, Index lanes) : W(parameter), layer(geometry) {
+    if (const auto& w = layer.window) {
+      const Shape out = output_shape(*w, layer.input, W.rows(), "tune", W.name());
+      X = Tensor(layer.input, {lanes, lanes}, w->padding());
+      Y = Tensor(out, {lanes, lanes}, gradient_halo(*w, layer.input, out));
+      G.resize(W.value().size());
+    } else {
+      X = Tensor({W.cols()}, {lanes, lanes});
+      Y = Tensor({W.rows()}, {lanes, lanes});
+    }
+    dX = Tensor(X.shape(), {lanes, lanes});
     X.fill(Real{0.5});
   }
   double run() {
     const double start = seconds_now();
+    if (const auto& w = layer.window) {
+      convolve(W, *w, X, Y, {0, Y.shape()[1]});
+      convolve_transposed(W, *w, Y, dX);
+      convolve_outer(W, *w, Y, X, {0, Y.shape()[1]}, G);
+      return seconds_now() - start;
+    }
     multiply(W, X, Y);
     multiply_transposed(W, Y, dX);
     const OuterPair pair{&Y, &X};
@@ -42,27 +60,8 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// The highest density of a descending list from which on csr is faster.
-double break_even(Index rows, Index cols, Index lanes, std::uint64_t seed) {
-  constexpr std::array densities{0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05};
-  Parameter dense("dense", rows, cols);
-  std::ranges::fill(dense.value(), Real{0.01});
-  ThreeProducts dense_products(dense, lanes);
-  for (const double density : densities) {
-    const auto live = std::max<Index>(1, static_cast<Index>(density * static_cast<double>(rows * cols)));
-    Parameter sparse("csr", Pattern::random(rows, cols, live, Random(seed, "tune")));
-    std::ranges::fill(sparse.value(), Real{0.01});
-    ThreeProducts sparse_products(sparse, lanes);
-    dense_products.run(), sparse_products.run();
-    std::vector<double> ratio;
-    for (int repetition = 0; repetition < 21; ++repetition) {
-      const double d = dense_products.run();
-      ratio.push_back(d / sparse_products.run());
-    }
-    if (median(ratio) > 1) return density;
-  }
-  return 0;
-}
+// Repetitions until about this long has been spent on one comparison, but at least a few.
+constexpr double seconds_per_density = 0.1;
 
 }  // namespace
 
@@ -72,17 +71,62 @@ Storage StorageRules::storage_for(const Parameter& W, double density) const {
   return density <= (found != csr_below_of.end() ? found->second : csr_below) ? Storage::csr : Storage::masked;
 }
 
-StorageRules tune(Module& model, Index lanes, std::uint64_t seed) {
+double break_even(const LayerGeometry& layer, Index lanes, std::uint64_t seed) {
+  constexpr std::array densities{0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05};
+  Parameter dense("dense", layer.rows, layer.cols);
+  std::ranges::fill(dense.value(), Real{0.01});
+  ThreeProducts dense_products(dense, layer, lanes);
+  for (const double density : densities) {
+    const auto live = std::max<Index>(1, static_cast<Index>(density * static_cast<double>(layer.rows * layer.cols)));
+    Parameter sparse("csr", Pattern::random(layer.rows, layer.cols, live, Random(seed, "tune")));
+    std::ranges::fill(sparse.value(), Real{0.01});
+    ThreeProducts sparse_products(sparse, layer, lanes);
+    const double once = dense_products.run() + sparse_products.run();
+    const int repetitions = std::clamp(static_cast<int>(seconds_per_density / once), 5, 21);
+    std::vector<double> ratio;
+    for (int repetition = 0; repetition < repetitions; ++repetition) {
+      const double d = dense_products.run();
+      ratio.push_back(d / sparse_products.run());
+    }
+    if (median(ratio) > 1) return density;
+  }
+  return 0;
+}
+
+std::map<std::string, LayerGeometry> geometries_of(Module& model, const Shape& input) {
+  Tile tile;
+  tile.input = Tensor(input, {1, 1});
+  Tape tape;  // a recorded tape knows what every layer reads
+  model.forward(tape.begin(tile, {.mode = Mode::evaluation}));
+  std::map<std::string, LayerGeometry> layers;
+  for (std::size_t n = 0; n < tape.nodes(); ++n) {
+    const Node& node = tape.node(n);
+    if (node.parameters.empty() || !node.parameters[0]->prunable()) continue;
+    const Parameter& W = *node.parameters[0];
+    LayerGeometry& layer = layers[W.name()];
+    layer = {.rows = W.rows(), .cols = W.cols(), .window = window_of(node), .input = {}};
+    if (layer.window) layer.input = tape.node(static_cast<std::size_t>(node.inputs[0])).value.shape();
+  }
+  return layers;
+}
+
+StorageRules tune(Module& model, const Shape& input, Index lanes, std::uint64_t seed) {
   flush_subnormals_to_zero();
   StorageRules rules;
-  std::map<std::pair<Index, Index>, double> measured;
-  model.visit_parameters([&](Parameter& W) {
-    if (!W.prunable()) return;
-    const auto [at, fresh] = measured.try_emplace({W.rows(), W.cols()}, 0);
-    if (fresh) at->second = break_even(W.rows(), W.cols(), lanes, seed);
-    rules.csr_below_of[W.name()] = at->second;
-  });
+  std::map<std::string, double> measured;  // layers of one geometry are measured once
+  for (const auto& [name, layer] : geometries_of(model, input)) {
+    const auto [at, fresh] = measured.try_emplace(layer.text(), 0);
+    if (fresh) at->second = break_even(layer, lanes, seed);
+    rules.csr_below_of[name] = at->second;
+  }
   return rules;
+}
+
+std::string LayerGeometry::text() const {
+  if (!window) return fmt::format("linear {} x {}", rows, cols);
+  return fmt::format("{} x {} of {}, {} x {}, stride {}, padding {} x {}, groups {}", rows, cols, input.text(),
+                     window->kernel_height, window->kernel_width, window->stride, window->padding_height,
+                     window->padding_width, window->groups);
 }
 
 }  // namespace espalier

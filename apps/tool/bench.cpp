@@ -26,7 +26,8 @@ void run_bench(BenchFlags& f) {
   const auto data = std::make_shared<Noise>(profile.input, profile.outputs, c.batch, c.seed);
   const auto optimizer = make_optimizer(c.optimizer);
   const auto model_at = [&](double density) {
-    return make_model(c.model, {.input = data->shape(), .outputs = profile.outputs, .seed = c.seed, .density = density});
+    return make_model(c.model,
+                      {.input = data->shape(), .outputs = profile.outputs, .seed = c.seed, .density = density});
   };
   std::vector<ModulePtr> owned;
   if (!f.sparse_only) owned.push_back(model_at(1));
@@ -83,7 +84,8 @@ Command add_bench(CLI::App& app) {
   app.add_option("--optimizer", c.optimizer.name, "sgd, nesterov, adam or adamw")->capture_default_str();
   app.add_option("--rate", c.rate.rate, "Learning rate of the timed steps")->capture_default_str();
   app.add_option("--threads", c.threads, "0: one per processor")->capture_default_str();
-  app.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")->capture_default_str();
+  app.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")
+      ->capture_default_str();
   app.add_option("--seed", c.seed, "Of weights and patterns")->capture_default_str();
   app.add_option("--repetitions", flags->repetitions, "Turns; each times every kind of work three times")
       ->capture_default_str();

@@ -51,14 +51,15 @@ int run_command_line(int argc, char** argv) {
   CLI::App* train = app.add_subcommand("train", "Train a network dense and pruned, compare, leave a run folder");
   CLI::App* bench = app.add_subcommand("bench", "Time a dense and a sparse network side by side");
   CLI::App* kernels = bench->add_subcommand("kernels", "Time the kernels against the machine's limits");
+  CLI::App* convolution = bench->add_subcommand("convolution", "The same for a convolution, from naive to threads");
   const Command run_train = add_train(*train, config_of(argc, argv)), run_bench = add_bench(*bench),
-                run_kernels = add_bench_kernels(*kernels);
+                run_kernels = add_bench_kernels(*kernels), run_convolution = add_bench_convolution(*convolution);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {  // --help, --version
     return app.exit(wanted);
   }
-  (*train ? run_train : *kernels ? run_kernels : run_bench)();
+  (*train ? run_train : *kernels ? run_kernels : *convolution ? run_convolution : run_bench)();
   return exit_done;
 }
 

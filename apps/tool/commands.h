@@ -13,6 +13,7 @@ using Command = std::function<void()>;
 Command add_train(CLI::App& app, const RunConfig& base);
 Command add_bench(CLI::App& app);
 Command add_bench_kernels(CLI::App& bench);
+Command add_bench_convolution(CLI::App& bench);
 
 // Runs a program's body, which returns its exit code; turns errors into one line on stderr and the documented exit
 // code.

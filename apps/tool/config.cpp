@@ -133,7 +133,8 @@ void check(RunConfig& c) {
   if (c.lanes == 0) c.lanes = profile.lanes;
   require(c.threads >= 0 && c.threads <= 1024, "[--threads] expected 0 to 1024, got {}", c.threads);
   require(c.lanes >= 1 && c.lanes <= 4096 && (c.lanes == 1 || c.lanes % lane_quantum == 0),
-          "[--lanes] expected 0 (what suits the model), 1 or a multiple of {} up to 4096, got {}", lane_quantum, c.lanes);
+          "[--lanes] expected 0 (what suits the model), 1 or a multiple of {} up to 4096, got {}", lane_quantum,
+          c.lanes);
   require(c.epochs >= 1 && c.epochs <= 1000000, "[--epochs] expected 1 to 1000000, got {}", c.epochs);
   require(c.batch >= 1 && c.batch <= 1 << 24, "[--batch] expected 1 to 2^24 samples, got {}", c.batch);
   require(c.clip_norm >= 0 && std::isfinite(c.clip_norm), "[--clip-norm] expected at least 0, got {}", c.clip_norm);

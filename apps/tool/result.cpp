@@ -6,6 +6,11 @@
 #include <fstream>
 
 namespace espalier {
+std::string text_of_seconds(double seconds) {
+  if (seconds >= 1) return fmt::format("{:.1f} s", seconds);
+  return seconds >= 1e-3 ? fmt::format("{:.2f} ms", seconds * 1e3) : fmt::format("{:.1f} us", seconds * 1e6);
+}
+
 namespace {
 
 std::string text_of_bytes(double bytes) {
@@ -17,10 +22,6 @@ std::string text_of_count(double count) {
   if (count >= 1e9) return fmt::format("{:.2f} G", count * 1e-9);
   if (count >= 1e6) return fmt::format("{:.2f} M", count * 1e-6);
   return count >= 1e4 ? fmt::format("{:.1f} k", count * 1e-3) : fmt::format("{:.0f}", count);
-}
-std::string text_of_seconds(double seconds) {
-  if (seconds >= 1) return fmt::format("{:.1f} s", seconds);
-  return seconds >= 1e-3 ? fmt::format("{:.2f} ms", seconds * 1e3) : fmt::format("{:.1f} us", seconds * 1e6);
 }
 std::string text_of_percent(double fraction) {
   return fmt::format("{:.2f} %", 100 * fraction);
@@ -155,14 +156,18 @@ std::string table_of(const Json& result) {
 }
 
 std::string layer_table_of(const Json& result) {
-  std::string text = fmt::format("{:<18}{:>14}{:>10}  {:<8}{:<18}{:<8}{:>12}\n", "layer", "shape", "density", "storage",
-                                 "kernel", "in file", "forward");
+  std::size_t widest = 16;
+  for (const Json& layer : result["layers"]) widest = std::max(widest, layer["name"].get<std::string>().size());
+  const auto row = [&](const auto& name, const auto&... rest) {
+    return fmt::format("{:<{}}", name, widest) + fmt::format("{:>14}{:>10}  {:<8}{:<18}{:<8}{:>12}\n", rest...);
+  };
+  std::string text = row("layer", "shape", "density", "storage", "kernel", "in file", "forward");
   for (const Json& layer : result["layers"])
-    text += fmt::format("{:<18}{:>14}{:>10.4f}  {:<8}{:<18}{:<8}{:>12}\n", layer["name"].get<std::string>(),
-                        fmt::format("{} x {}", layer["shape"][0].get<Index>(), layer["shape"][1].get<Index>()),
-                        layer["density"].get<double>(), layer["storage"].get<std::string>(),
-                        layer["kernel"].get<std::string>(), layer["file_form"].get<std::string>(),
-                        text_of_seconds(layer["seconds"].get<double>()));
+    text += row(layer["name"].get<std::string>(),
+                fmt::format("{} x {}", layer["shape"][0].get<Index>(), layer["shape"][1].get<Index>()),
+                fmt::format("{:.4f}", layer["density"].get<double>()), layer["storage"].get<std::string>(),
+                layer["kernel"].get<std::string>(), layer["file_form"].get<std::string>(),
+                text_of_seconds(layer["seconds"].get<double>()));
   return text;
 }
 

@@ -19,6 +19,7 @@ Json layers_to_json(const ModelMeasurement& m);
 Json ratios_of(const Json& dense, const Json& sparse);
 
 std::string processor_name();
+std::string text_of_seconds(double seconds);  // "1.20 ms"
 std::uintmax_t peak_resident_bytes();
 
 // "dense | sparse | ratio", for people.

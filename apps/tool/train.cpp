@@ -58,7 +58,8 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--seed", c.seed, "Of everything that is random")->capture_default_str();
   app.add_option("--seeds", f.seeds, "This many runs, with seeds --seed, --seed + 1, ...")->capture_default_str();
   app.add_option("--threads", c.threads, "0: one per processor; never changes the result")->capture_default_str();
-  app.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")->capture_default_str();
+  app.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")
+      ->capture_default_str();
   app.add_flag("--tune", f.tune, "Measure first where csr beats dense, layer by layer, and record it in config.toml");
   app.add_flag("--no-dense", f.no_dense, "Skip the dense twin");
   app.add_option("--out", f.out, "Run folder (default: runs/DATA-MODEL-METHOD)");
@@ -169,7 +170,7 @@ void run_train(TrainFlags& f) {
   for (const double density : sweep.densities) pruner.require_possible(density);
   const RunFolder folder(f.out, resume ? Begin::where_it_stopped : Begin::afresh);
   if (f.tune && !resume) {
-    base.storage = tune(*model, base.lanes, base.seed);
+    base.storage = tune(*model, data.train->shape(), base.lanes, base.seed);
     for (const auto& [name, density] : base.storage.csr_below_of)
       fmt::print(stderr, "  tuned   {}: csr from density {} down\n", name, density);
   }

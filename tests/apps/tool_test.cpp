@@ -99,6 +99,24 @@ TEST(Tool, RunsAgainFromItsOwnConfigToTheSameBitsOnAnotherNumberOfThreads) {
   EXPECT_EQ(read_file(first + "/model.safetensors", megabyte), read_file(second + "/model.safetensors", megabyte));
 }
 
+TEST(Tool, RunsAConvolutionalNetAgainToTheSameBitsOnAnotherNumberOfThreads) {
+  const testing::TemporaryFolder folder;
+  const std::string first = (folder.path() / "first").string(), second = (folder.path() / "second").string();
+  ASSERT_EQ(tool("train --data synthetic-digits --model lenet-5 --epochs 1 --rate 0.01 --no-dense --seed 7 --threads 1 "
+                 "--out " +
+                 first)
+                .code,
+            exit_done);
+  ASSERT_EQ(tool("train --no-dense --threads 3 --config " + first + "/config.toml --out " + second).code, exit_done);
+  EXPECT_EQ(read_file(first + "/model.safetensors", megabyte), read_file(second + "/model.safetensors", megabyte));
+  const auto result = nlohmann::json::parse(read_file(first + "/result.json", megabyte));
+  EXPECT_EQ(result["lanes"], 16);
+  EXPECT_GT(result["sparse"]["test_accuracy"].get<double>(), 0.5);
+  ASSERT_EQ(result["layers"].size(), 4u);
+  EXPECT_EQ(result["layers"][1]["name"], "conv2.weight");
+  EXPECT_GT(result["layers"][1]["forward_flops_executed"].get<double>(), 0);
+}
+
 // Stops the tool before the given step (counted over dense twin and sparse network), lets it go on, and compares with
 // a run that nobody interrupted.
 void expect_same_bits_after_interruption(const std::string& command, std::initializer_list<Index> stops) {
@@ -313,7 +331,13 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --data synthetic-digits --out /proc/espalier", exit_file, "/proc/espalier"},
         Bad{"train --data synthetic-digits --rate 1e30 --epochs 1", exit_diverged, "diverged at step"},
         Bad{"bench --density 0", exit_usage, "(0, 1]"}, Bad{"bench --model mlp:784", exit_usage, "mlp:784"},
-        Bad{"bench kernels --rows 0", exit_usage, "--rows"}, Bad{"bench kernels --lanes 7", exit_usage, "lanes"}));
+        Bad{"bench --model vgg-16", exit_usage, "vgg-small"},
+        Bad{"train --data synthetic-digits --model conv-3", exit_usage, "conv-3"},
+        Bad{"bench convolution --in 0", exit_usage, "channels"},
+        Bad{"bench convolution --extent 1 --kernel 4 --stride 9", exit_usage, "stride"},
+        Bad{"bench convolution --in 2048 --out 2048 --extent 512", exit_usage, "2e9"},
+        Bad{"bench convolution --density 0", exit_usage, "(0, 1]"}, Bad{"bench kernels --rows 0", exit_usage, "--rows"},
+        Bad{"bench kernels --lanes 7", exit_usage, "lanes"}));
 
 TEST(Config, ReadsBackWhatItWrites) {
   const testing::TemporaryFolder folder;

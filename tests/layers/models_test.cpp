@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,59 @@ TEST(Models, Lenet300100HasItsThreeLayers) {
   EXPECT_EQ(census.parameters(), 266'610);
   EXPECT_EQ(census.density(), 1);
   EXPECT_EQ(model->output_shape({1, 28, 28}), Shape{10});
+}
+
+struct ImageModelFacts {
+  const char* name;
+  Shape input;
+  Index weights, unprunable;  // by hand, from the papers' tables of layers
+};
+
+TEST(Models, OfImagesHaveTheirPapersLayers) {
+  const ImageModelFacts all[] = {
+      {"lenet-5", {1, 28, 28}, 20 * 25 + 50 * 20 * 25 + 800 * 500 + 500 * 10, 20 + 50 + 500 + 10},
+      {"conv-2", {3, 32, 32}, 9 * (3 * 64 + 64 * 64) + 16384 * 256 + 256 * 256 + 256 * 10, 2 * 64 + 2 * 256 + 10},
+      {"conv-4",
+       {3, 32, 32},
+       9 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 128) + 8192 * 256 + 256 * 256 + 256 * 10,
+       2 * 64 + 2 * 128 + 2 * 256 + 10},
+      {"conv-6",
+       {3, 32, 32},
+       9 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 256 * 256) + 4096 * 256 + 256 * 256 + 256 * 10,
+       2 * 64 + 2 * 128 + 2 * 256 + 2 * 256 + 10},
+      // 19 convolutions and two projections; gamma and beta for each channel they make
+      {"resnet-20",
+       {3, 32, 32},
+       9 * (3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64) + 16 * 32 + 32 * 64 + 64 * 10,
+       2 * (7 * 16 + 7 * 32 + 7 * 64) + 10},
+      {"vgg-small",
+       {3, 32, 32},
+       9 * (3 * 128 + 128 * 128 + 128 * 256 + 256 * 256 + 256 * 512 + 512 * 512) + 8192 * 10,
+       2 * 2 * (128 + 256 + 512) + 10}};
+  for (const ImageModelFacts& facts : all) {
+    SCOPED_TRACE(facts.name);
+    const ModulePtr model = make_model(facts.name, {.input = facts.input, .outputs = 10});
+    const Census census = census_of(*model);
+    EXPECT_EQ(census.positions, facts.weights);
+    EXPECT_EQ(census.unprunable, facts.unprunable);
+    EXPECT_EQ(model->output_shape(facts.input), Shape{10});
+    std::set<std::string> names;
+    for (const Parameter* parameter : parameters_of(*model)) EXPECT_TRUE(names.insert(parameter->name()).second);
+  }
+}
+
+TEST(Models, OfImagesTakeOtherImagesAndOtherNumbersOfClasses) {
+  const ModulePtr model = make_model("conv-2", {.input = {1, 28, 28}, .outputs = 7});
+  EXPECT_EQ(model->output_shape({1, 28, 28}), Shape{7});
+  EXPECT_EQ(make_model("resnet-20", {.input = {3, 31, 17}, .outputs = 4})->output_shape({3, 31, 17}), Shape{4});
+}
+
+TEST(Models, AnImageThatIsUsedUpOnTheWayIsRefusedWithTheLayerAndTheShapes) {
+  const std::string message = refusal("lenet-5", {.input = {1, 8, 8}, .outputs = 10});
+  EXPECT_NE(message.find("conv2"), std::string::npos) << message;
+  EXPECT_NE(message.find("[20, 2, 2]"), std::string::npos) << message;
+  EXPECT_NE(message.find("5 x 5"), std::string::npos) << message;
+  EXPECT_NE(refusal("conv-2", {.input = {784}, .outputs = 10}).find("[784]"), std::string::npos);
 }
 
 TEST(Models, AnMlpHasReluBetweenItsLayersAndNoneAtTheEnd) {

@@ -38,7 +38,7 @@ TEST(Tune, FindsADensityForEveryWeightAndForNothingElseAndLeavesTheModelAlone) {
   const ModulePtr model = make_model("mlp:24-32-32-5", {.input = {24}, .outputs = 5});
   const std::vector<Parameter*> parameters = parameters_of(*model);
   const auto before = testing::bits_of(parameters);
-  const StorageRules rules = tune(*model, 16, 1);
+  const StorageRules rules = tune(*model, {24}, 16, 1);
   EXPECT_TRUE(before == testing::bits_of(parameters));
 
   std::set<std::string> found;
@@ -48,6 +48,19 @@ TEST(Tune, FindsADensityForEveryWeightAndForNothingElseAndLeavesTheModelAlone) {
     EXPECT_LE(density, 1) << name;
   }
   EXPECT_EQ(found, (std::set<std::string>{"fc1.weight", "fc2.weight", "output.weight"}));
+}
+
+TEST(Tune, KnowsWhatAConvolutionReads) {
+  const ModulePtr model = make_model("lenet-5", {.input = {1, 28, 28}, .outputs = 10});
+  const auto layers = geometries_of(*model, {1, 28, 28});
+  ASSERT_EQ(layers.size(), 4u);
+  const LayerGeometry& conv2 = layers.at("conv2.weight");
+  ASSERT_TRUE(conv2.window);
+  EXPECT_EQ(conv2.input, (Shape{20, 12, 12}));
+  EXPECT_EQ(conv2.window->kernel_width, 5);
+  EXPECT_EQ(conv2.window->padding_height, 0);
+  EXPECT_EQ(conv2.cols, 500);
+  EXPECT_FALSE(layers.at("fc1.weight").window);
 }
 
 }  // namespace
