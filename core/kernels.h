@@ -141,10 +141,10 @@ struct SparseWeights {
   const std::int32_t* offset;
   const Real* value;
 };
-// [rows, depth], row-major; offset[depth] in Reals.
+// [rows, depth], a row every row_length numbers; offset[depth] in Reals.
 struct DenseWeights {
   const Real* value;
-  Index rows, depth;
+  Index rows, depth, row_length;
   const std::int32_t* offset;
 };
 // Y[row, line] = relu(bias + sum of weights * X)     every row must have a visit in the first and the last panel

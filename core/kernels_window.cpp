@@ -310,7 +310,7 @@ HWY_INLINE void dense_tile(const SweepCall& call, const DenseWeights& W, Index r
   const Index in_step = step_of<step>(s.in_step);
   const Real* HWY_RESTRICT X = call.X + place.in;
   Real* HWY_RESTRICT Y = call.Y + place.out + row * s.out_plane;
-  const Real* HWY_RESTRICT a = W.value + row * W.depth;
+  const Real* HWY_RESTRICT a = W.value + row * W.row_length;
   hn::Vec<D> sum[K][R][C];
   for (int k = 0; k < K; ++k)
     if (call.add)
@@ -323,7 +323,7 @@ HWY_INLINE void dense_tile(const SweepCall& call, const DenseWeights& W, Index r
     for (int i = 0; i < R; ++i)
       for (int j = 0; j < C; ++j) x[i][j] = hn::LoadU(d, at + i * s.in_row + j * in_step);
     for (int k = 0; k < K; ++k) {
-      const auto w = hn::Set(d, a[k * W.depth + n]);
+      const auto w = hn::Set(d, a[k * W.row_length + n]);
       for (int i = 0; i < R; ++i)
         for (int j = 0; j < C; ++j) sum[k][i][j] = hn::MulAdd(w, x[i][j], sum[k][i][j]);
     }

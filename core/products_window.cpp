@@ -1,6 +1,7 @@
 // The three products over the patches of an image: the sweep, the weights in its order, the kernel.
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "core/aligned.h"
 #include "core/error.h"
@@ -40,12 +41,6 @@ void require_images(const char* what, const Parameter& W, const Window& w, const
           operand.shape().text(), operand.lanes());
 }
 
-// FLOPs of `weights` weights, each of which met `pixels` pixels.
-void count_flops(const Parameter& W, Index executed, Index executed_pixels, Index useful_pixels, const Tensor& X) {
-  thread_flops() += {static_cast<std::uint64_t>(2 * executed * executed_pixels * X.lanes()),
-                     static_cast<std::uint64_t>(2 * W.nonzeros() * useful_pixels * X.valid())};
-}
-
 kernels::SparseWeights sparse_weights(const SparseSweep& plan, const Real* value, Index lanes) {
   Scratch& scratch = thread_scratch();
   scratch.resize(plan.slot.size(), plan.slot.size());
@@ -68,21 +63,33 @@ const std::int32_t* dense_offsets(const Sweep& sweep, Index channels, Index lane
   return scratch.offset.data();
 }
 
-// For the transposed product: A[in channel, (out channel, tap)] = W[out channel, (in channel, tap)], of one group and
-// the taps of one sweep.
-const Real* transposed_weights(const Parameter& W, const Window& w, const Sweep& sweep, Index group) {
+// For the transposed product: A[in channel, (ky, out channel, kx)] = W[out channel, (in channel, ky, kx)], of one group
+// and the taps of one sweep; and the offsets in the same order. With ky outermost, lines at the edge of the image, for
+// which some of the window's lines lie outside, use a part of a row in one piece.
+struct Transposed {
+  const Real* value;
+  const std::int32_t* offset;
+  Index tap_lines, per_line;  // a row of A: this many ky, and so many weights for each
+};
+
+Transposed transposed_weights(const Parameter& W, const Window& w, const Sweep& sweep, Index group, Index lanes) {
   Scratch& scratch = thread_scratch();
   const Index out = W.rows() / w.groups, taps = w.taps(), in = W.cols() / taps;
   const auto used = static_cast<Index>(sweep.tap.size());
-  scratch.resize(static_cast<std::size_t>(in * out * used), 0);
-  for (Index o = 0; o < out; ++o) {
-    const Real* from = W.value().data() + (group * out + o) * W.cols();
-    for (Index c = 0; c < in; ++c)
-      for (Index t = 0; t < used; ++t)
-        scratch.value[static_cast<std::size_t>((c * out + o) * used + t)] =
-            from[c * taps + sweep.tap[static_cast<std::size_t>(t)]];
-  }
-  return scratch.value.data();
+  const auto ky_of = [&](Index t) { return sweep.tap[static_cast<std::size_t>(t)] / w.kernel_width; };
+  Index across = 1;  // taps of one line
+  while (across < used && ky_of(across) == ky_of(0)) ++across;
+  const Index depth = out * used;
+  scratch.resize(static_cast<std::size_t>(in * depth), static_cast<std::size_t>(depth));
+  for (Index t = 0; t < used; ++t)
+    for (Index o = 0; o < out; ++o) {
+      const Index n = (t / across * out + o) * across + t % across;
+      scratch.offset[static_cast<std::size_t>(n)] =
+          static_cast<std::int32_t>((o * sweep.in_plane + sweep.offset[static_cast<std::size_t>(t)]) * lanes);
+      const Real* from = W.value().data() + (group * out + o) * W.cols() + sweep.tap[static_cast<std::size_t>(t)];
+      for (Index c = 0; c < in; ++c) scratch.value[static_cast<std::size_t>(c * depth + n)] = from[c * taps];
+    }
+  return {scratch.value.data(), scratch.offset.data(), used / across, out * across};
 }
 
 void activate_lines(Activation f, Tensor& Y, Lines lines) {
@@ -113,11 +120,13 @@ void convolve(const Parameter& W, const Window& w, const Tensor& X, Tensor& Y, L
       kernels::dense_sweep({sweep, lanes, lines.first, lines.last, X.row(0) + g * in * sweep.in_plane * lanes,
                             Y.row(0) + g * out * sweep.out_plane * lanes, bias ? bias + g * out : nullptr,
                             /*add=*/false, relu},
-                           {W.value().data() + g * out * W.cols(), out, W.cols(), offset});
+                           {W.value().data() + g * out * W.cols(), out, W.cols(), W.cols(), offset});
   }
   if (!relu) activate_lines(epilogue.activation, Y, lines);
   const Index pixels = (lines.last - lines.first) * Y.shape()[2];
-  count_flops(W, W.storage() == Storage::csr ? W.nonzeros() : W.positions(), pixels, pixels, X);
+  const Index stored = W.storage() == Storage::csr ? W.nonzeros() : W.positions();
+  thread_flops() += {static_cast<std::uint64_t>(2 * stored * pixels * lanes),
+                     static_cast<std::uint64_t>(2 * W.nonzeros() * pixels * X.valid())};
 }
 
 void convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, Tensor& dX, Write write) {
@@ -125,9 +134,7 @@ void convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, 
   const Index lanes = dY.lanes();
   bool add = write == Write::add;
   const Index useful = dY.shape()[1] * dY.shape()[2];
-  const auto finish = [&](const Sweep& sweep, Index weights) {
-    thread_flops() += {static_cast<std::uint64_t>(2 * weights * sweep.height * sweep.width * lanes), 0};
-  };
+  Index products = 0;  // weights times pixels, of one sample
   // Where a stride leaves out pixels of X that no tap ever reads, nobody would begin them.
   const auto begin = [&](std::size_t sweeps) {
     if (add || static_cast<Index>(sweeps) == w.stride * w.stride) return;
@@ -140,23 +147,34 @@ void convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, 
     for (const SparseSweep& plan : plans) {
       kernels::sparse_sweep({plan.sweep, lanes, 0, plan.sweep.height, dY.row(0), dX.row(0), nullptr, add, false},
                             sparse_weights(plan, W.value().data(), lanes));
-      finish(plan.sweep, static_cast<Index>(plan.slot.size()));
+      products += static_cast<Index>(plan.slot.size()) * plan.sweep.height * plan.sweep.width;
     }
   } else {
     const std::vector<Sweep>& sweeps = sweeps_of({w, Frame(dY), Frame(dX), true});
     begin(sweeps.size());
     const Index in = dX.shape()[0] / w.groups, out = W.rows() / w.groups;
-    for (const Sweep& sweep : sweeps) {
-      const std::int32_t* offset = dense_offsets(sweep, out, lanes);
-      const auto depth = out * static_cast<Index>(sweep.tap.size());
-      for (Index g = 0; g < w.groups; ++g)
-        kernels::dense_sweep({sweep, lanes, 0, sweep.height, dY.row(0) + g * out * sweep.in_plane * lanes,
-                              dX.row(0) + g * in * sweep.out_plane * lanes, nullptr, add, false},
-                             {transposed_weights(W, w, sweep, g), in, depth, offset});
-      finish(sweep, w.groups * in * depth);
-    }
+    for (const Sweep& sweep : sweeps)
+      for (Index g = 0; g < w.groups; ++g) {
+        const Transposed A = transposed_weights(W, w, sweep, g, lanes);
+        // Line y reads the lines y0 - ky of dY; those of ky that lie in the image are a range, the same for many lines.
+        const auto range = [&](Index y) {
+          const Index y0 = sweep.in_line + y, first = std::clamp<Index>(y0 - (dY.shape()[1] - 1), 0, A.tap_lines);
+          return std::pair{first, std::clamp<Index>(y0 + 1, first, A.tap_lines)};
+        };
+        for (Index y = 0, next; y < sweep.height; y = next) {
+          const auto [first, last] = range(y);
+          for (next = y + 1; next < sweep.height && range(next) == std::pair{first, last};) ++next;
+          const Index depth = (last - first) * A.per_line;
+          kernels::dense_sweep(
+              {sweep, lanes, y, next, dY.row(0) + g * out * sweep.in_plane * lanes,
+               dX.row(0) + g * in * sweep.out_plane * lanes, nullptr, add, false},
+              {A.value + first * A.per_line, in, depth, A.tap_lines * A.per_line, A.offset + first * A.per_line});
+          products += in * depth * (next - y) * sweep.width;
+        }
+      }
   }
-  count_flops(W, 0, 0, useful, dY);
+  thread_flops() += {static_cast<std::uint64_t>(2 * products * lanes),
+                     static_cast<std::uint64_t>(2 * std::min(products, W.nonzeros() * useful) * dY.valid())};
 }
 
 void convolve_outer(const Parameter& W, const Window& w, const Tensor& dY, const Tensor& X, Lines lines,
@@ -181,7 +199,7 @@ void convolve_outer(const Parameter& W, const Window& w, const Tensor& dY, const
     for (Index g = 0; g < w.groups; ++g)
       kernels::dense_sweep_outer({sweep, lanes, lines.first, lines.last, X.row(0) + g * in * sweep.in_plane * lanes,
                                   dy + g * out * sweep.out_plane * lanes},
-                                 {nullptr, out, W.cols(), offset}, valid, G.data() + g * out * W.cols());
+                                 {nullptr, out, W.cols(), W.cols(), offset}, valid, G.data() + g * out * W.cols());
     if (W.storage() == Storage::masked) zero_off_pattern(*W.pattern(), 0, W.rows(), G);
   }
   const Index pixels = (lines.last - lines.first) * dY.shape()[2];

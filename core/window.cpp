@@ -72,6 +72,7 @@ std::vector<Sweep> transposed_sweeps(const Window& w, const Frame& dy, const Fra
                   .width = columns.count(),
                   .out = {.first = top * dx.pitch() + left, .row = w.stride * dx.pitch(), .step = w.stride},
                   .in = {.first = rows.first * dy.pitch() + columns.first, .row = dy.pitch(), .step = 1},
+                  .in_line = rows.first,
                   .out_plane = dx.plane(),
                   .in_plane = dy.plane()};
       for (Index ky = a; ky < w.kernel_height; ky += w.stride)

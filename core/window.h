@@ -49,6 +49,7 @@ struct Grid {
 struct Sweep {
   Index height = 0, width = 0;  // of the grid
   Grid out, in;
+  Index in_line = 0;                  // the operand's line that the grid's first line reads at an offset of no lines
   Index out_plane = 0, in_plane = 0;  // pixels from one channel to the next
   std::vector<Index> tap;             // which of the window's taps take part
   std::vector<Index> offset;          // of each of them, in pixels
