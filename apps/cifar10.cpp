@@ -56,7 +56,6 @@ int run(int argc, char** argv) {
   RunConfig config;
   config.model = "conv-2";
   config.epochs = 4;
-  config.rate.rate = 0.02;
   config.augment = "crop-flip";  // as train() does it; said here so that config.toml says it, too
   std::string out = "runs/cifar10";
   CLI::App app("Train a convolutional network on CIFAR-10, dense and pruned, and measure both.");

@@ -250,7 +250,8 @@ ModelProfile model_profile(const std::string& name) {
     return {.input = {extents.front()}, .outputs = extents.back()};
   }
   const ImageModel& known = image_model(name);
-  return {.input = {known.channels, known.extent, known.extent}, .images = true, .lanes = 16};
+  return {
+      .input = {known.channels, known.extent, known.extent}, .images = true, .lanes = 16, .rate = 0.05, .warmup = 0.05};
 }
 
 std::vector<std::string> known_models() {

@@ -27,6 +27,9 @@ struct ModelProfile {
   Index outputs = 10;
   bool images = false;  // convolutional
   Index lanes = 64;     // samples side by side in a tile with which it runs well
+  // A learning rate at which it learns with momentum 0.9, and the fraction of the steps over which to rise to it.
+  // (LeNet-5 has no activations between its convolutions: without rising, 0.02 already diverges.)
+  double rate = 0.1, warmup = 0;
 };
 ModelProfile model_profile(const std::string& name);
 

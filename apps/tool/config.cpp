@@ -131,6 +131,10 @@ void check(RunConfig& c) {
   require(c.validation >= 0, "[--validation] expected at least 0 samples, got {}", c.validation);
   const ModelProfile profile = model_profile(c.model);
   if (c.lanes == 0) c.lanes = profile.lanes;
+  if (c.rate.rate == 0) {
+    c.rate.rate = profile.rate;
+    if (c.rate.warmup == 0) c.rate.warmup = profile.warmup;
+  }
   require(c.threads >= 0 && c.threads <= 1024, "[--threads] expected 0 to 1024, got {}", c.threads);
   require(c.lanes >= 1 && c.lanes <= 4096 && (c.lanes == 1 || c.lanes % lane_quantum == 0),
           "[--lanes] expected 0 (what suits the model), 1 or a multiple of {} up to 4096, got {}", lane_quantum,

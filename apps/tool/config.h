@@ -31,7 +31,7 @@ struct RunConfig {
   Index epochs = 40;
   Index batch = 128;
   OptimizerOptions optimizer{.weight_decay = 5e-4};
-  RateOptions rate{.schedule = "cosine", .rate = 0.1};
+  RateOptions rate{.schedule = "cosine", .rate = 0};  // rate 0: what suits the model, with its warm-up
   double clip_norm = 0;
 
   // pruning

@@ -314,7 +314,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --data synthetic-digits --model mlp:100-10", exit_usage, "100 inputs"},
         Bad{"train --data synthetic-digits --model mlp:784-20", exit_usage, "10"},
         Bad{"train --data synthetic-digits --model mlp:784-2000000000-10", exit_usage, "GB"},
-        Bad{"train --rate 0", exit_usage, "learning rate"}, Bad{"train --momentum 1", exit_usage, "momentum"},
+        Bad{"train --rate -0.1", exit_usage, "learning rate"}, Bad{"train --momentum 1", exit_usage, "momentum"},
         Bad{"train --threads -2", exit_usage, "--threads"}, Bad{"train --lanes 17", exit_usage, "--lanes"},
         Bad{"train --batch 0", exit_usage, "--batch"}, Bad{"train --seeds 0", exit_usage, "--seeds"},
         Bad{"train --begin 0.7 --end 0.3", exit_usage, "begin"}, Bad{"train --rewind tomorrow", exit_usage, "--rewind"},
