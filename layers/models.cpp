@@ -194,10 +194,10 @@ ModulePtr conv_n(const ModelOptions& options) {
 ModulePtr resnet_20(const ModelOptions& options) {
   Builder model("resnet-20", options);
   model.normalised_conv("conv1", 16, Builder::three_by_three, Activation::relu);
-  for (const Index channels : {16, 32, 64})
+  for (const int stage : {1, 2, 3})
     for (const int block : {1, 2, 3})
-      model.residual_block(fmt::format("stage{}.block{}", channels / 16 == 4 ? 3 : channels / 16, block), channels,
-                           channels > 16 && block == 1 ? 2 : 1);
+      model.residual_block(fmt::format("stage{}.block{}", stage, block), Index{8} << stage,
+                           stage > 1 && block == 1 ? 2 : 1);
   return model.global_average_pool().linear("output", options.outputs).done();
 }
 
@@ -205,13 +205,10 @@ ModulePtr resnet_20(const ModelOptions& options) {
 // normalisation, a 2 x 2 maximum after each pair.
 ModulePtr vgg_small(const ModelOptions& options) {
   Builder model("vgg-small", options);
-  int i = 1;
-  for (const Index channels : {128, 256, 512}) {
-    for (const int second : {0, 1}) {
-      static_cast<void>(second);
-      model.normalised_conv(fmt::format("conv{}", i++), channels, Builder::three_by_three, Activation::relu);
-    }
-    model.max_pool(fmt::format("pool{}", i / 2));
+  for (const int pair : {1, 2, 3}) {
+    for (const int i : {2 * pair - 1, 2 * pair})
+      model.normalised_conv(fmt::format("conv{}", i), Index{64} << pair, Builder::three_by_three, Activation::relu);
+    model.max_pool(fmt::format("pool{}", pair));
   }
   return model.linear("output", options.outputs).done();
 }

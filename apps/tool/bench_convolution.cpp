@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <map>
 
+#include "apps/tool/bench_ladder.h"
 #include "apps/tool/commands.h"
 #include "apps/tool/result.h"
 #include "core/error.h"
@@ -39,12 +39,6 @@ struct Rung {
   std::function<std::vector<Real>()> result;  // of tile 0
   std::vector<double> seconds = {};
 };
-
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // body(row of Y, row of X, where W keeps the weight) for everything that a convolution multiplies.
 template <typename Body>
@@ -79,23 +73,10 @@ void tiled(const Parameter& W, const Window& w, const Tensor& X, Tensor& Y) {
   });
 }
 
-void fill_uniform(std::span<Real> values, const Random& random) {
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<Real>(random.uniform(i) - 0.5);
-}
-
 std::vector<Real> numbers_of(const Tensor& x) {
   std::vector<Real> numbers;
   for (Index i = 0; i < x.features(); ++i) numbers.insert(numbers.end(), x.row(i), x.row(i) + x.lanes());
   return numbers;
-}
-
-double largest_error(std::span<const Real> a, std::span<const Real> b) {
-  double error = 0, scale = 1e-30;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    error = std::max(error, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
-    scale = std::max(scale, std::abs(static_cast<double>(b[i])));
-  }
-  return error / scale;
 }
 
 Images images_of(const ConvolutionFlags& f, const Window& w, const Shape& x, const Shape& y) {
@@ -189,14 +170,10 @@ void run_bench_convolution(const ConvolutionFlags& f) {
       {"Y = W * X", "tiled", &dense, 1, [&](Index t) { tiled(dense, w, images.X[at(t)], images.Y[at(t)]); }, of_Y}};
   const auto add = [&](const char* product, const auto& run_of, const auto& result_of) {
     for (const Parameter* W : {&dense, &csr})
-      for (const int used : {1, threads}) {
-        if (used > 1 || threads == 1 || used == 1)
-          ladder.push_back(
-              {product,
-               fmt::format("{}{}", W == &dense ? "blocked, dense" : "panels, csr", used > 1 ? ", " + many : ""), W,
-               used, run_of(*W), result_of(*W)});
-        if (threads == 1) break;
-      }
+      for (int used = 1; used <= threads; used += std::max(1, threads - 1))
+        ladder.push_back(
+            {product, fmt::format("{}{}", W == &dense ? "blocked, dense" : "panels, csr", used > 1 ? ", " + many : ""),
+             W, used, run_of(*W), result_of(*W)});
   };
   add("Y = W * X", forward, [&](const Parameter&) { return of_Y; });
   add("dX = W' * dY", transposed, [&](const Parameter&) { return of_dX; });

@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
+#include "apps/tool/bench_ladder.h"
 #include "apps/tool/commands.h"
 #include "apps/tool/result.h"
 #include "core/error.h"
@@ -33,12 +33,6 @@ struct Rung {
   std::vector<double> seconds = {};
 };
 
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 // Y = W X, one multiplication after the other.      W: [rows, cols]   X: [cols, lanes]
 void naive_multiply(std::span<const Real> W, const Tensor& X, Tensor& Y) {
   for (Index r = 0; r < Y.features(); ++r)
@@ -48,19 +42,6 @@ void naive_multiply(std::span<const Real> W, const Tensor& X, Tensor& Y) {
         sum += W[static_cast<std::size_t>(r * X.features() + k)] * X.row(k)[lane];
       Y.row(r)[lane] = sum;
     }
-}
-
-void fill_uniform(std::span<Real> values, const Random& random) {
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<Real>(random.uniform(i) - 0.5);
-}
-
-double largest_error(std::span<const Real> a, std::span<const Real> b) {
-  double error = 0, scale = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    error = std::max(error, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
-    scale = std::max(scale, std::abs(static_cast<double>(b[i])));
-  }
-  return error / std::max(scale, 1e-30);
 }
 
 void run_bench_kernels(const KernelFlags& f) {
