@@ -33,8 +33,8 @@ Index rounds_done(const Schedule& s, Span span, Index step) {
 }  // namespace
 
 void Schedule::check() const {
-  require(kind == "one-shot" || kind == "cubic" || kind == "iterative",
-          "[schedule] expected one-shot, cubic or iterative, got \"{}\"", kind);
+  require(kind == "one-shot" || kind == "linear" || kind == "cubic" || kind == "iterative",
+          "[schedule] expected one-shot, linear, cubic or iterative, got \"{}\"", kind);
   require(density > 0 && density <= 1, "[schedule] expected a density in (0, 1], got {}", density);
   require(begin >= 0 && begin <= 1 && end <= 1 && begin <= end,
           "[schedule] expected 0 <= begin <= end <= 1 of the training, got {} and {}", begin, end);
@@ -42,24 +42,34 @@ void Schedule::check() const {
   require(rounds >= 1 && rounds <= 1000, "[schedule] expected 1 to 1000 rounds, got {}", rounds);
 }
 
+void Schedule::check(Index steps) const {
+  const auto [first, last] = span_of(*this, steps);
+  const bool before_training = begin == 0 && end == 0;
+  require(kind != "iterative" || before_training || rounds <= last - first + 1,
+          "[schedule] expected at most {} iterative rounds, one after each step from {} to {}, got {}",
+          last - first + 1, first, last, rounds);
+}
+
 bool Schedule::due(Index step, Index steps) const {
+  check(steps);
   const Span span = span_of(*this, steps);
   if (kind == "one-shot") return step == span.first;
   if (step < span.first || step > span.last) return false;
-  if (kind == "cubic") return step == span.last || (step - span.first) % interval == 0;
+  if (kind != "iterative") return step == span.last || (step - span.first) % interval == 0;
   return step == 0 ? rounds_done(*this, span, 0) > 0
                    : rounds_done(*this, span, step) > rounds_done(*this, span, step - 1);
 }
 
 double Schedule::density_at(Index step, Index steps) const {
+  check(steps);
   const Span span = span_of(*this, steps);
   if (step < span.first) return 1;
-  if (kind == "one-shot" || (kind == "cubic" && step >= span.last)) return density;
-  if (kind == "cubic") {
-    const double t = static_cast<double>(step - span.first) / static_cast<double>(span.last - span.first);
-    return 1 - (1 - density) * (1 - std::pow(1 - t, 3));
-  }
-  return std::pow(density, static_cast<double>(rounds_done(*this, span, step)) / static_cast<double>(rounds));
+  if (kind == "iterative")
+    return std::pow(density, static_cast<double>(rounds_done(*this, span, step)) / static_cast<double>(rounds));
+  if (kind == "one-shot" || step >= span.last) return density;
+  const double t = static_cast<double>(step - span.first) / static_cast<double>(span.last - span.first);
+  if (kind == "linear") return 1 - (1 - density) * t;
+  return 1 - (1 - density) * (1 - std::pow(1 - t, 3));
 }
 
 }  // namespace espalier

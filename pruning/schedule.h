@@ -1,9 +1,12 @@
 // Schedule: how many weights are left by when?
 //
 //   one-shot   1 until `begin`, then the final density at once
-//   cubic      s(t) = s_f (1 - (1 - t)^3), s = 1 - density, t from 0 at `begin` to 1 at `end`, every `interval` steps
-//              (Zhu & Gupta, "To prune, or not to prune", 2017): fast while there is much redundancy, slow at the end
-//   iterative  `rounds` equal factors, d_r = d_f^(r / rounds), evenly spaced from `begin` to `end` (Han et al. 2015)
+//   linear     s(t) = s_f t, s = 1 - density, t from 0 at `begin` to 1 at `end`, every `interval` steps: equally many
+//              each time
+//   cubic      s(t) = s_f (1 - (1 - t)^3), likewise (Zhu & Gupta, "To prune, or not to prune", 2017): fast while there
+//              is much redundancy, slow at the end
+//   iterative  `rounds` equal factors, d_r = d_f^(r / rounds), evenly spaced from `begin` to `end` (Han et al. 2015).
+//              Each has a step of its own. Only with begin == end == 0 do all happen before the first step.
 //
 // With rewinding, the rounds of `iterative` are whole trainings instead (pruning/rewind.h).
 #pragma once
@@ -15,15 +18,17 @@
 namespace espalier {
 
 struct Schedule {
-  std::string kind = "cubic";  // one-shot, cubic, iterative
+  std::string kind = "cubic";  // one-shot, linear, cubic, iterative
   double density = 0.1;        // the final one
   double begin = 0.05;         // fractions of all steps
   double end = 0.6;
-  Index interval = 100;  // steps between two prunings (cubic)
+  Index interval = 100;  // steps between two prunings (linear, cubic)
   Index rounds = 5;      // iterative
 
   // Throws UsageError for unknown kinds and impossible numbers.
   void check() const;
+  // The same for a training of so many steps: iterative rounds need a step each. Both functions below ask it.
+  void check(Index steps) const;
   // Whether pruning happens after step `step` of `steps` (counted from 1); begin == 0 also prunes before the first.
   bool due(Index step, Index steps) const;
   // The density that the network should have after step `step`.

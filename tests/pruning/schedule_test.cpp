@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -34,9 +35,22 @@ TEST(Schedule, OneShotAtZeroHappensBeforeTheFirstStepAndAtOneAfterTheLast) {
   EXPECT_EQ(due_steps({.kind = "one-shot", .begin = 1, .end = 1}), (std::vector<Index>{1000}));
 }
 
-TEST(Schedule, CubicHappensEveryIntervalAndAtTheEnd) {
-  const Schedule schedule{.kind = "cubic", .begin = 0.1, .end = 0.35, .interval = 100};
-  EXPECT_EQ(due_steps(schedule), (std::vector<Index>{100, 200, 300, 350}));
+TEST(Schedule, LinearAndCubicHappenEveryIntervalAndAtTheEnd) {
+  for (const char* kind : {"linear", "cubic"}) {
+    const Schedule schedule{.kind = kind, .begin = 0.1, .end = 0.35, .interval = 100};
+    EXPECT_EQ(due_steps(schedule), (std::vector<Index>{100, 200, 300, 350})) << kind;
+  }
+}
+
+TEST(Schedule, LinearTakesEquallyManyEachTime) {
+  const Schedule schedule{.kind = "linear", .density = 0.1, .begin = 0.2, .end = 0.6, .interval = 100};
+  EXPECT_EQ(schedule.density_at(199, steps), 1);
+  EXPECT_EQ(schedule.density_at(200, steps), 1);
+  EXPECT_NEAR(schedule.density_at(300, steps), 0.775, 1e-12);
+  EXPECT_NEAR(schedule.density_at(400, steps), 0.55, 1e-12);
+  EXPECT_NEAR(schedule.density_at(500, steps), 0.325, 1e-12);
+  EXPECT_EQ(schedule.density_at(600, steps), 0.1);
+  EXPECT_EQ(schedule.density_at(1000, steps), 0.1);
 }
 
 TEST(Schedule, CubicFollowsItsFormula) {
@@ -72,20 +86,52 @@ TEST(Schedule, IterativeOfAnyNumberOfRoundsHappensThatOften) {
     }
 }
 
+TEST(Schedule, IterativeRoundsNeedAStepEach) {
+  // Five rounds: after steps 20, 40, 60, 80 and 100 of 1000, but what of 10, 30 or 40?
+  const Schedule schedule{.kind = "iterative", .density = 0.1, .begin = 0.02, .end = 0.1, .rounds = 5};
+  schedule.check();
+  EXPECT_EQ(due_steps(schedule, 50), (std::vector<Index>{1, 2, 3, 4, 5}));
+  EXPECT_EQ(due_steps({.kind = "iterative", .begin = 0.1, .end = 0.1, .rounds = 1}, 10), (std::vector<Index>{1}));
+  const std::pair<Schedule, Index> wrong[] = {
+      {schedule, 40},                                                           // steps 1 to 4
+      {schedule, 10},                                                           // 0 and 1
+      {{.kind = "iterative", .begin = 0.3, .end = 0.3, .rounds = 2}, steps},    // 300 and 300
+      {{.kind = "iterative", .begin = 0, .end = 0.0001, .rounds = 2}, steps}};  // 0 and 0, by rounding
+  for (const auto& [s, of] : wrong) {
+    EXPECT_THROW(s.due(0, of), UsageError) << of;
+    EXPECT_THROW(s.density_at(1, of), UsageError) << of;
+    EXPECT_THROW(s.check(of), UsageError) << of;
+  }
+  try {
+    schedule.check(40);
+    FAIL() << "expected an error";
+  } catch (const UsageError& error) {
+    EXPECT_PRED2(testing::contains, error.what(), "at most 4 iterative rounds, one after each step from 1 to 4, got 5");
+  }
+}
+
+TEST(Schedule, IterativeRoundsAllHappenBeforeTheFirstStepIfTheyBeginAndEndThere) {
+  const Schedule schedule{.kind = "iterative", .density = 0.1, .begin = 0, .end = 0, .rounds = 100};
+  EXPECT_EQ(due_steps(schedule), (std::vector<Index>{0}));
+  EXPECT_EQ(schedule.density_at(0, steps), 0.1);
+}
+
 TEST(Schedule, ThatBeginsAtZeroIsDueBeforeTheFirstStep) {
-  for (const char* kind : {"one-shot", "cubic", "iterative"})
+  for (const char* kind : {"one-shot", "linear", "cubic", "iterative"})
     EXPECT_TRUE((Schedule{.kind = kind, .begin = 0}.due(0, steps))) << kind;
-  for (const char* kind : {"one-shot", "cubic", "iterative"})
+  for (const char* kind : {"one-shot", "linear", "cubic", "iterative"})
     EXPECT_FALSE((Schedule{.kind = kind, .begin = 0.1}.due(0, steps))) << kind;
 }
 
 TEST(Schedule, NeverAsksForMoreThanBeforeAndEndsExactlyAtTheFinalDensity) {
-  for (const char* kind : {"one-shot", "cubic", "iterative"})
+  for (const char* kind : {"one-shot", "linear", "cubic", "iterative"})
     for (const double density : {0.1, 0.017, 1.0 / 3})
       for (const double begin : {0.0, 0.123})
         for (const double end : {begin, 0.77, 1.0})
           for (const Index of : {Index{7}, steps}) {
-            const Schedule schedule{.kind = kind, .density = density, .begin = begin, .end = end, .interval = 13};
+            const Index rounds = end > begin ? 5 : 1;  // a step each
+            const Schedule schedule{
+                .kind = kind, .density = density, .begin = begin, .end = end, .interval = 13, .rounds = rounds};
             schedule.check();
             double before = 1, last_due = 1;
             for (Index step = 0; step <= of; ++step) {
@@ -108,12 +154,21 @@ TEST(Schedule, RejectsImpossibleNumbers) {
   EXPECT_NO_THROW(Schedule{}.check());
 }
 
-TEST(Schedule, ListsTheKnownKindsWhenAskedForAnother) {
+TEST(Schedule, RefusesToEndAfterTheTraining) {
   try {
-    Schedule{.kind = "linear"}.check();
+    Schedule{.begin = 0.5, .end = 1.1}.check();
     FAIL() << "expected an error";
   } catch (const UsageError& error) {
-    for (const char* part : {"one-shot", "cubic", "iterative", "\"linear\""})
+    EXPECT_PRED2(testing::contains, error.what(), "begin <= end <= 1 of the training, got 0.5 and 1.1");
+  }
+}
+
+TEST(Schedule, ListsTheKnownKindsWhenAskedForAnother) {
+  try {
+    Schedule{.kind = "never"}.check();
+    FAIL() << "expected an error";
+  } catch (const UsageError& error) {
+    for (const char* part : {"one-shot", "linear", "cubic", "iterative", "\"never\""})
       EXPECT_PRED2(testing::contains, error.what(), part);
   }
 }
