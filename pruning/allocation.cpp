@@ -1,8 +1,11 @@
 #include "pruning/allocation.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include "core/error.h"
 
@@ -47,21 +50,26 @@ std::vector<Index> proportional(std::span<const Scored> layers, const std::vecto
   return keep;
 }
 
-std::vector<Index> erdos_renyi(std::span<const Scored> layers, Index total) {
-  std::vector<double> share;  // (in + out) / (in * out) * positions
-  for (const Scored& layer : layers) share.push_back(static_cast<double>(layer.W->rows() + layer.W->cols()));
+std::vector<Index> erdos_renyi(std::span<const Scored> layers, Index total, bool with_kernel) {
+  std::vector<double> share;  // (in + out) / (in * out) * positions; erk: (in + out + kh + kw) / (in * out)
+  for (const Scored& layer : layers) {
+    const Window* kernel = with_kernel ? layer.window : nullptr;
+    const Index in = layer.W->cols() / (kernel ? kernel->taps() : 1);
+    const Index extents = kernel ? kernel->kernel_height + kernel->kernel_width : 0;
+    share.push_back(static_cast<double>(in + layer.W->rows() + extents));
+  }
   return proportional(layers, share, total);
 }
 
-std::vector<Index> global(std::span<const Scored> layers, Index total) {
+std::vector<Index> global(std::span<const std::span<const Real>> scores, Index total) {
   std::vector<Real> pooled;
-  for (const Scored& layer : layers) pooled.insert(pooled.end(), layer.scores.begin(), layer.scores.end());
+  for (const auto& layer : scores) pooled.insert(pooled.end(), layer.begin(), layer.end());
   const std::vector<std::uint32_t> chosen = top_k(pooled, total);
   std::vector<Index> keep;
   auto at = chosen.begin();
   std::size_t end = 0;
-  for (const Scored& layer : layers) {
-    end += layer.scores.size();
+  for (const auto& layer : scores) {
+    end += layer.size();
     const auto next = std::lower_bound(at, chosen.end(), end);
     keep.push_back(next - at);
     at = next;
@@ -69,34 +77,136 @@ std::vector<Index> global(std::span<const Scored> layers, Index total) {
   return keep;
 }
 
+// score_u^2 / sum over v at least as important of score_v^2. Of equal scores the lower index is the more important, so
+// that the best weight has exactly 1 and nobody else has more than a half. A negative score counts as 0.
+std::vector<Real> lamp_scores(std::span<const Real> scores) {
+  std::vector<std::uint32_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::ranges::stable_sort(order, std::greater{}, [&](std::uint32_t i) { return scores[i]; });
+  std::vector<Real> lamp(scores.size(), 0);
+  double sum = 0;
+  for (const std::uint32_t i : order) {
+    const double score = std::max(static_cast<double>(scores[i]), 0.0);
+    sum += score * score;
+    if (sum > 0) lamp[i] = static_cast<Real>(score * score / sum);
+  }
+  if (!order.empty()) lamp[order.front()] = 1;  // even if it is 0
+  return lamp;
+}
+
+std::vector<Index> allocate_by_scores(std::span<const Scored> layers, Index total, bool layer_adaptive) {
+  std::vector<std::vector<Real>> adapted;
+  std::vector<std::span<const Real>> scores;
+  adapted.reserve(layers.size());  // spans look into it
+  for (const Scored& layer : layers)
+    scores.push_back(layer_adaptive ? adapted.emplace_back(lamp_scores(layer.scores)) : layer.scores);
+  return global(scores, total);
+}
+
+std::string layer_of(const std::string& name) {
+  constexpr std::string_view suffix = ".weight";
+  return name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : name;
+}
+
+std::vector<Index> as_given(const Allocation& given, std::span<const Scored> layers, double density) {
+  const double final_density = overall_density(given, layers);
+  const double part = final_density < 1 ? std::min(1.0, (1 - density) / (1 - final_density)) : 0;
+  std::vector<Index> keep;
+  for (const Scored& layer : layers) {
+    const double of_layer = 1 - (1 - given.density_of.at(layer_of(layer.W->name()))) * part;
+    keep.push_back(std::min(layer.W->nonzeros(), rounded(of_layer * static_cast<double>(layer.W->positions()))));
+  }
+  return keep;
+}
+
+std::vector<Index> counts_of(const Allocation& allocation, std::span<const Scored> layers, double density,
+                             Index total) {
+  switch (allocation.rule) {
+    case Allocation::uniform:
+      return uniform(layers, density);
+    case Allocation::er:
+    case Allocation::erk:
+      return erdos_renyi(layers, total, allocation.rule == Allocation::erk);
+    case Allocation::global:
+    case Allocation::lamp:
+      return allocate_by_scores(layers, total, allocation.rule == Allocation::lamp);
+    case Allocation::given:
+      return as_given(allocation, layers, density);
+  }
+  return {};
+}
+
+constexpr std::pair<Allocation::Rule, const char*> rules[] = {{Allocation::uniform, "uniform"},
+                                                              {Allocation::er, "er"},
+                                                              {Allocation::erk, "erk"},
+                                                              {Allocation::global, "global"},
+                                                              {Allocation::lamp, "lamp"}};
+
+// "0.05": a density in (0, 1], or nothing.
+std::optional<double> density_in(std::string_view text) {
+  double density = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), density);
+  if (error != std::errc() || end != text.data() + text.size() || !(density > 0 && density <= 1)) return std::nullopt;
+  return density;
+}
+
 }  // namespace
 
 Allocation allocation_named(const std::string& name) {
-  for (const Allocation allocation : {Allocation::uniform, Allocation::er, Allocation::global})
-    if (name == name_of(allocation)) return allocation;
-  throw UsageError(fmt::format("[allocation] expected uniform, er or global, got \"{}\"", name));
-}
-
-std::string name_of(Allocation allocation) {
-  switch (allocation) {
-    case Allocation::uniform:
-      return "uniform";
-    case Allocation::er:
-      return "er";
-    case Allocation::global:
-      return "global";
+  for (const auto& [rule, known] : rules)
+    if (name == known) return rule;
+  require(name.find('=') != std::string::npos,
+          "[allocation] expected uniform, er, erk, global, lamp or densities such as fc1=0.05,output=1, got \"{}\"",
+          name);
+  Allocation given(Allocation::given);
+  for (std::size_t begin = 0; begin <= name.size();) {
+    const std::size_t end = std::min(name.find(',', begin), name.size());
+    const std::string part = name.substr(begin, end - begin);
+    const std::size_t equals = part.rfind('=');
+    const auto density = equals == std::string::npos ? std::nullopt : density_in(part.substr(equals + 1));
+    require(density && equals > 0, "[allocation] expected layer=density with a density in (0, 1], got \"{}\"", part);
+    const std::string layer = layer_of(part.substr(0, equals));
+    require(given.density_of.emplace(layer, *density).second, "[allocation] expected every layer once, got {} again",
+            layer);
+    begin = end + 1;
   }
-  return "?";
+  return given;
 }
 
-std::vector<Index> allocate(Allocation allocation, std::span<const Scored> layers, double density) {
+std::string name_of(const Allocation& allocation) {
+  for (const auto& [rule, known] : rules)
+    if (allocation.rule == rule) return known;
+  std::string text;
+  for (const auto& [layer, density] : allocation.density_of)
+    text += fmt::format("{}{}={}", text.empty() ? "" : ",", layer, density);
+  return text;
+}
+
+double overall_density(const Allocation& given, std::span<const Scored> layers) {
+  std::vector<std::string> names;
+  for (const Scored& layer : layers) names.push_back(layer_of(layer.W->name()));
+  const auto complain = [&](const char* what, const std::string& name) {
+    throw UsageError(fmt::format("[allocation] expected a density for each layer to prune ({}), got {} {}",
+                                 fmt::join(names, ", "), what, name));
+  };
+  for (const auto& [name, density] : given.density_of)
+    if (!std::ranges::count(names, name)) complain("one for", name);
+  double live = 0, positions = 0;
+  for (const Scored& layer : layers) {
+    const auto found = given.density_of.find(layer_of(layer.W->name()));
+    if (found == given.density_of.end()) complain("none for", layer_of(layer.W->name()));
+    live += found->second * static_cast<double>(layer.W->positions());
+    positions += static_cast<double>(layer.W->positions());
+  }
+  return live / positions;
+}
+
+std::vector<Index> allocate(const Allocation& allocation, std::span<const Scored> layers, double density) {
   require(density > 0 && density <= 1, "[allocation] expected a density in (0, 1], got {}", density);
   Index positions = 0, live = 0;
   for (const Scored& layer : layers) positions += layer.W->positions(), live += layer.W->nonzeros();
   const Index total = std::min(live, rounded(density * static_cast<double>(positions)));
-  const std::vector<Index> keep = allocation == Allocation::uniform ? uniform(layers, density)
-                                  : allocation == Allocation::er    ? erdos_renyi(layers, total)
-                                                                    : global(layers, total);
+  const std::vector<Index> keep = counts_of(allocation, layers, density, total);
   for (std::size_t l = 0; l < layers.size(); ++l)
     require(keep[l] > 0, "[allocation] {} at density {} would leave {} ({} x {}) without a single weight; ask for more",
             name_of(allocation), density, layers[l].W->name(), layers[l].W->rows(), layers[l].W->cols());

@@ -3,31 +3,57 @@
 //   uniform   every layer the same density
 //   er        density of a layer proportional to (in + out) / (in * out), so that thin layers keep more
 //             (Erdos-Renyi; Mocanu et al. 2018), capped at 1 with the excess shared among the others
+//   erk       the same with the kernel: (in + out + kh + kw) / (in * out * kh * kw), where `in` are the channels that
+//   one
+//             output channel reads (Evci et al., "Rigging the lottery", 2020). Linear layers: as er.
 //   global    the highest scores of all layers together, wherever they are
+//   lamp      the same with scores that are comparable between layers: score^2 over the sum of score^2 of all weights
+//             of the layer that are at least as important (Lee et al., "Layer-adaptive sparsity for the magnitude-based
+//             pruning", 2021). The best weight of every layer has 1, so that no layer is emptied.
+//   fc1=0.05,fc2=0.1,output=1     given: the density of each layer; the overall one follows
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/parameter.h"
+#include "core/window.h"
 
 namespace espalier {
 
 // What an allocation may look at: the prunable parameters and the scores of their live weights.
 struct Scored {
   const Parameter* W;
-  std::span<const Real> scores;  // [W->nonzeros()], row-major
+  std::span<const Real> scores;    // [W->nonzeros()], row-major
+  const Window* window = nullptr;  // of a convolution
 };
 
-enum class Allocation { uniform, er, global };
-Allocation allocation_named(const std::string& name);  // throws UsageError listing the known names
-std::string name_of(Allocation allocation);
+struct Allocation {
+  enum Rule { uniform, er, erk, global, lamp, given };
+  Rule rule = global;
+  std::map<std::string, double> density_of{};  // given: by layer, without ".weight"
 
-// How many weights each layer keeps at this overall density, never more than it has live. With `er` and `global` the
-// sum is exactly round(density * all positions), or all live weights if those are fewer; with `uniform` each layer
-// keeps round(density * its positions). Throws UsageError if a layer would keep none.
-std::vector<Index> allocate(Allocation allocation, std::span<const Scored> layers, double density);
+  Allocation(Rule which, std::map<std::string, double> densities = {})  // a rule is an allocation
+      : rule(which), density_of(std::move(densities)) {}
+  bool looks_at_scores() const { return rule == global || rule == lamp; }
+  bool operator==(const Allocation&) const = default;
+};
+// Throws UsageError listing what is known; given densities must be in (0, 1].
+Allocation allocation_named(const std::string& name);
+std::string name_of(const Allocation& allocation);
+
+// The overall density to which given ones amount. Throws UsageError, listing the layers, unless each of them is named
+// (with or without ".weight") and nothing else is.
+double overall_density(const Allocation& given, std::span<const Scored> layers);
+
+// How many weights each layer keeps at this overall density, never more than it has live. With `er`, `erk`, `global`
+// and `lamp` the sum is exactly round(density * all positions), or all live weights if those are fewer; with `uniform`
+// each layer keeps round(density * its positions). With `given`, layer l of density d_l in the end keeps
+// round(n_l (1 - (1 - d_l) (1 - density) / (1 - overall_density))): all layers go the same part of their ways.
+// Throws UsageError if a layer would keep none.
+std::vector<Index> allocate(const Allocation& allocation, std::span<const Scored> layers, double density);
 
 // The k live weights of highest score, ties to the lowest index, as ascending indices.
 // Exactly k, even when all scores are equal.

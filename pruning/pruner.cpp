@@ -34,6 +34,27 @@ Pruner::Pruner(std::span<Parameter* const> parameters, PrunerOptions options)
   for (const std::string& name : options_.protect)
     require(std::ranges::any_of(parameters, [&](const Parameter* W) { return W->name() == name; }),
             "[pruner] expected a layer of the model to protect, got \"{}\"", name);
+  for (const Parameter* W : layers_) check(options_.structure, *W);
+  if (const auto density = options_.structure.density()) {
+    options_.allocation = Allocation::uniform;
+    options_.schedule.density = *density;
+  }
+  if (options_.allocation.rule == Allocation::given)
+    options_.schedule.density = overall_density(options_.allocation, scored());
+  if (options_.allocation.rule == Allocation::erk)
+    for (const Parameter* W : layers_)
+      require(options_.geometry.contains(W->name()), "[pruner] erk: expected the geometry of {}, got none", W->name());
+}
+
+std::vector<Scored> Pruner::scored(std::span<const std::vector<Real>> scores) const {
+  std::vector<Scored> layers;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    Scored& layer = layers.emplace_back(Scored{layers_[l], {}});
+    if (!scores.empty()) layer.scores = scores[l];
+    const auto geometry = options_.geometry.find(layers_[l]->name());
+    if (geometry != options_.geometry.end() && geometry->second.window) layer.window = &*geometry->second.window;
+  }
+  return layers;
 }
 
 std::vector<PruneEvent> Pruner::after_step(Index step, Index steps) {
@@ -43,15 +64,18 @@ std::vector<PruneEvent> Pruner::after_step(Index step, Index steps) {
 }
 
 void Pruner::require_possible(double density) const {
-  if (options_.allocation != Allocation::global) {  // these look at shapes only
-    std::vector<Scored> shapes;
-    for (const Parameter* W : layers_) shapes.push_back({W, {}});
-    allocate(options_.allocation, shapes, density);
+  if (!options_.allocation.looks_at_scores()) {
+    const std::vector<Index> keep = allocate(options_.allocation, scored(), density);
+    for (std::size_t l = 0; l < layers_.size(); ++l)
+      require(keep[l] >= fewest(options_.structure, *layers_[l]),
+              "[pruner] {}: expected at least {} weights to keep in {} ({} x {}), got {} at density {}; ask for more",
+              name_of(options_.structure), fewest(options_.structure, *layers_[l]), layers_[l]->name(),
+              layers_[l]->rows(), layers_[l]->cols(), keep[l], density);
     return;
   }
-  Index positions = 0;
-  for (const Parameter* W : layers_) positions += W->positions();
-  require(density * static_cast<double>(positions) >= static_cast<double>(layers_.size()),
+  Index positions = 0, needed = 0;
+  for (const Parameter* W : layers_) positions += W->positions(), needed += fewest(options_.structure, *W);
+  require(density * static_cast<double>(positions) >= static_cast<double>(needed),
           "[pruner] density {} of {} weights would leave some of {} layers without a single weight; ask for more",
           density, positions, layers_.size());
 }
@@ -59,21 +83,23 @@ void Pruner::require_possible(double density) const {
 std::vector<PruneEvent> Pruner::prune_to(double density, Index step) {
   // Score everything, then decide, then change: `become` moves weights, and scores speak of where they were.
   std::vector<std::vector<Real>> scores;
-  std::vector<Scored> scored;
   for (const Parameter* W : layers_) {
     scores.emplace_back(static_cast<std::size_t>(W->nonzeros()));
     criterion_->score(*W, {options_.seed, static_cast<std::uint64_t>(step)}, scores.back());
   }
-  for (std::size_t l = 0; l < layers_.size(); ++l) scored.push_back({layers_[l], scores[l]});
-  const std::vector<Index> keep = allocate(options_.allocation, scored, density);
+  const std::vector<Index> keep = allocate(options_.allocation, scored(scores), density);
+  std::vector<std::vector<std::uint32_t>> kept;
+  for (std::size_t l = 0; l < layers_.size(); ++l)
+    kept.push_back(select(options_.structure, *layers_[l], scores[l], keep[l]));
 
   std::vector<PruneEvent> events;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     Parameter& W = *layers_[l];
-    const double layer_density = static_cast<double>(keep[l]) / static_cast<double>(W.positions());
+    const auto live = static_cast<Index>(kept[l].size());
+    const double layer_density = static_cast<double>(live) / static_cast<double>(W.positions());
     const Storage storage = options_.storage.storage_for(W, layer_density);
-    W.become(storage == Storage::dense ? nullptr : keep_live(W, top_k(scores[l], keep[l])), storage);
-    events.push_back({step, W.name(), keep[l], layer_density, storage});
+    W.become(storage == Storage::dense ? nullptr : keep_live(W, kept[l]), storage);
+    events.push_back({step, W.name(), live, layer_density, storage});
   }
   return events;
 }

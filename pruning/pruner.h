@@ -1,4 +1,4 @@
-// The pruner: criterion x allocation x schedule x storage, applied to a model between two training steps.
+// The pruner: criterion x allocation x structure x schedule x storage, applied to a model between two training steps.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,7 @@
 #include "pruning/criterion.h"
 #include "pruning/schedule.h"
 #include "pruning/storage_rules.h"
+#include "pruning/structure.h"
 
 namespace espalier {
 
@@ -26,15 +27,19 @@ struct PruneEvent {
 struct PrunerOptions {
   std::string criterion = "magnitude";
   Allocation allocation = Allocation::global;
+  Structure structure{};
   Schedule schedule{};
   StorageRules storage{};
   std::vector<std::string> protect{};  // parameter names that are never pruned
   std::uint64_t seed = 1;
+  std::map<std::string, LayerGeometry> geometry{};  // geometries_of(model, input), which erk wants to know
 };
 
 class Pruner {
  public:
-  // Prunes the prunable ones among `parameters`, which must outlive the pruner.
+  // Prunes the prunable ones among `parameters`, which must outlive the pruner. N:M fixes the final density, N / M, and
+  // the allocation, uniform; an allocation that is given layer by layer fixes the final density: options() then has
+  // these instead of what was passed. Throws UsageError if the structure does not suit a layer.
   Pruner(std::span<Parameter* const> parameters, PrunerOptions options);
 
   // To be called with step 0 before training and after every step; prunes when the schedule says so. Returns what was
@@ -49,6 +54,9 @@ class Pruner {
   const PrunerOptions& options() const { return options_; }
 
  private:
+  // What the allocation may look at; without scores, it sees shapes only.
+  std::vector<Scored> scored(std::span<const std::vector<Real>> scores = {}) const;
+
   std::vector<Parameter*> layers_;
   PrunerOptions options_;
   std::unique_ptr<Criterion> criterion_;

@@ -14,6 +14,7 @@
 #include "core/threads.h"
 #include "layers/models.h"
 #include "pruning/criterion.h"
+#include "pruning/structure.h"
 
 namespace espalier {
 namespace {
@@ -48,6 +49,7 @@ void for_each_field(Config& c, Field&& field) {
   field("rate", "milestones", c.rate.milestones);
   field("pruning", "method", c.method);
   field("pruning", "allocation", c.allocation);
+  field("pruning", "structure", c.structure);
   field("pruning", "schedule", c.schedule.kind);
   field("pruning", "density", c.schedule.density);
   field("pruning", "begin", c.schedule.begin);
@@ -146,6 +148,14 @@ void check(RunConfig& c) {
   check_rate(c.rate);
   criterion_named(c.method);
   allocation_named(c.allocation);
+  if (const auto density = structure_named(c.structure).density()) {  // N:M: the same everywhere
+    const RunConfig untouched;
+    require(c.allocation == "uniform" || c.allocation == untouched.allocation,
+            "[--allocation] expected none or uniform with --structure {}, got {}", c.structure, c.allocation);
+    c.allocation = "uniform";
+    if (c.schedule.density != untouched.schedule.density) check_fixed_density(c, c.schedule.density, *density);
+    c.schedule.density = *density;
+  }
   c.schedule.check();
   if (c.rewind != "none" && c.rewind != "init") {
     Index step = 0;
@@ -155,6 +165,13 @@ void check(RunConfig& c) {
   }
   require(c.rewind == "none" || c.schedule.kind == "iterative",
           "[--rewind] expected --schedule iterative, whose rounds can begin again, got {}", c.schedule.kind);
+}
+
+void check_fixed_density(const RunConfig& c, double density, double fixed) {
+  constexpr double as_good_as_equal = 1e-6;
+  require(std::abs(density - fixed) < as_good_as_equal,
+          "[--density] expected none, for --structure {} --allocation {} comes to {}, got {}", c.structure,
+          c.allocation, fixed, density);
 }
 
 std::string to_toml(const RunConfig& config) {

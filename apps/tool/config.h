@@ -37,6 +37,7 @@ struct RunConfig {
   // pruning
   std::string method = "magnitude";
   std::string allocation = "global";
+  std::string structure = "elements";
   Schedule schedule;
   std::string rewind = "none";  // none, init, or a step number: with --schedule iterative, rounds are whole trainings
   std::vector<std::string> protect;
@@ -47,6 +48,8 @@ struct RunConfig {
 
 // Throws UsageError on the first impossible value; names flags as the user types them. Settles what was left open.
 void check(RunConfig& config);
+// Throws UsageError unless a density that somebody asked for is the one to which structure or allocation comes.
+void check_fixed_density(const RunConfig& config, double density, double fixed);
 
 std::string to_toml(const RunConfig& config);
 // Throws FileError, naming line or key, on anything it does not understand.

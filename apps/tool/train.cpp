@@ -37,14 +37,19 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--method", c.method, "Criterion: magnitude or random")->capture_default_str();
   app.add_option("--density", f.densities, "Fraction of weights kept, in (0, 1]; several give several runs")
       ->delimiter(',');
-  app.add_option("--schedule", c.schedule.kind, "one-shot, cubic or iterative")->capture_default_str();
+  app.add_option("--schedule", c.schedule.kind, "one-shot, linear, cubic or iterative")->capture_default_str();
   app.add_option("--begin", c.schedule.begin, "Pruning begins after this fraction of the steps")->capture_default_str();
   app.add_option("--end", c.schedule.end, "Pruning ends after this fraction of the steps")->capture_default_str();
-  app.add_option("--interval", c.schedule.interval, "Steps between two prunings (cubic)")->capture_default_str();
+  app.add_option("--interval", c.schedule.interval, "Steps between two prunings (linear, cubic)")
+      ->capture_default_str();
   app.add_option("--rounds", c.schedule.rounds, "Rounds (iterative)")->capture_default_str();
   app.add_option("--rewind", c.rewind, "none, init or a step: each iterative round trains again from there")
       ->capture_default_str();
-  app.add_option("--allocation", c.allocation, "uniform, er or global")->capture_default_str();
+  app.add_option("--allocation", c.allocation,
+                 "uniform, er, erk, global, lamp, or a density for each layer, e.g. fc1=0.05,fc2=0.1,output=1")
+      ->capture_default_str();
+  app.add_option("--structure", c.structure, "elements, N:M (e.g. 2:4), block:RxC (e.g. block:4x4) or fan-in")
+      ->capture_default_str();
   app.add_option("--protect", c.protect, "Weights never to prune, e.g. output.weight")->delimiter(',');
   app.add_option("--epochs", c.epochs, "Epochs (of each round, with --rewind)")->capture_default_str();
   app.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
@@ -146,6 +151,19 @@ std::vector<Json> run_sweep(Sweep& sweep, Data& data, const RunFolder& folder) {
   return results;
 }
 
+// N:M, and densities given layer by layer, fix the overall density; whoever asked for another one is told so.
+void settle_densities(Sweep& sweep, const PrunerOptions& pruner) {
+  RunConfig& base = sweep.base;
+  if (pruner.structure.density() || pruner.allocation.rule == Allocation::given) {
+    const double fixed = pruner.schedule.density;
+    if (base.schedule.density != RunConfig{}.schedule.density) check_fixed_density(base, base.schedule.density, fixed);
+    for (const double density : sweep.densities) check_fixed_density(base, density, fixed);
+    base.schedule.density = fixed;
+    sweep.densities = {fixed};
+  }
+  if (sweep.densities.empty()) sweep.densities = {base.schedule.density};
+}
+
 void run_train(TrainFlags& f) {
   const bool resume = !f.resume.empty();
   Sweep sweep{f.config, f.densities, f.seeds};
@@ -154,7 +172,6 @@ void run_train(TrainFlags& f) {
     f.out = f.resume;
   } else {
     sweep.base.dense_twin = sweep.base.dense_twin && !f.no_dense;
-    if (sweep.densities.empty()) sweep.densities = {sweep.base.schedule.density};
   }
   for (const double density : sweep.densities)
     require(density > 0 && density <= 1, "[--density] expected a fraction in (0, 1], got {}", density);
@@ -169,7 +186,9 @@ void run_train(TrainFlags& f) {
   // What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
   const ModulePtr model =
       make_model(base.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = base.seed});
-  const Pruner pruner(parameters_of(*model), pruner_options(base));
+  const Pruner pruner(parameters_of(*model), pruner_options(base, *model, data.train->shape()));
+  settle_densities(sweep, pruner.options());
+  if (base.rewind == "none") base.schedule.check(base.epochs * ((data.train->samples() + base.batch - 1) / base.batch));
   for (const double density : sweep.densities) pruner.require_possible(density);
   const RunFolder folder(f.out, resume ? Begin::where_it_stopped : Begin::afresh);
   if (f.tune && !resume) {

@@ -117,13 +117,15 @@ int threads_of(const RunConfig& config) {
   return config.threads ? config.threads : default_threads();
 }
 
-PrunerOptions pruner_options(const RunConfig& c) {
+PrunerOptions pruner_options(const RunConfig& c, Module& model, const Shape& input) {
   return {.criterion = c.method,
           .allocation = allocation_named(c.allocation),
+          .structure = structure_named(c.structure),
           .schedule = c.schedule,
           .storage = c.storage,
           .protect = c.protect,
-          .seed = c.seed};
+          .seed = c.seed,
+          .geometry = geometries_of(model, input)};
 }
 
 std::string name_of(Side side) {
@@ -145,7 +147,7 @@ Trained train_model(const RunConfig& c, const Data& data, Side side, const Obser
   Loader train(data.train,
                {.batch = c.batch, .lanes = c.lanes, .seed = c.seed, .augment = augmentation_named(c.augment)});
   const Loader validation = evaluation_loader(data.validation, c);
-  Pruner pruner(trainer.parameters(), pruner_options(c));
+  Pruner pruner(trainer.parameters(), pruner_options(c, *result.model, data.train->shape()));
   const auto report = [&](const std::vector<PruneEvent>& events) {
     if (!events.empty() && observer.pruned) observer.pruned(events);
   };

@@ -27,7 +27,8 @@ struct Observer {
 };
 
 int threads_of(const RunConfig& config);
-PrunerOptions pruner_options(const RunConfig& config);
+// input: the shape of one sample
+PrunerOptions pruner_options(const RunConfig& config, Module& model, const Shape& input);
 
 // The two networks of a run: same model, budget and seed, one of them pruned.
 enum class Side { dense, sparse };

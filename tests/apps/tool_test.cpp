@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -199,6 +200,83 @@ TEST(Tool, RewindsToTheStartInEachIterativeRound) {
     EXPECT_NE(metrics.find(round), std::string::npos) << round;
 }
 
+// Trains on synthetic digits and gives back the network that it left behind.
+ModulePtr trained(const std::string& model_name, const std::string& flags) {
+  const testing::TemporaryFolder folder;
+  const std::string out = (folder.path() / "run").string();
+  const Ran ran = tool("train --data synthetic-digits --epochs 1 --interval 20 --no-dense --model " + model_name + " " +
+                       flags + " --out " + out);
+  EXPECT_EQ(ran.code, exit_done) << ran.err;
+  ModulePtr model = make_model(model_name, {.input = {1, 28, 28}, .outputs = 10, .seed = 9});
+  load_model(*model, out + "/model.safetensors");
+  const Census census = census_of(*model);
+  const auto result = nlohmann::json::parse(read_file(out + "/result.json", megabyte));
+  EXPECT_EQ(census.nonzeros(), result["sparse"]["nonzeros"]);
+  return model;
+}
+
+TEST(Tool, TrainsTwoOfFourToExactlyThat) {
+  const ModulePtr model = trained("mlp:784-16-12-10", "--structure 2:4");
+  for (const Parameter* W : parameters_of(*model)) {
+    if (!W->prunable()) continue;
+    std::vector<int> live(static_cast<std::size_t>(W->positions() / 4), 0);
+    W->for_each_weight([&](Index r, Index c, Index) { ++live[static_cast<std::size_t>((r * W->cols() + c) / 4)]; });
+    for (const int group : live) EXPECT_EQ(group, 2);
+  }
+}
+
+TEST(Tool, TrainsBlocksThatAreThereOrNot) {
+  const ModulePtr model =
+      trained("mlp:784-16-12-10", "--structure block:4x4 --allocation lamp --density 0.1 --protect output.weight");
+  for (const Parameter* W : parameters_of(*model)) {
+    if (!W->prunable() || W->name() == "output.weight") continue;
+    std::map<std::pair<Index, Index>, int> live;
+    W->for_each_weight([&](Index r, Index c, Index) { ++live[{r / 4, c / 4}]; });
+    for (const auto& [block, weights] : live) EXPECT_EQ(weights, 16);
+    EXPECT_LT(W->density(), 1) << W->name();
+  }
+}
+
+TEST(Tool, TrainsRowsOfEqualFanInToTheDensitiesGivenByLayer) {
+  const ModulePtr model =
+      trained("mlp:784-16-12-10", "--structure fan-in --schedule linear --allocation fc1=0.05,fc2.weight=0.5,output=1");
+  const auto parameters = parameters_of(*model);
+  const std::map<std::string, Index> in_a_row{{"fc1.weight", 39}, {"fc2.weight", 8}, {"output.weight", 12}};
+  for (const Parameter* W : parameters) {
+    if (!W->prunable()) continue;
+    std::map<Index, Index> live;
+    W->for_each_weight([&](Index r, Index, Index) { ++live[r]; });
+    EXPECT_EQ(live.size(), static_cast<std::size_t>(W->rows()));
+    for (const auto& [row, weights] : live) EXPECT_EQ(weights, in_a_row.at(W->name())) << W->name();
+  }
+}
+
+TEST(Tool, KnowsTheKernelsOfAConvolutionalNetForErk) {
+  const ModulePtr model = trained("lenet-5", "--allocation erk --density 0.01 --rate 0.01");
+  // in + out + kh + kw, and in + out: 31, 80, 1300, 510 parts of 1921, of 4305 weights; as er: 45, 550, 1300, 510.
+  std::map<std::string, Index> live;
+  for (const Parameter* W : parameters_of(*model))
+    if (W->prunable()) live[W->name()] = W->nonzeros();
+  EXPECT_EQ(live, (std::map<std::string, Index>{
+                      {"conv1.weight", 70}, {"conv2.weight", 179}, {"fc1.weight", 2913}, {"output.weight", 1143}}));
+}
+
+TEST(Tool, AFixedDensityMayBeRepeatedAndARunOfItRepeats) {
+  const testing::TemporaryFolder folder;
+  const std::string first = (folder.path() / "first").string(), second = (folder.path() / "second").string();
+  const std::string again = "train --no-dense --density 0.5 --config " + first + "/config.toml --out " + second;
+  ASSERT_EQ(tool("train --data synthetic-digits --epochs 1 --no-dense --model mlp:784-16-12-10 --structure 2:4 --out " +
+                 first)
+                .code,
+            exit_done);
+  const RunConfig config = from_toml(first + "/config.toml");
+  EXPECT_EQ(config.structure, "2:4");
+  EXPECT_EQ(config.allocation, "uniform");
+  EXPECT_EQ(config.schedule.density, 0.5);
+  ASSERT_EQ(tool(again).code, exit_done);
+  EXPECT_EQ(read_file(first + "/model.safetensors", megabyte), read_file(second + "/model.safetensors", megabyte));
+}
+
 TEST(Tool, AugmentsWhatItTrainsOnAndRecordsHow) {
   const testing::TemporaryFolder folder;
   const auto trained = [&](const std::string& augment) {
@@ -307,6 +385,20 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --density 1.5", exit_usage, "(0, 1]"}, Bad{"train --density -0.1", exit_usage, "(0, 1]"},
         Bad{"train --density nan", exit_usage, "(0, 1]"}, Bad{"train --density 0.1,2", exit_usage, "(0, 1]"},
         Bad{"train --method psychic", exit_usage, "psychic"}, Bad{"train --schedule never", exit_usage, "never"},
+        Bad{"train --structure rows", exit_usage, "\"rows\""}, Bad{"train --structure 4:2", exit_usage, "4:2"},
+        Bad{"train --data synthetic-digits --structure 2:4 --density 0.1", exit_usage, "comes to 0.5, got 0.1"},
+        Bad{"train --data synthetic-digits --structure 2:4 --density 0.5,0.25", exit_usage, "comes to 0.5, got 0.25"},
+        Bad{"train --structure 2:4 --allocation er", exit_usage, "[--allocation] expected none or uniform"},
+        Bad{"train --data synthetic-digits --structure 2:5", exit_usage, "fc1.weight (300 x 784)"},
+        Bad{"train --data synthetic-digits --model lenet-5 --structure 2:4", exit_usage, "conv1.weight (20 x 25)"},
+        Bad{"train --data synthetic-digits --structure block:4x4", exit_usage, "output.weight (10 x 100)"},
+        Bad{"train --data synthetic-digits --structure fan-in --density 0.001", exit_usage, "ask for more"},
+        Bad{"train --data synthetic-digits --allocation fc1=0.1,fc2=0.1", exit_usage, "none for output"},
+        Bad{"train --data synthetic-digits --allocation fc1=0.1,fc2=0.1,output=1,fc3=1", exit_usage, "one for fc3"},
+        Bad{"train --data synthetic-digits --allocation fc1=0.1,fc2=0.1,output=1 --density 0.1", exit_usage,
+            "comes to 0.10"},
+        Bad{"train --allocation fc1=2", exit_usage, "fc1=2"},
+        Bad{"train --data synthetic-digits --schedule iterative --rounds 400 --epochs 2", exit_usage, "rounds"},
         Bad{"train --allocation fair", exit_usage, "fair"}, Bad{"train --optimizer lbfgs", exit_usage, "lbfgs"},
         Bad{"train --data imagenet", exit_usage, "imagenet"}, Bad{"train --model resnet-152", exit_usage, "resnet-152"},
         Bad{"train --model mlp:784", exit_usage, "mlp:784"},

@@ -64,13 +64,13 @@ std::map<std::tuple<std::string, Index, Index>, std::pair<Real, Real>> weights_o
   return weights;
 }
 
-const char* const schedules[] = {"one-shot", "cubic", "iterative"};
-constexpr Allocation allocations[] = {Allocation::uniform, Allocation::er, Allocation::global};
+const char* const schedules[] = {"one-shot", "linear", "cubic", "iterative"};
+const Allocation allocations[] = {Allocation::uniform, Allocation::er, Allocation::global, Allocation::lamp};
 
 TEST(Pruner, KeepsExactlyTheWantedNumberAfterEverySchedule) {
   for (const char* criterion : {"magnitude", "random"})
     for (const char* kind : schedules)
-      for (const Allocation allocation : allocations) {
+      for (const Allocation& allocation : allocations) {
         Model model;
         Pruner pruner(model.list, {.criterion = criterion,
                                    .allocation = allocation,
@@ -215,6 +215,35 @@ TEST(Pruner, RejectsLayersToProtectThatDoNotExistAndImpossibleOptions) {
   EXPECT_THROW(Pruner(model.list, {.criterion = "taylor"}), UsageError);
   EXPECT_THROW(Pruner(model.list, {.schedule = {.kind = "never"}}), UsageError);
   EXPECT_THROW(Pruner(model.list, {.schedule = {.density = 0}}), UsageError);
+}
+
+TEST(Pruner, GivenDensitiesFixTheFinalOneAndAreMet) {
+  Model model;
+  Pruner pruner(model.list, {.allocation = allocation_named("fc1=0.05,fc2=0.1"),
+                             .schedule = {.kind = "cubic", .density = 0.9, .interval = 10},
+                             .protect = {"output.weight"}});
+  EXPECT_NEAR(pruner.options().schedule.density, 120.0 / 1800, 1e-12);
+  std::size_t prunings = 0;
+  for (Index step = 0; step <= 100; ++step) prunings += !pruner.after_step(step, 100).empty();
+  EXPECT_GE(prunings, 5u);
+  EXPECT_EQ(model.owned[0].nonzeros(), 60);
+  EXPECT_EQ(model.owned[2].nonzeros(), 60);
+  EXPECT_EQ(model.owned[3].nonzeros(), 200);
+  EXPECT_THROW(Pruner(model.list, {.allocation = allocation_named("fc1=0.05,fc2=0.1")}), UsageError);
+}
+
+TEST(Pruner, ErkWantsToKnowEveryLayersKernel) {
+  Model model;
+  std::map<std::string, LayerGeometry> geometry{
+      {"fc1.weight", {.rows = 30, .cols = 40, .window = Window{.kernel_height = 2, .kernel_width = 2}, .input = {}}},
+      {"fc2.weight", {.rows = 20, .cols = 30, .window = {}, .input = {}}}};
+  EXPECT_THROW(Pruner(model.list, {.allocation = Allocation::erk, .geometry = geometry}), UsageError);
+  geometry["output.weight"] = {.rows = 10, .cols = 20, .window = {}, .input = {}};
+  Pruner pruner(model.list, {.allocation = Allocation::erk, .geometry = geometry});
+  pruner.prune_to(124.0 / 2000, 1);  // (10 + 30 + 2 + 2) : 50 : 30
+  EXPECT_EQ(model.owned[0].nonzeros(), 44);
+  EXPECT_EQ(model.owned[2].nonzeros(), 50);
+  EXPECT_EQ(model.owned[3].nonzeros(), 30);
 }
 
 TEST(KeepLive, IsThePatternOfTheChosenOnesEvenWhereRowsAreEmpty) {

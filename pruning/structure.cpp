@@ -1,0 +1,168 @@
+#include "pruning/structure.h"
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+
+#include "core/error.h"
+#include "pruning/allocation.h"
+
+namespace espalier {
+namespace {
+
+// "2:4" at ':' or "4x4" at 'x': two numbers of at least 1, or nothing.
+std::optional<std::pair<Index, Index>> two_numbers(std::string_view text, char between) {
+  constexpr Index limit = Index{1} << 31;
+  Index first = 0, second = 0;
+  const char* const last = text.data() + text.size();
+  const auto [middle, wrong] = std::from_chars(text.data(), last, first);
+  if (wrong != std::errc() || middle == last || *middle != between) return std::nullopt;
+  const auto [end, also_wrong] = std::from_chars(middle + 1, last, second);
+  const auto possible = [](Index number) { return number >= 1 && number < limit; };
+  if (also_wrong != std::errc() || end != last || !possible(first) || !possible(second)) return std::nullopt;
+  return std::pair{first, second};
+}
+
+// The best `count` of every `positions` consecutive ones of the matrix, row by row, as far as they are live.
+std::vector<std::uint32_t> best_of_each(const Parameter& W, std::span<const Real> scores, Index positions,
+                                        Index count) {
+  std::vector<std::uint32_t> kept;
+  Index group = 0;
+  std::size_t first = 0, n = 0;  // the group's live weights: [first, n)
+  const auto close = [&] {
+    for (const std::uint32_t i : top_k(scores.subspan(first, n - first), count))
+      kept.push_back(static_cast<std::uint32_t>(first) + i);
+    first = n;
+  };
+  W.for_each_weight([&](Index row, Index column, Index) {
+    const Index at = (row * W.cols() + column) / positions;
+    if (at != group) close();
+    group = at;
+    ++n;
+  });
+  close();
+  return kept;
+}
+
+std::vector<std::uint32_t> best_blocks(const Structure& s, const Parameter& W, std::span<const Real> scores,
+                                       Index keep) {
+  const Index across = W.cols() / s.width, blocks = W.rows() / s.height * across;
+  const auto block_of = [&](Index row, Index column) {
+    return static_cast<std::size_t>(row / s.height * across + column / s.width);
+  };
+  std::vector<double> score(static_cast<std::size_t>(blocks), 0);
+  std::vector<Index> live(score.size(), 0);
+  std::size_t n = 0;
+  W.for_each_weight([&](Index row, Index column, Index) {
+    score[block_of(row, column)] += static_cast<double>(scores[n++]);
+    ++live[block_of(row, column)];
+  });
+  std::vector<std::size_t> order(score.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::erase_if(order, [&](std::size_t block) { return live[block] == 0; });
+  std::ranges::stable_sort(order, std::greater{}, [&](std::size_t block) { return score[block]; });
+  std::vector<bool> stays(score.size(), false);
+  for (const std::size_t block : order) {
+    if (live[block] > keep) break;
+    stays[block] = true;
+    keep -= live[block];
+  }
+  std::vector<std::uint32_t> kept;
+  std::uint32_t i = 0;
+  W.for_each_weight([&](Index row, Index column, Index) {
+    if (stays[block_of(row, column)]) kept.push_back(i);
+    ++i;
+  });
+  return kept;
+}
+
+}  // namespace
+
+std::optional<double> Structure::density() const {
+  if (kind != Kind::n_of_m) return std::nullopt;
+  return static_cast<double>(n) / static_cast<double>(m);
+}
+
+Structure structure_named(const std::string& text) {
+  if (text == "elements") return {};
+  if (text == "fan-in") return {.kind = Structure::Kind::fan_in};
+  constexpr std::string_view block = "block:";
+  if (text.starts_with(block)) {
+    if (const auto extents = two_numbers(std::string_view(text).substr(block.size()), 'x'))
+      return {.kind = Structure::Kind::blocks, .height = extents->first, .width = extents->second};
+  } else if (const auto group = two_numbers(text, ':'); group && group->first < group->second) {
+    return {.kind = Structure::Kind::n_of_m, .n = group->first, .m = group->second};
+  }
+  throw UsageError(fmt::format(
+      "[structure] expected elements, N:M (such as 2:4, N below M), block:RxC (such as block:4x4) or fan-in, got "
+      "\"{}\"",
+      text));
+}
+
+std::string name_of(const Structure& s) {
+  switch (s.kind) {
+    case Structure::Kind::elements:
+      return "elements";
+    case Structure::Kind::n_of_m:
+      return fmt::format("{}:{}", s.n, s.m);
+    case Structure::Kind::blocks:
+      return fmt::format("block:{}x{}", s.height, s.width);
+    case Structure::Kind::fan_in:
+      return "fan-in";
+  }
+  return "?";
+}
+
+void check(const Structure& s, const Parameter& W) {
+  if (s.kind == Structure::Kind::n_of_m)
+    require(
+        W.cols() % s.m == 0,
+        "[structure] {}: expected the columns of {} ({} x {}) to be a multiple of {}; another structure, or protect "
+        "that layer",
+        name_of(s), W.name(), W.rows(), W.cols(), s.m);
+  if (s.kind == Structure::Kind::blocks)
+    require(W.rows() % s.height == 0 && W.cols() % s.width == 0,
+            "[structure] {}: expected the rows and columns of {} ({} x {}) to be multiples of {} and {}; another "
+            "structure, or protect that layer",
+            name_of(s), W.name(), W.rows(), W.cols(), s.height, s.width);
+}
+
+Index fewest(const Structure& s, const Parameter& W) {
+  switch (s.kind) {
+    case Structure::Kind::elements:
+      return 1;
+    case Structure::Kind::n_of_m:
+      return W.positions() / s.m * s.n;
+    case Structure::Kind::blocks:
+      return s.height * s.width;
+    case Structure::Kind::fan_in:
+      return W.rows();
+  }
+  return 1;
+}
+
+std::vector<std::uint32_t> select(const Structure& s, const Parameter& W, std::span<const Real> scores, Index keep) {
+  check(s, W);
+  std::vector<std::uint32_t> kept;
+  switch (s.kind) {
+    case Structure::Kind::elements:
+      kept = top_k(scores, keep);
+      break;
+    case Structure::Kind::n_of_m: {
+      const Index on_the_way = (keep * s.m + W.positions() - 1) / W.positions();  // ceil(keep / positions * m)
+      kept = best_of_each(W, scores, s.m, std::max(s.n, on_the_way));
+      break;
+    }
+    case Structure::Kind::blocks:
+      kept = best_blocks(s, W, scores, keep);
+      break;
+    case Structure::Kind::fan_in:
+      kept = best_of_each(W, scores, W.cols(), keep / W.rows());
+      break;
+  }
+  require(!kept.empty(), "[structure] {}: {} of the weights of {} ({} x {}) are too few to keep any; ask for more",
+          name_of(s), keep, W.name(), W.rows(), W.cols());
+  return kept;
+}
+
+}  // namespace espalier
