@@ -1,7 +1,7 @@
 // The pruner: criterion x allocation x schedule x storage, applied to a model between two training steps.
 #pragma once
 
-#include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,18 +24,20 @@ struct PruneEvent {
 };
 
 struct PrunerOptions {
-  std::string criterion = "magnitude";
+  std::string method = "magnitude";
   Allocation allocation = Allocation::global;
   Schedule schedule{};
   StorageRules storage{};
   std::vector<std::string> protect{};  // parameter names that are never pruned
   std::uint64_t seed = 1;
+  std::map<std::string, double> settings{};  // the method's own
 };
 
 class Pruner {
  public:
-  // Prunes the prunable ones among `parameters`, which must outlive the pruner.
-  Pruner(std::span<Parameter* const> parameters, PrunerOptions options);
+  // Prunes the prunable ones among `parameters`, which must outlive the pruner. evidence: what criteria that look at
+  // more than weights ask; without it they throw.
+  Pruner(std::span<Parameter* const> parameters, PrunerOptions options, Evidence* evidence = nullptr);
 
   // To be called with step 0 before training and after every step; prunes when the schedule says so. Returns what was
   // done, nothing on most steps.
@@ -43,16 +45,24 @@ class Pruner {
   // Throws UsageError if pruning to `density` is bound to leave a layer without weights: to be asked before hours of
   // training, not after.
   void require_possible(double density) const;
-  // Prunes to `density` now.
+  // Prunes to `density` now; in several rounds if the criterion wants it so.
   std::vector<PruneEvent> prune_to(double density, Index step);
 
   const PrunerOptions& options() const { return options_; }
+  const std::vector<Parameter*>& layers() const { return layers_; }  // those it prunes
 
  private:
+  std::vector<PruneEvent> prune_once(double density, Index step);
   std::vector<Parameter*> layers_;
   PrunerOptions options_;
   std::unique_ptr<Criterion> criterion_;
+  Evidence* evidence_;
 };
+
+// The prunable ones that are not protected. Throws UsageError for a protected name that no parameter has.
+std::vector<Parameter*> pruned_layers(std::span<Parameter* const> parameters, std::span<const std::string> protect);
+// Live weights of all weights.
+double density_of(std::span<Parameter* const> layers);
 
 // The pattern that keeps the given live weights of W (ascending, row-major live order).
 PatternPtr keep_live(const Parameter& W, std::span<const std::uint32_t> kept);

@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <cmath>
 
 #include "apps/tool/commands.h"
 #include "apps/tool/run_folder.h"
@@ -22,6 +24,20 @@ struct TrainFlags {
   bool tune = false, no_dense = false, json = false;
 };
 
+// "drop=0.3" -> settings["drop"] = 0.3
+void set_settings(std::map<std::string, double>& settings, const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    double value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = equals == std::string::npos ? std::from_chars_result{end, std::errc::invalid_argument}
+                                                           : std::from_chars(text.data() + equals + 1, end, value);
+    require(error == std::errc() && stop == end && std::isfinite(value),
+            "[--set] expected NAME=NUMBER such as drop=0.3, got \"{}\"", text);
+    settings[text.substr(0, equals)] = value;
+  }
+}
+
 void add_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
   app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
@@ -34,17 +50,25 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
       ->capture_default_str();
   app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
-  app.add_option("--method", c.method, "Criterion: magnitude or random")->capture_default_str();
+  app.add_option("--method", c.method, "How to prune: `espalier methods` lists them")->capture_default_str();
+  app.add_option_function<std::vector<std::string>>(
+         "--set", [&c](const std::vector<std::string>& texts) { set_settings(c.settings, texts); },
+         "The method's own settings, e.g. drop=0.3; `espalier explain METHOD` lists them")
+      ->delimiter(',');
   app.add_option("--density", f.densities, "Fraction of weights kept, in (0, 1]; several give several runs")
       ->delimiter(',');
-  app.add_option("--schedule", c.schedule.kind, "one-shot, cubic or iterative")->capture_default_str();
-  app.add_option("--begin", c.schedule.begin, "Pruning begins after this fraction of the steps")->capture_default_str();
-  app.add_option("--end", c.schedule.end, "Pruning ends after this fraction of the steps")->capture_default_str();
-  app.add_option("--interval", c.schedule.interval, "Steps between two prunings (cubic)")->capture_default_str();
-  app.add_option("--rounds", c.schedule.rounds, "Rounds (iterative)")->capture_default_str();
-  app.add_option("--rewind", c.rewind, "none, init or a step: each iterative round trains again from there")
-      ->capture_default_str();
-  app.add_option("--allocation", c.allocation, "uniform, er or global")->capture_default_str();
+  app.add_option("--schedule", c.schedule.kind, "one-shot, cubic or iterative (default: the method's)");
+  app.add_option("--begin", c.schedule.begin, "Pruning begins after this fraction of the steps (default: the method's)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--end", c.schedule.end, "Pruning ends after this fraction of the steps (default: the method's)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--interval", c.schedule.interval, "Steps between two prunings (default: the method's)")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--rounds", c.schedule.rounds, "Rounds, if iterative (default: the method's)")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--rewind", c.rewind,
+                 "none, init, a step, or rate (the learning rate only): each iterative round trains again from there");
+  app.add_option("--allocation", c.allocation, "uniform, er or global (default: the method's)");
   app.add_option("--protect", c.protect, "Weights never to prune, e.g. output.weight")->delimiter(',');
   app.add_option("--epochs", c.epochs, "Epochs (of each round, with --rewind)")->capture_default_str();
   app.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
@@ -167,10 +191,8 @@ void run_train(TrainFlags& f) {
     std::ranges::replace(f.out, ':', '-');
   }
   // What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
-  const ModulePtr model =
-      make_model(base.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = base.seed});
-  const Pruner pruner(parameters_of(*model), pruner_options(base));
-  for (const double density : sweep.densities) pruner.require_possible(density);
+  const ModulePtr model = model_of(base, data);
+  require_possible(base, data, sweep.densities);
   const RunFolder folder(f.out, resume ? Begin::where_it_stopped : Begin::afresh);
   if (f.tune && !resume) {
     base.storage = tune(*model, data.train->shape(), base.lanes, base.seed);
