@@ -31,7 +31,7 @@ Trained train(const RunConfig& config, const Data& data, Side side, const Observ
   const Loader validation(data.validation, {.batch = 1024, .lanes = config.lanes, .shuffle = false});
   const Loader test(data.test, {.batch = 1024, .lanes = config.lanes, .shuffle = false});
 
-  Pruner pruner(trainer.parameters(), {.criterion = "magnitude",
+  Pruner pruner(trainer.parameters(), {.method = "magnitude",
                                        .allocation = Allocation::global,
                                        .schedule = config.schedule,
                                        .storage = config.storage,

@@ -28,7 +28,7 @@ Trained train(const RunConfig& config, const Data& data, Side side, const Observ
 
   // What goes: the smallest weights of all layers together. When: along a cubic curve. How: the layer becomes CSR; the
   // pruned weights and their momentum do not exist any more, and neither does the work they caused.
-  Pruner pruner(trainer.parameters(), {.criterion = "magnitude",
+  Pruner pruner(trainer.parameters(), {.method = "magnitude",
                                        .allocation = Allocation::global,
                                        .schedule = config.schedule,
                                        .storage = config.storage,

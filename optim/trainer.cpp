@@ -61,7 +61,6 @@ Trainer::Trainer(Module& model, Loss loss, const Optimizer& optimizer, TrainerOp
   require(options.clip_norm >= 0 && std::isfinite(options.clip_norm),
           "[trainer] expected a clipping norm of at least 0, got {}", options.clip_norm);
   for (Parameter* parameter : parameters_) optimizer_.prepare(*parameter);
-  if (options_.clip_norm > 0) gradients_.resize(parameters_.size());
 }
 
 void Trainer::ensure_workers(Index tiles) {
@@ -86,7 +85,7 @@ void Trainer::diverged(const char* what) const {
       fmt::format("training diverged at step {}: {} is not finite; try a smaller --rate", steps_, what));
 }
 
-StepResult Trainer::step(const Loader& loader, Index b, double rate) {
+void Trainer::carry_through(const Loader& loader, Index b, Loss loss_of, StepResult& result) {
   const Index tiles = loader.tiles(b);
   ensure_workers(tiles);
   for (Parameter* parameter : parameters_) parameter->unpack();  // here, where nobody else is looking
@@ -95,14 +94,13 @@ StepResult Trainer::step(const Loader& loader, Index b, double rate) {
   parallel_for(tiles, options_.threads, [&](Index t) {
     const Flops before = thread_flops();
     Worker& worker = filled_worker(loader, b, t);
-    const Var loss = loss_(model_.forward(worker.tape.begin(worker.tile, tape_options)), worker.tile);
+    const Var loss = loss_of(model_.forward(worker.tape.begin(worker.tile, tape_options)), worker.tile);
     worker.loss = 0;
     for (Index lane = 0; lane < worker.tile.valid(); ++lane)
       worker.loss += static_cast<double>(loss.value().row(0)[lane]);
     if (std::isfinite(worker.loss)) worker.tape.backward(loss, worker.tile.denominator);
     worker.flops = thread_flops() - before;
   });
-  StepResult result;
   result.samples = loader.batch_samples(b);
   tapes_.clear();
   for (Index t = 0; t < tiles; ++t) {
@@ -119,34 +117,36 @@ StepResult Trainer::step(const Loader& loader, Index b, double rate) {
     }
   }
   ledger_.collect(tapes_);
+}
+
+StepResult Trainer::step(const Loader& loader, Index b, double rate) {
+  StepResult result;
+  if (latents_) latents_->derive(Mode::training, steps_);
+  carry_through(loader, b, loss_, result);
   settle_and_update(rate, result);
   model_.merge_state(tapes_, std::nullopt);  // not before: a step that diverged leaves no statistics
   ++steps_;
+  result.flops += take_probe_flops();
   return result;
 }
 
-void Trainer::settle_and_update(double rate, StepResult& result) {
+template <typename Use>
+void Trainer::settle_all(bool whole, StepResult& result, Use&& use) {
   list_tasks();
-  const bool whole = options_.clip_norm > 0;
+  gradients_.resize(parameters_.size());
   if (whole)
-    for (std::size_t p = 0; p < parameters_.size(); ++p) gradients_[p].resize(parameters_[p]->value().size());
-
-  const auto update = [&](const Task& task, std::span<const Real> G) {
-    Parameter& W = *parameters_[task.parameter];
-    optimizer_.update(W, W.blocks()[task.block], G, static_cast<Real>(rate), steps_ + 1);
-  };
-  const auto whole_gradient = [&](const Task& task) {
-    return of_block(std::span<Real>(gradients_[task.parameter]), parameters_[task.parameter]->blocks()[task.block]);
-  };
+    for (std::size_t p = 0; p < parameters_.size(); ++p)
+      gradients_[p].resize(std::as_const(*parameters_[p]).value().size());
   parallel_for(static_cast<Index>(tasks_.size()), options_.threads, [&](Index i) {
     Task& task = tasks_[static_cast<std::size_t>(i)];
+    const RowBlock& block = parameters_[task.parameter]->blocks()[task.block];
     const Flops before = thread_flops();
     const std::span<Real> G =
-        whole ? whole_gradient(task) : thread_scratch(parameters_[task.parameter]->blocks()[task.block].weights());
+        whole ? of_block(std::span<Real>(gradients_[task.parameter]), block) : thread_scratch(block.weights());
     ledger_.settle(task.parameter, task.block, G);
     task.squares = kernels::sum_of_squares(G.data(), static_cast<Index>(G.size()));
     task.flops = thread_flops() - before;
-    if (!whole && std::isfinite(task.squares)) update(task, G);
+    use(task, G);
   });
   double squares = 0;
   for (const Task& task : tasks_) {
@@ -155,17 +155,58 @@ void Trainer::settle_and_update(double rate, StepResult& result) {
     result.flops += task.flops;
   }
   result.gradient_norm = std::sqrt(squares);
-  if (!whole) return;
-  const Real scale = static_cast<Real>(std::min(1.0, options_.clip_norm / std::max(result.gradient_norm, 1e-30)));
-  parallel_for(static_cast<Index>(tasks_.size()), options_.threads, [&](Index i) {
-    const Task& task = tasks_[static_cast<std::size_t>(i)];
-    const std::span<Real> G = whole_gradient(task);
-    for (Real& g : G) g *= scale;
-    update(task, G);
+}
+
+void Trainer::update(const Task& task, std::span<const Real> G, Real rate) {
+  Parameter& W = *parameters_[task.parameter];
+  const RowBlock& block = W.blocks()[task.block];
+  if (!latents_ || !latents_->update(W, block, G, rate, steps_ + 1)) optimizer_.update(W, block, G, rate, steps_ + 1);
+}
+
+void Trainer::settle_and_update(double rate, StepResult& result) {
+  const bool whole = options_.clip_norm > 0;
+  settle_all(whole, result, [&](const Task& task, std::span<const Real> G) {
+    if (!whole && std::isfinite(task.squares)) update(task, G, static_cast<Real>(rate));
   });
+  if (whole) {
+    const Real scale = static_cast<Real>(std::min(1.0, options_.clip_norm / std::max(result.gradient_norm, 1e-30)));
+    parallel_for(static_cast<Index>(tasks_.size()), options_.threads, [&](Index i) {
+      const Task& task = tasks_[static_cast<std::size_t>(i)];
+      const std::span<Real> G =
+          of_block(std::span<Real>(gradients_[task.parameter]), parameters_[task.parameter]->blocks()[task.block]);
+      for (Real& g : G) g *= scale;
+      update(task, G, static_cast<Real>(rate));
+    });
+  }
+  if (latents_) latents_->finish(static_cast<Real>(rate), steps_ + 1);
+}
+
+const std::vector<AlignedVector<Real>>& Trainer::gradients(const Loader& loader, Index b, Loss loss) {
+  StepResult result;
+  carry_through(loader, b, loss ? loss : loss_, result);
+  settle_all(/*whole=*/true, result, [](const Task&, std::span<const Real>) {});
+  probe_flops_ += result.flops;
+  return gradients_;
+}
+
+void Trainer::examine(const Loader& loader, Index b, const std::function<void(const Tape&)>& look) {
+  const Index tiles = loader.tiles(b);
+  ensure_workers(tiles);
+  parallel_for(tiles, options_.threads, [&](Index t) {
+    const Flops before = thread_flops();
+    Worker& worker = filled_worker(loader, b, t);
+    model_.forward(worker.tape.begin(worker.tile, {.mode = Mode::evaluation}));
+    worker.flops = thread_flops() - before;
+  });
+  for (Index t = 0; t < tiles; ++t) {
+    const Worker& worker = *workers_[static_cast<std::size_t>(t)];
+    probe_flops_ += worker.flops;
+    look(worker.tape);
+  }
 }
 
 Evaluation Trainer::evaluate(const Loader& loader) {
+  if (latents_) latents_->derive(Mode::evaluation, steps_);
   Evaluation sum;
   double squared_errors = 0;
   const bool classification = loader.data().classes() > 0;

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/settle.h"
@@ -19,6 +20,7 @@
 #include "datasets/loader.h"
 #include "layers/loss.h"
 #include "layers/module.h"
+#include "optim/latents.h"
 #include "optim/optimizer.h"
 
 namespace espalier {
@@ -33,7 +35,7 @@ struct StepResult {
   double loss = 0;           // mean over the batch
   double gradient_norm = 0;  // before clipping
   Index samples = 0;
-  Flops flops;  // forward, backward and weight gradients
+  Flops flops;  // forward, backward and weight gradients; and what was asked for by probes since the step before
 };
 
 // What a data set says of a model. Classification: accuracy; regression: rmse.
@@ -52,6 +54,20 @@ class Trainer {
 
   // One optimization step on batch b. Throws DivergedError, naming layer and step, on NaN or Inf.
   StepResult step(const Loader& loader, Index b, double rate);
+  // Probes: what somebody (a pruning criterion) wants to know of the model as it is. Nothing is changed. Their FLOPs
+  // are counted with the next step's.
+  //
+  // dL/dW of the mean loss over batch b, for each of parameters(), in the order of its arrays; good until the next step
+  // or probe. loss: instead of the training's.
+  const std::vector<AlignedVector<Real>>& gradients(const Loader& loader, Index b, Loss loss = nullptr);
+  // Carries batch b through without dropout or batch statistics, and shows the tapes to `look`, in tile order.
+  void examine(const Loader& loader, Index b, const std::function<void(const Tape&)>& look);
+  // FLOPs of probes that no step has counted yet.
+  Flops take_probe_flops() { return std::exchange(probe_flops_, {}); }
+
+  // From now on some weights are derived (null: none). Must outlive the trainer or be taken back.
+  void derive_weights(Latents* latents) { latents_ = latents; }
+
   // The model as it is, on every sample of the loader; nothing is changed.
   Evaluation evaluate(const Loader& loader);
   // Outputs for batch b, without recording; keeps nothing. For timing inference.
@@ -69,6 +85,7 @@ class Trainer {
   void resume_at(Index steps) { steps_ = steps; }
 
   Module& model() { return model_; }
+  const Optimizer& optimizer() const { return optimizer_; }
   const std::vector<Parameter*>& parameters() const { return parameters_; }
   int threads() const { return options_.threads; }
 
@@ -90,7 +107,13 @@ class Trainer {
   // Worker t with tile t of batch b in it.
   Worker& filled_worker(const Loader& loader, Index b, Index t);
   void list_tasks();
+  // Forward, loss, backward of all tiles; the ledger then knows what is owed.
+  void carry_through(const Loader& loader, Index b, Loss loss, StepResult& result);
+  // Settles every block: into gradients_ if whole, else into scratch. use(task, G) follows, on the same thread.
+  template <typename Use>
+  void settle_all(bool whole, StepResult& result, Use&& use);
   void settle_and_update(double rate, StepResult& result);
+  void update(const Task& task, std::span<const Real> G, Real rate);
   [[noreturn]] void diverged(const char* what) const;
 
   Module& model_;
@@ -102,7 +125,9 @@ class Trainer {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<Tape*> tapes_;
   std::vector<Task> tasks_;
-  std::vector<AlignedVector<Real>> gradients_;  // whole ones, only with clipping
+  std::vector<AlignedVector<Real>> gradients_;  // whole ones, only for clipping and probes
+  Latents* latents_ = nullptr;
+  Flops probe_flops_;
   Index steps_ = 0;
   bool keep_tiles_ = false;
 };

@@ -1,6 +1,7 @@
 #include "pruning/pruner.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 
@@ -25,15 +26,28 @@ PatternPtr keep_live(const Parameter& W, std::span<const std::uint32_t> kept) {
   return Pattern::make(W.rows(), W.cols(), std::move(begin), std::move(column));
 }
 
-Pruner::Pruner(std::span<Parameter* const> parameters, PrunerOptions options)
-    : options_(std::move(options)), criterion_(criterion_named(options_.criterion)) {
-  options_.schedule.check();
-  const auto is_protected = [&](const Parameter& W) { return std::ranges::count(options_.protect, W.name()) > 0; };
+std::vector<Parameter*> pruned_layers(std::span<Parameter* const> parameters, std::span<const std::string> protect) {
+  std::vector<Parameter*> layers;
   for (Parameter* W : parameters)
-    if (W->prunable() && !is_protected(*W)) layers_.push_back(W);
-  for (const std::string& name : options_.protect)
-    require(std::ranges::any_of(parameters, [&](const Parameter* W) { return W->name() == name; }),
-            "[pruner] expected a layer of the model to protect, got \"{}\"", name);
+    if (W->prunable() && std::ranges::count(protect, W->name()) == 0) layers.push_back(W);
+  for (const std::string& name : protect)
+    require(std::ranges::any_of(parameters, [&](const Parameter* W) { return W->prunable() && W->name() == name; }),
+            "[pruner] expected weights of the model to protect, got \"{}\"", name);
+  return layers;
+}
+
+double density_of(std::span<Parameter* const> layers) {
+  Index live = 0, positions = 0;
+  for (const Parameter* W : layers) live += W->nonzeros(), positions += W->positions();
+  return positions ? static_cast<double>(live) / static_cast<double>(positions) : 1;
+}
+
+Pruner::Pruner(std::span<Parameter* const> parameters, PrunerOptions options, Evidence* evidence)
+    : layers_(pruned_layers(parameters, options.protect)),
+      options_(std::move(options)),
+      criterion_(criterion_named(options_.method, options_.settings)),
+      evidence_(evidence) {
+  options_.schedule.check();
   for (const Parameter* W : layers_) check(options_.structure, *W);
   if (const auto density = options_.structure.density()) {
     options_.allocation = Allocation::uniform;
@@ -81,16 +95,26 @@ void Pruner::require_possible(double density) const {
 }
 
 std::vector<PruneEvent> Pruner::prune_to(double density, Index step) {
+  const double before = density_of(layers_);
+  const auto rounds = static_cast<double>(criterion_->rounds());
+  for (double round = 1; round < rounds; ++round) prune_once(before * std::pow(density / before, round / rounds), step);
+  return prune_once(density, step);
+}
+
+std::vector<PruneEvent> Pruner::prune_once(double density, Index step) {
+  const CriterionContext context{options_.seed, static_cast<std::uint64_t>(step), evidence_};
+  if (evidence_) evidence_->begin(step);
   // Score everything, then decide, then change: `become` moves weights, and scores speak of where they were.
   std::vector<std::vector<Real>> scores;
   for (const Parameter* W : layers_) {
     scores.emplace_back(static_cast<std::size_t>(W->nonzeros()));
-    criterion_->score(*W, {options_.seed, static_cast<std::uint64_t>(step)}, scores.back());
+    criterion_->score(*W, context, scores.back());
   }
   const std::vector<Index> keep = allocate(options_.allocation, scored(scores), density);
   std::vector<std::vector<std::uint32_t>> kept;
   for (std::size_t l = 0; l < layers_.size(); ++l)
     kept.push_back(select(options_.structure, *layers_[l], scores[l], keep[l]));
+  for (std::size_t l = 0; l < layers_.size(); ++l) criterion_->compensate(*layers_[l], kept[l], context);
 
   std::vector<PruneEvent> events;
   for (std::size_t l = 0; l < layers_.size(); ++l) {

@@ -1,7 +1,7 @@
 // The pruner: criterion x allocation x structure x schedule x storage, applied to a model between two training steps.
 #pragma once
 
-#include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,13 +25,14 @@ struct PruneEvent {
 };
 
 struct PrunerOptions {
-  std::string criterion = "magnitude";
+  std::string method = "magnitude";
   Allocation allocation = Allocation::global;
   Structure structure{};
   Schedule schedule{};
   StorageRules storage{};
   std::vector<std::string> protect{};  // parameter names that are never pruned
   std::uint64_t seed = 1;
+  std::map<std::string, double> settings{};         // the method's own
   std::map<std::string, LayerGeometry> geometry{};  // geometries_of(model, input), which erk wants to know
 };
 
@@ -39,8 +40,9 @@ class Pruner {
  public:
   // Prunes the prunable ones among `parameters`, which must outlive the pruner. N:M fixes the final density, N / M, and
   // the allocation, uniform; an allocation that is given layer by layer fixes the final density: options() then has
-  // these instead of what was passed. Throws UsageError if the structure does not suit a layer.
-  Pruner(std::span<Parameter* const> parameters, PrunerOptions options);
+  // these instead of what was passed. evidence: what criteria that look at more than weights ask; without it they
+  // throw. Throws UsageError if the structure does not suit a layer.
+  Pruner(std::span<Parameter* const> parameters, PrunerOptions options, Evidence* evidence = nullptr);
 
   // To be called with step 0 before training and after every step; prunes when the schedule says so. Returns what was
   // done, nothing on most steps.
@@ -48,19 +50,27 @@ class Pruner {
   // Throws UsageError if pruning to `density` is bound to leave a layer without weights: to be asked before hours of
   // training, not after.
   void require_possible(double density) const;
-  // Prunes to `density` now.
+  // Prunes to `density` now; in several rounds if the criterion wants it so.
   std::vector<PruneEvent> prune_to(double density, Index step);
 
   const PrunerOptions& options() const { return options_; }
+  const std::vector<Parameter*>& layers() const { return layers_; }  // those it prunes
 
  private:
+  std::vector<PruneEvent> prune_once(double density, Index step);
   // What the allocation may look at; without scores, it sees shapes only.
   std::vector<Scored> scored(std::span<const std::vector<Real>> scores = {}) const;
 
   std::vector<Parameter*> layers_;
   PrunerOptions options_;
   std::unique_ptr<Criterion> criterion_;
+  Evidence* evidence_;
 };
+
+// The prunable ones that are not protected. Throws UsageError for a protected name that no parameter has.
+std::vector<Parameter*> pruned_layers(std::span<Parameter* const> parameters, std::span<const std::string> protect);
+// Live weights of all weights.
+double density_of(std::span<Parameter* const> layers);
 
 // The pattern that keeps the given live weights of W (ascending, row-major live order).
 PatternPtr keep_live(const Parameter& W, std::span<const std::uint32_t> kept);

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <new>
+#include <utility>
+#include <vector>
 
 #include "core/error.h"
 
@@ -52,14 +55,21 @@ int run_command_line(int argc, char** argv) {
   CLI::App* bench = app.add_subcommand("bench", "Time a dense and a sparse network side by side");
   CLI::App* kernels = bench->add_subcommand("kernels", "Time the kernels against the machine's limits");
   CLI::App* convolution = bench->add_subcommand("convolution", "The same for a convolution, from naive to threads");
-  const Command run_train = add_train(*train, config_of(argc, argv)), run_bench = add_bench(*bench),
-                run_kernels = add_bench_kernels(*kernels), run_convolution = add_bench_convolution(*convolution);
+  CLI::App* methods = app.add_subcommand("methods", "List the pruning methods");
+  CLI::App* method = app.add_subcommand("explain", "What a pruning method computes, costs and is not good at");
+  // Nested commands before those they stand in: the first that was named runs.
+  const std::vector<std::pair<CLI::App*, Command>> commands{{train, add_train(*train, config_of(argc, argv))},
+                                                            {kernels, add_bench_kernels(*kernels)},
+                                                            {convolution, add_bench_convolution(*convolution)},
+                                                            {bench, add_bench(*bench)},
+                                                            {methods, add_methods(*methods)},
+                                                            {method, add_explain(*method)}};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {  // --help, --version
     return app.exit(wanted);
   }
-  (*train ? run_train : *kernels ? run_kernels : *convolution ? run_convolution : run_bench)();
+  std::ranges::find_if(commands, [](const auto& command) { return command.first->parsed(); })->second();
   return exit_done;
 }
 

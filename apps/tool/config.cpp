@@ -13,7 +13,7 @@
 #include "core/tensor.h"
 #include "core/threads.h"
 #include "layers/models.h"
-#include "pruning/criterion.h"
+#include "pruning/method.h"
 #include "pruning/structure.h"
 
 namespace espalier {
@@ -58,6 +58,7 @@ void for_each_field(Config& c, Field&& field) {
   field("pruning", "rounds", c.schedule.rounds);
   field("pruning", "rewind", c.rewind);
   field("pruning", "protect", c.protect);
+  field("pruning", "settings", c.settings);
   field("storage", "csr_below", c.storage.csr_below);
   field("storage", "csr_below_of", c.storage.csr_below_of);
 }
@@ -125,6 +126,22 @@ bool assign(const toml::node& node, std::map<std::string, double>& to) {
   return true;
 }
 
+// What the user left open is as the method has it.
+void settle_pruning(RunConfig& c) {
+  const MethodInfo& method = method_named(c.method);
+  const MethodDefaults& own = method.defaults;
+  if (c.structure == "auto") c.structure = own.structure;
+  const bool density_of_its_own = structure_named(c.structure).density().has_value();  // N:M: the same everywhere
+  if (c.allocation == "auto") c.allocation = density_of_its_own ? "uniform" : own.allocation;
+  if (c.rewind == "auto") c.rewind = own.rewind;
+  if (c.schedule.kind == "auto") c.schedule.kind = own.schedule.kind;
+  if (c.schedule.begin < 0) c.schedule.begin = own.schedule.begin;
+  if (c.schedule.end < 0) c.schedule.end = std::max(own.schedule.end, c.schedule.begin);
+  if (c.schedule.interval == 0) c.schedule.interval = own.schedule.interval;
+  if (c.schedule.rounds == 0) c.schedule.rounds = own.schedule.rounds;
+  c.settings = settings_of(method, c.settings);
+}
+
 }  // namespace
 
 void check(RunConfig& c) {
@@ -146,22 +163,20 @@ void check(RunConfig& c) {
   require(c.clip_norm >= 0 && std::isfinite(c.clip_norm), "[--clip-norm] expected at least 0, got {}", c.clip_norm);
   make_optimizer(c.optimizer);
   check_rate(c.rate);
-  criterion_named(c.method);
+  settle_pruning(c);
   allocation_named(c.allocation);
-  if (const auto density = structure_named(c.structure).density()) {  // N:M: the same everywhere
-    const RunConfig untouched;
-    require(c.allocation == "uniform" || c.allocation == untouched.allocation,
-            "[--allocation] expected none or uniform with --structure {}, got {}", c.structure, c.allocation);
-    c.allocation = "uniform";
-    if (c.schedule.density != untouched.schedule.density) check_fixed_density(c, c.schedule.density, *density);
+  if (const auto density = structure_named(c.structure).density()) {
+    require(c.allocation == "uniform", "[--allocation] expected none or uniform with --structure {}, got {}",
+            c.structure, c.allocation);
+    if (c.schedule.density != RunConfig{}.schedule.density) check_fixed_density(c, c.schedule.density, *density);
     c.schedule.density = *density;
   }
   c.schedule.check();
-  if (c.rewind != "none" && c.rewind != "init") {
+  if (c.rewind != "none" && c.rewind != "init" && c.rewind != "rate") {
     Index step = 0;
     const auto [end, error] = std::from_chars(c.rewind.data(), c.rewind.data() + c.rewind.size(), step);
     require(error == std::errc() && end == c.rewind.data() + c.rewind.size() && step >= 0,
-            "[--rewind] expected none, init or a step number, got \"{}\"", c.rewind);
+            "[--rewind] expected none, init, rate or a step number, got \"{}\"", c.rewind);
   }
   require(c.rewind == "none" || c.schedule.kind == "iterative",
           "[--rewind] expected --schedule iterative, whose rounds can begin again, got {}", c.schedule.kind);

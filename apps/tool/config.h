@@ -34,12 +34,13 @@ struct RunConfig {
   RateOptions rate{.schedule = "cosine", .rate = 0};  // rate 0: what suits the model, with its warm-up
   double clip_norm = 0;
 
-  // pruning
+  // pruning; what is left open here is settled by the method's own defaults
   std::string method = "magnitude";
-  std::string allocation = "global";
-  std::string structure = "elements";
-  Schedule schedule;
-  std::string rewind = "none";  // none, init, or a step number: with --schedule iterative, rounds are whole trainings
+  std::string allocation = "auto";
+  std::string structure = "auto";
+  Schedule schedule{.kind = "auto", .begin = -1, .end = -1, .interval = 0, .rounds = 0};
+  std::string rewind = "auto";  // none, init, rate, or a step: with --schedule iterative, rounds are whole trainings
+  std::map<std::string, double> settings;  // the method's own
   std::vector<std::string> protect;
   StorageRules storage;
 

@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <cmath>
 
 #include "apps/tool/commands.h"
 #include "apps/tool/run_folder.h"
@@ -22,6 +24,20 @@ struct TrainFlags {
   bool tune = false, no_dense = false, json = false;
 };
 
+// "drop=0.3" -> settings["drop"] = 0.3
+void set_settings(std::map<std::string, double>& settings, const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    double value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = equals == std::string::npos ? std::from_chars_result{end, std::errc::invalid_argument}
+                                                           : std::from_chars(text.data() + equals + 1, end, value);
+    require(error == std::errc() && stop == end && std::isfinite(value),
+            "[--set] expected NAME=NUMBER such as drop=0.3, got \"{}\"", text);
+    settings[text.substr(0, equals)] = value;
+  }
+}
+
 void add_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
   app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
@@ -34,22 +50,30 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
       ->capture_default_str();
   app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
-  app.add_option("--method", c.method, "Criterion: magnitude or random")->capture_default_str();
+  app.add_option("--method", c.method, "How to prune: `espalier methods` lists them")->capture_default_str();
+  app.add_option_function<std::vector<std::string>>(
+         "--set", [&c](const std::vector<std::string>& texts) { set_settings(c.settings, texts); },
+         "The method's own settings, e.g. drop=0.3; `espalier explain METHOD` lists them")
+      ->delimiter(',');
   app.add_option("--density", f.densities, "Fraction of weights kept, in (0, 1]; several give several runs")
       ->delimiter(',');
-  app.add_option("--schedule", c.schedule.kind, "one-shot, linear, cubic or iterative")->capture_default_str();
-  app.add_option("--begin", c.schedule.begin, "Pruning begins after this fraction of the steps")->capture_default_str();
-  app.add_option("--end", c.schedule.end, "Pruning ends after this fraction of the steps")->capture_default_str();
-  app.add_option("--interval", c.schedule.interval, "Steps between two prunings (linear, cubic)")
-      ->capture_default_str();
-  app.add_option("--rounds", c.schedule.rounds, "Rounds (iterative)")->capture_default_str();
-  app.add_option("--rewind", c.rewind, "none, init or a step: each iterative round trains again from there")
-      ->capture_default_str();
-  app.add_option("--allocation", c.allocation,
-                 "uniform, er, erk, global, lamp, or a density for each layer, e.g. fc1=0.05,fc2=0.1,output=1")
-      ->capture_default_str();
-  app.add_option("--structure", c.structure, "elements, N:M (e.g. 2:4), block:RxC (e.g. block:4x4) or fan-in")
-      ->capture_default_str();
+  app.add_option("--schedule", c.schedule.kind, "one-shot, linear, cubic or iterative (default: the method's)");
+  app.add_option("--begin", c.schedule.begin, "Pruning begins after this fraction of the steps (default: the method's)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--end", c.schedule.end, "Pruning ends after this fraction of the steps (default: the method's)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--interval", c.schedule.interval, "Steps between two prunings (default: the method's)")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--rounds", c.schedule.rounds, "Rounds, if iterative (default: the method's)")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--rewind", c.rewind,
+                 "none, init, a step, or rate (the learning rate only): each iterative round trains again from there");
+  app.add_option(
+      "--allocation", c.allocation,
+      "uniform, er, erk, global, lamp, or a density for each layer, e.g. fc1=0.05,fc2=0.1,output=1 (default: "
+      "the method's)");
+  app.add_option("--structure", c.structure,
+                 "elements, N:M (e.g. 2:4), block:RxC (e.g. block:4x4) or fan-in (default: the method's)");
   app.add_option("--protect", c.protect, "Weights never to prune, e.g. output.weight")->delimiter(',');
   app.add_option("--epochs", c.epochs, "Epochs (of each round, with --rewind)")->capture_default_str();
   app.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
@@ -152,14 +176,20 @@ std::vector<Json> run_sweep(Sweep& sweep, Data& data, const RunFolder& folder) {
 }
 
 // N:M, and densities given layer by layer, fix the overall density; whoever asked for another one is told so.
-void settle_densities(Sweep& sweep, const PrunerOptions& pruner) {
+void settle_densities(Sweep& sweep, Module& model) {
   RunConfig& base = sweep.base;
-  if (pruner.structure.density() || pruner.allocation.rule == Allocation::given) {
-    const double fixed = pruner.schedule.density;
-    if (base.schedule.density != RunConfig{}.schedule.density) check_fixed_density(base, base.schedule.density, fixed);
-    for (const double density : sweep.densities) check_fixed_density(base, density, fixed);
-    base.schedule.density = fixed;
-    sweep.densities = {fixed};
+  std::optional<double> fixed = structure_named(base.structure).density();
+  const Allocation allocation = allocation_named(base.allocation);
+  if (allocation.rule == Allocation::given) {
+    std::vector<Scored> layers;
+    for (const Parameter* W : pruned_layers(parameters_of(model), base.protect)) layers.push_back({W, {}});
+    fixed = overall_density(allocation, layers);
+  }
+  if (fixed) {
+    if (base.schedule.density != RunConfig{}.schedule.density) check_fixed_density(base, base.schedule.density, *fixed);
+    for (const double density : sweep.densities) check_fixed_density(base, density, *fixed);
+    base.schedule.density = *fixed;
+    sweep.densities = {*fixed};
   }
   if (sweep.densities.empty()) sweep.densities = {base.schedule.density};
 }
@@ -184,12 +214,10 @@ void run_train(TrainFlags& f) {
     std::ranges::replace(f.out, ':', '-');
   }
   // What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
-  const ModulePtr model =
-      make_model(base.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = base.seed});
-  const Pruner pruner(parameters_of(*model), pruner_options(base, *model, data.train->shape()));
-  settle_densities(sweep, pruner.options());
+  const ModulePtr model = model_of(base, data);
+  settle_densities(sweep, *model);
   if (base.rewind == "none") base.schedule.check(base.epochs * ((data.train->samples() + base.batch - 1) / base.batch));
-  for (const double density : sweep.densities) pruner.require_possible(density);
+  require_possible(base, data, sweep.densities);
   const RunFolder folder(f.out, resume ? Begin::where_it_stopped : Begin::afresh);
   if (f.tune && !resume) {
     base.storage = tune(*model, data.train->shape(), base.lanes, base.seed);

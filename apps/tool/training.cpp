@@ -1,7 +1,10 @@
 #include "apps/tool/training.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <csignal>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "core/checkpoint.h"
@@ -41,7 +44,19 @@ Evaluation evaluation_of(const nlohmann::json& j) {
   return {j.at("loss"), j.at("accuracy"), j.at("rmse"), j.at("samples"), flops_of(j.at("flops"))};
 }
 
-void save(const Progress& p, const Trained& t, const std::filesystem::path& path) {
+// What there is to remember: of the model and, while it is in training, of the method.
+std::vector<Parameter*> everything(const Trained& t, Method* method) {
+  std::vector<Parameter*> all = parameters_of(*t.model);
+  if (method) std::ranges::copy(method->latents(), std::back_inserter(all));
+  return all;
+}
+std::vector<NamedNumbers> state_of(const Trained& t, Method* method) {
+  std::vector<NamedNumbers> all = state_of(*t.model);
+  if (method) std::ranges::copy(method->state(), std::back_inserter(all));
+  return all;
+}
+
+void save(const Progress& p, const Trained& t, Method* method, const std::filesystem::path& path) {
   const EpochResult& e = p.position.epoch;
   const nlohmann::json json = {{"finished", p.finished},
                                {"round", p.round},
@@ -57,11 +72,11 @@ void save(const Progress& p, const Trained& t, const std::filesystem::path& path
                                {"train_flops", to_json(t.train_flops)},
                                {"validation", to_json(t.validation)},
                                {"test", to_json(t.test)}};
-  save_checkpoint(parameters_of(*t.model), {{progress_key, json.dump()}}, path, state_of(*t.model));
+  save_checkpoint(everything(t, method), {{progress_key, json.dump()}}, path, state_of(t, method));
 }
 
-Progress load(Trained& t, const std::filesystem::path& path) {
-  const auto metadata = load_checkpoint(parameters_of(*t.model), path, state_of(*t.model));
+Progress load(Trained& t, Method* method, const std::filesystem::path& path) {
+  const auto metadata = load_checkpoint(everything(t, method), path, state_of(t, method));
   try {
     const auto json = nlohmann::json::parse(metadata.at(progress_key));
     Progress p{json.at("finished"), json.at("round"), json.at("trainer_steps"), {json.at("step"), {}}};
@@ -118,14 +133,28 @@ int threads_of(const RunConfig& config) {
 }
 
 PrunerOptions pruner_options(const RunConfig& c, Module& model, const Shape& input) {
-  return {.criterion = c.method,
+  return {.method = c.method,
           .allocation = allocation_named(c.allocation),
           .structure = structure_named(c.structure),
           .schedule = c.schedule,
           .storage = c.storage,
           .protect = c.protect,
           .seed = c.seed,
+          .settings = c.settings,
           .geometry = geometries_of(model, input)};
+}
+
+ModulePtr model_of(const RunConfig& c, const Data& data) {
+  return make_model(c.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = c.seed});
+}
+
+void require_possible(const RunConfig& c, const Data& data, const std::vector<double>& densities) {
+  const ModulePtr model = model_of(c, data);
+  const auto optimizer = make_optimizer(c.optimizer);
+  Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.seed = c.seed});
+  const Loader train(data.train, {.batch = c.batch, .lanes = c.lanes, .seed = c.seed});
+  const auto method = make_method({trainer, train, pruner_options(c, *model, data.train->shape())});
+  for (const double density : densities) method->require_possible(density);
 }
 
 std::string name_of(Side side) {
@@ -133,28 +162,29 @@ std::string name_of(Side side) {
 }
 
 void save_finished(const Trained& trained, const std::filesystem::path& checkpoint) {
-  save({.finished = true, .position = {}}, trained, checkpoint);
+  save({.finished = true, .position = {}}, trained, nullptr, checkpoint);
 }
 
 Trained train_model(const RunConfig& c, const Data& data, Side side, const Observer& observer,
                     const std::filesystem::path& checkpoint) {
   const bool prune = side == Side::sparse;
   Trained result;
-  result.model = make_model(c.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = c.seed});
+  result.model = model_of(c, data);
   const auto optimizer = make_optimizer(c.optimizer);
   Trainer trainer(*result.model, softmax_cross_entropy, *optimizer,
                   {.threads = threads_of(c), .seed = c.seed, .clip_norm = c.clip_norm});
   Loader train(data.train,
                {.batch = c.batch, .lanes = c.lanes, .seed = c.seed, .augment = augmentation_named(c.augment)});
   const Loader validation = evaluation_loader(data.validation, c);
-  Pruner pruner(trainer.parameters(), pruner_options(c, *result.model, data.train->shape()));
+  const auto method =
+      prune ? make_method({trainer, train, pruner_options(c, *result.model, data.train->shape())}) : nullptr;
   const auto report = [&](const std::vector<PruneEvent>& events) {
     if (!events.empty() && observer.pruned) observer.pruned(events);
   };
 
   const bool rewinding = prune && c.rewind != "none";
   const Index rounds = rewinding ? c.schedule.rounds : 0;
-  const Index rewind_step = rewinding && c.rewind != "init" ? std::stoll(c.rewind) : 0;
+  const Index rewind_step = rewinding && c.rewind != "init" && c.rewind != "rate" ? std::stoll(c.rewind) : 0;
   require(rewind_step <= c.epochs * train.batches(), "[--rewind] expected a step within the training's {}, got {}",
           c.epochs * train.batches(), rewind_step);
   std::optional<Snapshot> early;  // what rewinding goes back to
@@ -165,7 +195,7 @@ Trained train_model(const RunConfig& c, const Data& data, Side side, const Obser
       load_checkpoint(trainer.parameters(), early_file(checkpoint));
       early.emplace(trainer.parameters());
     }
-    progress = load(result, checkpoint);
+    progress = load(result, method.get(), checkpoint);
     if (progress.finished) return result;
     trainer.resume_at(progress.trainer_steps);
   }
@@ -177,19 +207,26 @@ Trained train_model(const RunConfig& c, const Data& data, Side side, const Obser
     progress.position = position;
     progress.trainer_steps = trainer.steps();
     if (early) save_checkpoint(early->copies(), {}, early_file(checkpoint));
-    save(progress, result, checkpoint);
+    save(progress, result, method.get(), checkpoint);
   };
   options.after_step = [&](Index step, Index steps) {
     if (rewinding && !early && step == rewind_step) early.emplace(trainer.parameters());
-    if (prune && !rewinding) report(pruner.after_step(step, steps));
+    if (prune && !rewinding) report(method->after_step(step, steps));
   };
   options.after_epoch = [&](const EpochResult& epoch) {
     result.train_seconds += epoch.seconds;
     result.train_flops += epoch.flops;
     result.validation = epoch.validation;
-    if (observer.epoch) observer.epoch(epoch, progress.round, census_of(*result.model).density());
+    if (observer.epoch)
+      observer.epoch(epoch, progress.round, prune ? method->density() : census_of(*result.model).density());
   };
-  if (progress.trainer_steps == 0 && progress.round == 0) options.after_step(0, c.epochs * train.batches());
+  const auto timed = [&](const auto& work) {  // what happens between trainings is part of what they cost
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    result.train_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  if (progress.trainer_steps == 0 && progress.round == 0)
+    timed([&] { options.after_step(0, c.epochs * train.batches()); });
 
   // Without rewinding one training, with pruning inside. With it: train, prune a factor, go back, train again ...
   while (true) {
@@ -198,10 +235,14 @@ Trained train_model(const RunConfig& c, const Data& data, Side side, const Obser
     if (progress.round == rounds) break;
     ++progress.round;
     const double done = static_cast<double>(progress.round) / static_cast<double>(rounds);
-    report(pruner.prune_to(std::pow(c.schedule.density, done), progress.round * c.epochs * train.batches()));
-    early->restore(trainer.parameters());
-    trainer.restart();
+    timed([&] {
+      report(method->prune_to(std::pow(c.schedule.density, done), progress.round * c.epochs * train.batches()));
+      if (c.rewind != "rate") early->restore(trainer.parameters());
+      trainer.restart();
+    });
   }
+  if (prune) timed([&] { report(method->finish(c.epochs * train.batches())); });
+  result.train_flops += trainer.take_probe_flops();
   result.test = trainer.evaluate(evaluation_loader(data.test, c));
   return result;
 }

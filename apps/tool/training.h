@@ -8,7 +8,7 @@
 #include "apps/tool/data.h"
 #include "layers/module.h"
 #include "optim/fit.h"
-#include "pruning/pruner.h"
+#include "pruning/method.h"
 
 namespace espalier {
 
@@ -29,6 +29,11 @@ struct Observer {
 int threads_of(const RunConfig& config);
 // input: the shape of one sample
 PrunerOptions pruner_options(const RunConfig& config, Module& model, const Shape& input);
+
+// The model that the configuration names, as its seed makes it.
+ModulePtr model_of(const RunConfig& config, const Data& data);
+// Throws UsageError for a method that does not go with model or data, and densities that would empty a layer.
+void require_possible(const RunConfig& config, const Data& data, const std::vector<double>& densities);
 
 // The two networks of a run: same model, budget and seed, one of them pruned.
 enum class Side { dense, sparse };

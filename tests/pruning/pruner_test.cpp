@@ -72,7 +72,7 @@ TEST(Pruner, KeepsExactlyTheWantedNumberAfterEverySchedule) {
     for (const char* kind : schedules)
       for (const Allocation& allocation : allocations) {
         Model model;
-        Pruner pruner(model.list, {.criterion = criterion,
+        Pruner pruner(model.list, {.method = criterion,
                                    .allocation = allocation,
                                    .schedule = {.kind = kind, .density = 0.13, .interval = 7}});
         for (Index step = 0; step <= 100; ++step) {
@@ -157,7 +157,7 @@ TEST(Pruner, LayersGoFromDenseThroughMaskedToCsrByTheRules) {
 TEST(Pruner, ALiveWeightThatIsZeroIsNotAPrunedOne) {
   Model model;
   Parameter& W = model.owned[0];
-  Pruner pruner(model.list, {.criterion = "random", .schedule = {.density = 0.1}});
+  Pruner pruner(model.list, {.method = "random", .schedule = {.density = 0.1}});
   pruner.prune_to(0.5, 1);
   for (const Storage storage : {Storage::masked, Storage::csr}) {
     W.become(W.pattern(), storage);
@@ -212,7 +212,7 @@ TEST(Pruner, RejectsLayersToProtectThatDoNotExistAndImpossibleOptions) {
   } catch (const UsageError& error) {
     EXPECT_PRED2(contains, error.what(), "\"fc3.weight\"");
   }
-  EXPECT_THROW(Pruner(model.list, {.criterion = "taylor"}), UsageError);
+  EXPECT_THROW(Pruner(model.list, {.method = "guesswork"}), UsageError);
   EXPECT_THROW(Pruner(model.list, {.schedule = {.kind = "never"}}), UsageError);
   EXPECT_THROW(Pruner(model.list, {.schedule = {.density = 0}}), UsageError);
 }
@@ -300,7 +300,7 @@ TEST(PrunedTraining, LearnsTheSameWhateverTheStorageRules) {
     const auto optimizer = make_optimizer({});
     Trainer trainer(model, softmax_cross_entropy, *optimizer, {.threads = 2});
     Loader loader(blobs(200, 40, 5), {.batch = 50, .lanes = 16});
-    Pruner pruner(trainer.parameters(), {.criterion = "random",
+    Pruner pruner(trainer.parameters(), {.method = "random",
                                          .schedule = {.density = 0.15, .begin = 0.2, .end = 0.8, .interval = 2},
                                          .storage = {.csr_below = csr_below[run]}});
     fit(trainer, loader, nullptr, {.epochs = 5, .rate = {.rate = 0.02}, .after_step = [&](Index step, Index steps) {

@@ -1,0 +1,84 @@
+// Method: what happens to the weights between two training steps. A named method is a point in the space
+//
+//   criterion x structure x allocation x schedule x regrowth
+//
+// written as a MethodInfo: who says so, the formula, what it costs, a caveat, its defaults, and either a criterion (the
+// pruner does the rest) or a hook of its own.
+//
+// To add one: a file in pruning/methods, its line in pruning/methods.cpp, a test.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pruning/pruner.h"
+
+namespace espalier {
+
+// What a method is given. Everything must outlive it.
+struct MethodContext {
+  Trainer& trainer;
+  const Loader& train;
+  PrunerOptions options;
+
+  double setting(const std::string& name) const;  // of options.settings; throws if there is none of that name
+};
+
+class Method {
+ public:
+  virtual ~Method() = default;
+  // To be called with step 0 before training and after every step. Returns what was done, nothing on most steps.
+  virtual std::vector<PruneEvent> after_step(Index step, Index steps) = 0;
+  // After the last step: leaves an ordinary sparse network, at the density that was asked for.
+  virtual std::vector<PruneEvent> finish(Index /*step*/) { return {}; }
+  // Prunes to `density` now (rounds of whole trainings). Throws UsageError if the method cannot.
+  virtual std::vector<PruneEvent> prune_to(double density, Index step);
+  // Throws UsageError if `density` is bound to leave a layer without weights: before hours of training, not after.
+  virtual void require_possible(double density) const = 0;
+  // Of all prunable weights, as the method sees them (latents are dense arrays).
+  virtual double density() const = 0;
+  // What it has learnt or remembers, for checkpoints.
+  virtual std::vector<Parameter*> latents() { return {}; }
+  virtual std::vector<NamedNumbers> state() { return {}; }
+};
+
+// A number that one method has and others have not.
+struct Setting {
+  std::string name;
+  double value;  // unless told otherwise
+  std::string meaning;
+};
+
+// Where in the space a method stands, unless told otherwise.
+struct MethodDefaults {
+  std::string structure = "elements", allocation = "global", rewind = "none";
+  Schedule schedule = {};  // but for the density
+};
+
+using CriterionFactory = std::function<std::unique_ptr<Criterion>(const std::map<std::string, double>& settings)>;
+using MethodFactory = std::function<std::unique_ptr<Method>(const MethodContext&)>;
+
+struct MethodInfo {
+  std::string name;
+  std::string family;   // control, after training, during training, before training, sparse from the start ...
+  std::string essence;  // one line
+  std::string source;   // authors, title, year
+  std::string formula, cost, caveat, example;
+  MethodDefaults defaults = {};
+  std::vector<Setting> settings = {};
+  CriterionFactory criterion = nullptr;  // importance; the pruner does the rest
+  MethodFactory make = nullptr;          // or a hook of its own
+};
+
+// All of them, families together.
+const std::vector<MethodInfo>& known_methods();
+// Throws UsageError listing the known names.
+const MethodInfo& method_named(const std::string& name);
+// options.method names it. settings that options does not give are the method's own; unknown ones throw UsageError.
+std::unique_ptr<Method> make_method(MethodContext context);
+std::map<std::string, double> settings_of(const MethodInfo& method, const std::map<std::string, double>& given);
+
+}  // namespace espalier

@@ -1,0 +1,25 @@
+// The catalogue: one line per method.
+#include <algorithm>
+
+#include "core/error.h"
+#include "pruning/method.h"
+
+#define ESPALIER_METHODS(X) \
+  X(random)                 \
+  X(magnitude)
+
+namespace espalier {
+namespace methods {
+#define ESPALIER_DECLARE(name) MethodInfo name();
+ESPALIER_METHODS(ESPALIER_DECLARE)
+#undef ESPALIER_DECLARE
+}  // namespace methods
+
+const std::vector<MethodInfo>& known_methods() {
+#define ESPALIER_CALL(name) methods::name(),
+  static const std::vector<MethodInfo> all{ESPALIER_METHODS(ESPALIER_CALL)};
+#undef ESPALIER_CALL
+  return all;
+}
+
+}  // namespace espalier

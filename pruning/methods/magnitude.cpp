@@ -1,0 +1,47 @@
+// Magnitude pruning.
+//
+//   Han, Pool, Tran, Dally, "Learning both weights and connections for efficient neural networks", 2015
+//   with the cubic schedule of Zhu & Gupta, "To prune, or not to prune", 2017
+//
+//   score = |w|
+//
+// A weight that stayed small contributes little to what the layer computes. When: at the schedule's steps, gradually.
+// Cost: one pass over the live weights. Caveat: blind to how strongly an input varies, and to differences of scale
+// between layers.
+// Try: espalier train --method magnitude --density 0.05
+// Exercise: with `--schedule one-shot --begin 0.6`, how much is lost, and how much comes back in the epochs after?
+#include <cmath>
+
+#include "pruning/method.h"
+
+namespace espalier {
+namespace {
+
+class Magnitude final : public Criterion {
+ public:
+  void score(const Parameter& W, const CriterionContext&, std::span<Real> scores) const override {
+    const auto w = W.value();
+    std::size_t n = 0;
+    W.for_each_weight([&](Index, Index, Index at) { scores[n++] = std::abs(w[static_cast<std::size_t>(at)]); });
+  }
+  std::string name() const override { return "magnitude"; }
+};
+
+}  // namespace
+
+namespace methods {
+MethodInfo magnitude() {
+  return {
+      .name = "magnitude",
+      .family = "during training",
+      .essence = "keep the weights of largest |w|, gradually",
+      .source = "Han et al., Learning both weights and connections, 2015; Zhu & Gupta, To prune, or not to prune, 2017",
+      .formula = "score = |w|;  s(t) = s_f (1 - (1 - t)^3)",
+      .cost = "one pass over the live weights at every pruning",
+      .caveat = "blind to how strongly an input varies and to differences of scale between layers",
+      .example = "espalier train --method magnitude --density 0.05",
+      .criterion = [](const auto&) { return std::make_unique<Magnitude>(); }};
+}
+}  // namespace methods
+
+}  // namespace espalier
