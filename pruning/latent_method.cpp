@@ -9,7 +9,8 @@ namespace espalier {
 LatentMethod::LatentMethod(const MethodContext& context)
     : trainer_(context.trainer),
       options_(context.options),
-      layers_(pruned_layers(context.trainer.parameters(), context.options.protect)) {
+      layers_(pruned_layers(context.trainer.parameters(), context.options.protect)),
+      steps_(context.steps) {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     require(layers_[l]->storage() == Storage::dense, "[{}] {}: expected dense weights to begin with, got {}",
             options_.method, layers_[l]->name(), name_of(layers_[l]->storage()));

@@ -53,7 +53,7 @@ class LatentMethod : public Method, public Latents {
   double setting(const std::string& name) const { return options_.settings.at(name); }
   const Optimizer& optimizer() const { return trainer_.optimizer(); }
   Trainer& trainer() { return trainer_; }
-  Index steps() const { return steps_; }  // of the whole training; 0 before after_step(0, ...)
+  Index steps() const { return steps_; }  // of the whole training
   std::span<const std::uint8_t> live(std::size_t l) const { return live_[l]; }
   // A dense parameter of layer l's shape, with the optimizer's slots, called LAYER/what: a latent. The same blocks.
   Parameter latent_like(std::size_t l, const std::string& what, Role role = Role::weight) const;

@@ -23,6 +23,7 @@ struct MethodContext {
   Trainer& trainer;
   const Loader& train;
   PrunerOptions options;
+  Index steps = 0;  // of the whole training, where it is known beforehand
 
   double setting(const std::string& name) const;  // of options.settings; throws if there is none of that name
 };

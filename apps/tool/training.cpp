@@ -176,8 +176,9 @@ Trained train_model(const RunConfig& c, const Data& data, Side side, const Obser
   Loader train(data.train,
                {.batch = c.batch, .lanes = c.lanes, .seed = c.seed, .augment = augmentation_named(c.augment)});
   const Loader validation = evaluation_loader(data.validation, c);
-  const auto method =
-      prune ? make_method({trainer, train, pruner_options(c, *result.model, data.train->shape())}) : nullptr;
+  const auto method = prune ? make_method({trainer, train, pruner_options(c, *result.model, data.train->shape()),
+                                           c.epochs * train.batches()})
+                            : nullptr;
   const auto report = [&](const std::vector<PruneEvent>& events) {
     if (!events.empty() && observer.pruned) observer.pruned(events);
   };

@@ -77,6 +77,105 @@ TEST(Trainer, FitsATargetWithMeanSquaredErrorAndItsRmseIsTheRootOfTheLoss) {
   }
 }
 
+// --- probes and latents ---------------------------------------------------------------------------------------------
+
+TEST(Trainer, GradientsAreWhatAStepOfPlainDescentSubtractsAndLeaveEverythingAsItWas) {
+  for (const Storage storage : {Storage::dense, Storage::masked, Storage::csr}) {
+    const ModulePtr model = make_model("mlp:12-20-3", {.input = {12}, .outputs = 3});
+    const auto optimizer = make_optimizer({.momentum = 0});
+    Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.threads = 2});
+    Parameter& W = parameter_named(trainer, "fc1.weight");
+    if (storage != Storage::dense) W.become(Pattern::random(20, 12, 60, Random(1, "live")), storage);
+    const Loader loader(blobs(40), {.batch = 32, .lanes = 16});
+    const auto before = bits_of(trainer.parameters());
+    const auto gradients = trainer.gradients(loader, 0);
+    EXPECT_EQ(bits_of(trainer.parameters()), before);
+    EXPECT_EQ(trainer.steps(), 0);
+    constexpr double rate = 0.25;
+    trainer.step(loader, 0, rate);
+    const auto after = bits_of(trainer.parameters());
+    ASSERT_EQ(gradients.size(), trainer.parameters().size());
+    for (std::size_t p = 0; p < gradients.size(); ++p) {
+      ASSERT_EQ(gradients[p].size(), before[2 * p].size());
+      for (std::size_t n = 0; n < gradients[p].size(); ++n)
+        EXPECT_NEAR(before[2 * p][n] - after[2 * p][n], static_cast<Real>(rate) * gradients[p][n], 1e-6);
+    }
+  }
+}
+
+TEST(Trainer, CountsTheWorkOfProbesWithTheNextStep) {
+  const ModulePtr model = make_model("mlp:12-20-3", {.input = {12}, .outputs = 3});
+  const auto optimizer = sgd();
+  Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.threads = 1});
+  const Loader loader(blobs(32), {.batch = 32, .lanes = 16});
+  const Flops one = trainer.step(loader, 0, 0.1).flops;
+  trainer.gradients(loader, 0);
+  EXPECT_EQ(trainer.step(loader, 0, 0.1).flops.executed, 2 * one.executed);
+  EXPECT_EQ(trainer.step(loader, 0, 0.1).flops.executed, one.executed);
+  trainer.gradients(loader, 0);
+  EXPECT_EQ(trainer.take_probe_flops().executed, one.executed);
+  EXPECT_EQ(trainer.take_probe_flops().executed, 0u);
+}
+
+TEST(Trainer, ExamineShowsTheTilesOfABatchInOrder) {
+  const ModulePtr model = make_model("mlp:12-20-3", {.input = {12}, .outputs = 3});
+  const auto optimizer = sgd();
+  Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.threads = 3});
+  const Loader loader(blobs(40), {.batch = 40, .lanes = 16});
+  std::vector<Index> first;
+  trainer.examine(loader, 0, [&](const Tape& tape) {
+    first.push_back(tape.first_sample());
+    ASSERT_EQ(tape.nodes(), 3u);  // the input and two layers
+    EXPECT_EQ(tape.node(1).parameters[0]->name(), "fc1.weight");
+    EXPECT_EQ(tape.node(1).value.features(), 20);
+  });
+  EXPECT_EQ(first, (std::vector<Index>{0, 16, 32}));
+}
+
+// W = 2 v, where v is trained by plain descent with dL/dv = 2 dL/dW.
+class Doubled final : public Latents {
+ public:
+  explicit Doubled(Parameter& W) : W_(W), v_("v", W.rows(), W.cols()) {
+    for (std::size_t n = 0; n < v_.value().size(); ++n) v_.value()[n] = W.value()[n] / 2;
+  }
+  void derive(Mode, Index) override {
+    for (std::size_t n = 0; n < v_.value().size(); ++n) W_.value()[n] = 2 * v_.value()[n];
+  }
+  bool update(Parameter& W, const RowBlock& block, std::span<const Real> G, Real rate, Index) override {
+    if (&W != &W_) return false;
+    for (std::size_t n = 0; n < G.size(); ++n) v_.value()[static_cast<std::size_t>(block.first) + n] -= rate * 2 * G[n];
+    return true;
+  }
+  void finish(Real, Index step) override { finished = step; }
+  Index finished = 0;
+
+ private:
+  Parameter& W_;
+  Parameter v_;
+};
+
+TEST(Trainer, LatentsTakeTheOptimizersPlaceForTheWeightsTheyDeriveAndForNoOthers) {
+  // dW = 2 dv = 4 rate G: as plain descent on W with four times the rate; the other layers move at the rate itself.
+  const auto optimizer = make_optimizer({.momentum = 0});
+  const Loader loader(blobs(40), {.batch = 40, .lanes = 16});
+  const ModulePtr model = make_model("mlp:12-20-3", {.input = {12}, .outputs = 3});
+  Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.threads = 2});
+  Parameter& W = parameter_named(trainer, "fc1.weight");
+  const auto gradients = trainer.gradients(loader, 0);
+  const auto before = bits_of(trainer.parameters());
+  Doubled doubled(W);
+  trainer.derive_weights(&doubled);
+  trainer.step(loader, 0, 0.125);
+  EXPECT_EQ(doubled.finished, 1);
+  trainer.evaluate(loader);  // derives
+  trainer.derive_weights(nullptr);
+  const auto after = bits_of(trainer.parameters());
+  for (std::size_t p = 0; p < gradients.size(); ++p)
+    for (std::size_t n = 0; n < gradients[p].size(); ++n)
+      EXPECT_NEAR(before[2 * p][n] - after[2 * p][n],
+                  gradients[p][n] * (trainer.parameters()[p] == &W ? Real{0.5} : Real{0.125}), 1e-6);
+}
+
 // --- packed for latency ---------------------------------------------------------------------------------------------
 
 TEST(Trainer, Invariant5OfParametersTrainingAfterPackingTrainsAndInfersWithTheNewWeights) {
