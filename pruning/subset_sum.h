@@ -1,4 +1,4 @@
-// Subset sums: which of a few random numbers add up to a wanted one?
+// SubsetSum sums: which of a few random numbers add up to a wanted one?
 //
 // With n candidates there are 2^n subsets, and their sums lie so densely that the nearest one misses a target in the
 // middle of their range by about 2^-n (Lueker, "Exponentially small bounds on the expected optimum of the partition and
@@ -17,16 +17,16 @@ namespace espalier {
 inline constexpr int subset_sum_limit = 32;  // candidates: 2 x 65,536 sums, 2 MB
 
 // Candidate u is in the subset if bit u of `members` is set.
-struct Subset {
+struct SubsetSum {
   std::uint32_t members = 0;
   double sum = 0;  // (sum over the first half, in order) + (sum over the second half, in order)
 };
 
 // The subset whose sum is nearest the target; the empty one, of sum 0, is a subset, too. Of several that are equally
 // near, the one whose `members` is the smallest number. Throws UsageError above subset_sum_limit candidates.
-Subset nearest_subset(std::span<const double> candidates, double target);
+SubsetSum nearest_subset(std::span<const double> candidates, double target);
 
 // The single candidate nearest the target, or none if 0 is nearer. Ties: none before any, then the lowest.
-Subset nearest_single(std::span<const double> candidates, double target);
+SubsetSum nearest_single(std::span<const double> candidates, double target);
 
 }  // namespace espalier

@@ -19,8 +19,8 @@ double sum_of(const std::vector<double>& candidates, std::uint32_t members) {
 }
 
 // All 2^n subsets in ascending order of `members`: the first of the nearest.
-Subset by_brute_force(const std::vector<double>& candidates, double target) {
-  Subset best{};
+SubsetSum by_brute_force(const std::vector<double>& candidates, double target) {
+  SubsetSum best{};
   for (std::uint32_t members = 0; members < 1u << candidates.size(); ++members)
     if (const double sum = sum_of(candidates, members); std::abs(sum - target) < std::abs(best.sum - target))
       best = {members, sum};
@@ -46,7 +46,7 @@ TEST(SubsetSum, IsTheNearestOfAllSubsetsAndTheLowestOfThoseThatTie) {
     for (std::uint64_t seed = 0; seed < 8; ++seed)
       for (const double target : {0.0, 0.25, 0.28125, -0.71875, 1.5, 40.0, -40.0}) {  // /32: midway between two sums
         const auto candidates = coarse(n, seed);
-        const Subset found = nearest_subset(candidates, target), expected = by_brute_force(candidates, target);
+        const SubsetSum found = nearest_subset(candidates, target), expected = by_brute_force(candidates, target);
         EXPECT_EQ(found.sum, expected.sum) << n << " candidates, seed " << seed << ", target " << target;
         EXPECT_EQ(found.members, expected.members) << n << " candidates, seed " << seed << ", target " << target;
       }
@@ -64,7 +64,7 @@ TEST(SubsetSum, IsTheNearestOfAllSubsetsOfNumbersThatDoNotTie) {
 TEST(SubsetSum, SumsItsMembers) {
   for (const std::size_t n : {1, 5, 17, 24}) {
     const auto candidates = fine(n, 3);
-    const Subset found = nearest_subset(candidates, 0.3);
+    const SubsetSum found = nearest_subset(candidates, 0.3);
     EXPECT_NEAR(found.sum, sum_of(candidates, found.members), 1e-14);
     EXPECT_LT(found.members, std::uint64_t{1} << n);
   }
