@@ -148,7 +148,7 @@ void add_random_linear(Sequential& net, LinearOptions options, const RandomWeigh
 StrongTicketLayer add_layer(const Target& target, Activation f, const StrongTicketOptions& options, Sequential& net) {
   StrongTicketLayer report{.name = target.name, .neurons = strong_ticket_neurons(target.in, options.width)};
   const Index neurons = report.neurons;
-  if (target.largest > 0) report.scale = 2 * target.largest;
+  if (target.largest > 0) report.scale = 4 * target.largest;
   const RandomWeights a(options.seed, target.name + ".a.weight", target.in, 1);
   const RandomWeights bias(options.seed, target.name + ".a.bias", 1, 1);
   const RandomWeights b(options.seed, target.name + ".b.weight", neurons, report.scale);

@@ -17,8 +17,8 @@
 // because relu(a x) is a x where a x > 0 and 0 elsewhere: neurons with a_u > 0 see x+ only, those with a_u < 0 see x-.
 // Behind a ReLU x >= 0, and only the former are needed.
 //
-// What is random: a_u ~ U[-1, 1], b_ju ~ U[-s, s], with s = 2 max |w, c| of that layer, so that every target lies in
-// the middle half of the range, as Lueker's theorem about subset sums wants it. s is the one number per layer that the
+// What is random: a_u ~ U[-1, 1], b_ju ~ U[-s, s], with s = 4 max |w, c| of that layer: the positive ones of n products
+// a_u b_ju sum to s n / 8 on average, n / 2 times what the largest target needs. s is the one number per layer that the
 // random network has from the target: a seed, these scales and the mask say everything.
 //
 // Where this departs from the papers:
@@ -30,8 +30,9 @@
 //   - A zero of the target is met by the empty subset, exactly. So is Malach's single candidate allowed to be none.
 //
 // When: after training the target, once. Costs O(targets 2^(n/2)): seconds for thousands of target weights at n = 24.
-// Caveat: a ticket has about n live weights (first layer; else n/2) where its target has one. It shows what pruning can
-// express, not how to make a network small; and finding it took the target's weights.
+// Caveat: a ticket has about n live weights (first layer; else n/2) where its target has one, of thousands of random
+// ones. It shows what pruning can express, not how to make a network small; and finding it took the target's weights.
+// The *worst* error falls more slowly than the typical one: now and then all of n candidates are too small.
 // Try:      build/release/strong_tickets --epochs 2
 // Exercise: for w > 0, products of both signs are candidates. Give nearest_subset only those above 0: how much is lost?
 #pragma once

@@ -1,9 +1,9 @@
-// SubsetSum sums: which of a few random numbers add up to a wanted one?
+// Subset sums: which of a few random numbers add up to a wanted one?
 //
 // With n candidates there are 2^n subsets, and their sums lie so densely that the nearest one misses a target in the
 // middle of their range by about 2^-n (Lueker, "Exponentially small bounds on the expected optimum of the partition and
 // subset sum problems", 1998). One candidate alone misses it by about 1/n. Between the two lies the whole difference
-// between Malach et al. 2020 and Pensia et al. 2020: pruning/random_ticket.h.
+// between Malach et al. 2020 and Pensia et al. 2020: pruning/strong_ticket.h.
 //
 // Exact, by meeting in the middle (Horowitz & Sahni 1974): all sums of either half of the candidates in ascending
 // order, then one walk over both lists. O(2^(n/2)) time and memory, not O(2^n): n = 24 takes 2 x 4,096 sums.

@@ -83,7 +83,7 @@ std::string svg_of(std::span<const Panel> panels) {
   std::size_t names = 0;
   for (const Panel& panel : panels) names = std::max(names, panel.curves.size());
   const double width = panel_width * static_cast<double>(panels.size()) + 10;
-  const double height = top + plot_height + 60 + line_height * static_cast<double>(names);
+  const double height = top + plot_height + 66 + line_height * static_cast<double>(names);
   std::string svg = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
       "font-family=\"Helvetica,Arial,sans-serif\">\n<rect width=\"{0}\" height=\"{1}\" fill=\"#fff\"/>\n",

@@ -26,7 +26,7 @@ ModulePtr mlp(const std::string& extents, Index in, Index out, double density = 
   model->visit_parameters([](Parameter& p) {
     if (p.role() != Role::bias) return;
     for (std::size_t i = 0; i < p.value().size(); ++i)
-      p.value()[i] = static_cast<Real>(0.3 * Random(4, p.name()).normal(i));
+      p.value()[i] = static_cast<Real>(Random(4, p.name()).normal(i));
   });
   return model;
 }
@@ -95,11 +95,11 @@ TEST(StrongTicket, EveryLiveWeightIsTheRandomOneOfItsPosition) {
   const ModulePtr target = mlp("5-4-3", 5, 3);
   for (const Match match : {Match::subset, Match::single}) {
     const StrongTicket ticket = strong_ticket(*target, {.width = 6, .match = match, .seed = 17});
+    Index live = 0;
     for (const auto& [name, W] : by_name(*ticket.net)) {
       const Random random(17, "strong-ticket/" + name);
       const StrongTicketLayer& layer = ticket.layers[name.starts_with("fc1") ? 0 : 1];
       const double scale = name.ends_with(".b.weight") ? layer.scale : 1;
-      Index live = 0;
       W->for_each_weight([&](Index r, Index c, Index at) {
         const Real value = W->value()[at];
         if (W->role() == Role::bias && value == 0) return;  // a bias is pruned to 0
@@ -107,8 +107,8 @@ TEST(StrongTicket, EveryLiveWeightIsTheRandomOneOfItsPosition) {
         EXPECT_EQ(value, static_cast<Real>(scale * (2 * random.uniform(position) - 1))) << name;
         ++live;
       });
-      EXPECT_GT(live, 0) << name;
     }
+    EXPECT_EQ(live, ticket.kept());
   }
 }
 
@@ -231,16 +231,18 @@ TEST(StrongTicket, OfOneLayerIsTheMapThatItsSumsSay) {
 TEST(StrongTicket, ComesNearerWithWidthAndSubsetsNearerThanSingleCandidates) {
   const ModulePtr target = mlp("6-5-3", 6, 3);
   double before = 1e9;
-  for (const int width : {2, 6, 10, 14, 18}) {
+  for (const int width : {1, 8, 16, 24}) {
     const StrongTicket subset = strong_ticket(*target, {.width = width});
     const StrongTicket single = strong_ticket(*target, {.width = width, .match = Match::single});
-    EXPECT_LT(subset.worst_error(), 0.7 * before) << width;
     for (std::size_t l = 0; l < 2; ++l) EXPECT_LE(subset.layers[l].worst_error, single.layers[l].worst_error);
-    EXPECT_LT(single.kept(), subset.kept());
+    EXPECT_LE(single.kept(), subset.kept());
+    EXPECT_LT(subset.worst_error(), 0.6 * before) << width;
     before = subset.worst_error();
-    if (width == 18) {
-      EXPECT_LT(subset.worst_error(), 1e-3);
-      EXPECT_GT(single.worst_error(), 1e-2);
+    if (width == 1) {  // one candidate, or none
+      EXPECT_EQ(subset.worst_error(), single.worst_error());
+    }
+    if (width == 24) {
+      EXPECT_LT(1000 * subset.worst_error(), single.worst_error());
     }
   }
 }
