@@ -3,7 +3,7 @@
 //   strong_tickets --epochs 6
 //
 // (a) trains a small network and finds it, but for an error, inside random networks of growing width n. The error falls
-//     exponentially if a subset of n candidates stands for each weight, like 1/n if a single one does.
+//     exponentially if a subset of n candidates stands for each weight, at best like 1/n if a single one does.
 // (b) asks what *neurons* one can keep of a random network of as many weights. They only match random features, and
 //     those miss even a single ReLU neuron. With one more layer they come nearer, but slowly.
 //
@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <numeric>
 
@@ -50,7 +51,8 @@ Found find(Module& target, const Loader& data, int networks, StrongTicketOptions
   std::vector<Found> found;
   for (int i = 0; i < networks; ++i, ++options.seed) {
     const StrongTicket ticket = strong_ticket(target, options);
-    found.push_back({ticket.random_weights(), ticket.kept(), ticket.worst_error(), compare(target, *ticket.net, data)});
+    found.push_back(
+        {ticket.random_weights(), ticket.kept(), ticket.worst_error(), agreement_of(target, *ticket.net, data)});
   }
   std::ranges::sort(found, {}, &Found::error);
   return found[found.size() / 2];
@@ -136,10 +138,11 @@ Vector readout_errors(const Features& features) {
       return value - std::inner_product(row.begin(), row.end(), by.begin(), 0.0);
     };
     for (std::size_t q = 0; q < r; ++q) row.push_back(reduced(features.G[r][q], L[q]) / L[q][q]);
-    const double left = reduced(features.G[r][r], row);  // of feature r, when the earlier ones have explained theirs
-    require(left > 0, "[strong tickets] expected features that are independent, got number {} which is not", r);
-    y.push_back(reduced(features.c[r], y) / std::sqrt(left));
-    row.push_back(std::sqrt(left));
+    // What the earlier features do not explain of this one; next to nothing is rounding, and then it adds nothing.
+    const double left = reduced(features.G[r][r], row);
+    const double length = left > 1e-12 * features.G[r][r] ? std::sqrt(left) : std::numeric_limits<double>::infinity();
+    y.push_back(reduced(features.c[r], y) / length);
+    row.push_back(length);
     errors.push_back(std::max(errors.back() - y.back() * y.back(), 0.0));
   }
   return errors;
@@ -229,7 +232,8 @@ Panel neurons_or_weights(Index teacher_neurons, const Lab& lab, std::uint64_t se
     Vector& row = u.emplace_back();
     for (Index i = 0; i < inputs; ++i) row.push_back(2 * random.uniform(static_cast<std::uint64_t>(i)) - 1);
   }
-  // The target f = sum_j v_j relu(w_j x); and what one neuron's ReLU is applied to, w x: E (w x) relu(u x) = (w u) / 2.
+  // The target f = sum_j v_j relu(w_j x). And `linear`, what a single neuron's ReLU is applied to: neurons of a network
+  // with one more layer need only match that. Their error is measured before that ReLU.   E (w x) relu(u x) = (w u) / 2
   Features f{.G = Matrix(u.size()), .c = Vector(u.size(), 0)}, linear{.c = Vector(u.size()), .square = dot(w[0], w[0])};
   for (std::size_t r = 0; r < u.size(); ++r) {
     for (std::size_t q = 0; q <= r; ++q) f.G[r].push_back(relu_product(u[r], u[q]));
@@ -278,7 +282,7 @@ int run(int argc, char** argv) {
   app.add_option("--teacher", lab.teacher_neurons, "Neurons of (b)'s other target")->capture_default_str();
   app.add_option("--seed", config.seed, "Of the training and of the random networks")->capture_default_str();
   app.add_option("--data-dir", config.data_dir, "Where MNIST's files are (else $ESPALIER_DATA, else ./data)");
-  app.add_option("--out", out, "Folder for the plots, plots.svg")->capture_default_str();
+  app.add_option("--out", out, "Run folder; the plots are plots.svg")->capture_default_str();
   app.footer("Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad, missing or unwritable file, 4 interrupted.");
   try {
     app.parse(argc, argv);

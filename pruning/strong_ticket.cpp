@@ -248,7 +248,7 @@ StrongTicket strong_ticket(Module& target, const StrongTicketOptions& options) {
   return ticket;
 }
 
-Agreement compare(const Module& target, const Module& ticket, const Loader& loader) {
+Agreement agreement_of(const Module& target, const Module& ticket, const Loader& loader) {
   Agreement sum;
   Tile tile;
   Tape target_tape, ticket_tape;

@@ -110,6 +110,6 @@ struct Agreement {
   double same_class = 0;                            // fraction of samples whose largest output is the same one
   double target_accuracy = 0, ticket_accuracy = 0;  // fractions; 0 for data without classes
 };
-Agreement compare(const Module& target, const Module& ticket, const Loader& loader);
+Agreement agreement_of(const Module& target, const Module& ticket, const Loader& loader);
 
 }  // namespace espalier

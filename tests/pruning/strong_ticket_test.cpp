@@ -25,8 +25,7 @@ ModulePtr mlp(const std::string& extents, Index in, Index out, double density = 
   ModulePtr model = make_model("mlp:" + extents, {.input = {in}, .outputs = out, .seed = 3, .density = density});
   model->visit_parameters([](Parameter& p) {
     if (p.role() != Role::bias) return;
-    for (std::size_t i = 0; i < p.value().size(); ++i)
-      p.value()[i] = static_cast<Real>(Random(4, p.name()).normal(i));
+    for (std::size_t i = 0; i < p.value().size(); ++i) p.value()[i] = static_cast<Real>(Random(4, p.name()).normal(i));
   });
   return model;
 }
@@ -349,7 +348,7 @@ TEST(StrongTicket, RefusesWhatIsNoReluNetwork) {
 }
 
 // y = (x, 1 - x) and z = (x, 0.3) on x = 0, 1/5, 2/5 ... 1
-TEST(Compare, SaysHowFarTwoModelsAreApart) {
+TEST(Agreement, SaysHowFarTwoModelsAreApart) {
   const auto model = [](Real w, Real c) {
     auto two = std::make_unique<Sequential>();
     two->add<Linear>(LinearOptions{.name = "fc", .in = 1, .out = 2}, 1);
@@ -362,7 +361,7 @@ TEST(Compare, SaysHowFarTwoModelsAreApart) {
                                              std::vector<std::int32_t>{1, 1, 1, 0, 0, 1});
   for (const Index batch : {6, 4}) {
     const Agreement a =
-        compare(*model(-1, 1), *model(0, static_cast<Real>(0.3)), Loader(data, {.batch = batch, .lanes = 16}));
+        agreement_of(*model(-1, 1), *model(0, static_cast<Real>(0.3)), Loader(data, {.batch = batch, .lanes = 16}));
     EXPECT_EQ(a.samples, 6);
     EXPECT_NEAR(a.worst_error, 0.7, 1e-6);                                                      // at x = 0
     EXPECT_NEAR(a.rms_error, std::sqrt((0.49 + 0.25 + 0.09 + 0.01 + 0.01 + 0.09) / 12), 1e-6);  // (0.7 - x)^2
