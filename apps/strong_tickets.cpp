@@ -174,7 +174,7 @@ double neuron_subnetwork_error(const Features& features, std::size_t k, std::uin
     }
     best = std::min(best, error);
   }
-  return best;
+  return std::max(best, 0.0);  // but for rounding
 }
 
 // A teacher f = sum_j v_j relu(w_j x) of `neurons` neurons, |w_j| = 1, E f^2 about 1/2, as a module.

@@ -8,6 +8,7 @@
 namespace espalier {
 namespace {
 
+constexpr double least_drawn = 1e-9;
 constexpr double panel_width = 430, margin_left = 72, plot_width = 330, top = 62, plot_height = 250, line_height = 19;
 constexpr std::string_view plain = "font-size=\"12\" fill=\"#222\"", pale = "font-size=\"12\" fill=\"#666\"",
                            bold = "font-size=\"15\" font-weight=\"bold\" fill=\"#222\"";
@@ -43,10 +44,13 @@ std::string svg_of(const Panel& panel, double left) {
     least = std::min(least, *std::ranges::min_element(curve.y));
     most = std::max(most, *std::ranges::max_element(curve.y));
   }
+  least = std::max(least, least_drawn);
   const int from = static_cast<int>(std::floor(std::log10(least))), to = static_cast<int>(std::ceil(std::log10(most)));
   const double x0 = left + margin_left, bottom = top + plot_height;
   const auto x_of = [&](double x) { return x0 + plot_width * x / (1.04 * last); };
-  const auto y_of = [&](double y) { return bottom - plot_height * (std::log10(y) - from) / std::max(to - from, 1); };
+  const auto y_of = [&](double y) {
+    return bottom - plot_height * (std::log10(std::max(y, least_drawn)) - from) / std::max(to - from, 1);
+  };
 
   std::string svg = text(x0, 26, "start", bold, panel.title) + text(x0, 45, "start", pale, panel.subtitle);
   for (int exponent = from; exponent <= to; ++exponent) {

@@ -31,8 +31,8 @@ TEST(Plot, PutsEveryDecadeAsFarBelowTheLastAndPanelsSideBySide) {
   EXPECT_EQ(dots[3].y, dots[0].y);
 }
 
-TEST(Plot, HasRoomForWhatIsAboveOneOrAllTheSame) {
-  for (const double y : {1.0, 3.0}) {
+TEST(Plot, HasRoomForWhatIsAboveOneOrZeroOrAllTheSame) {
+  for (const double y : {0.0, 1.0, 3.0}) {
     const std::vector<Panel> panels{{.title = "t", .curves = {{"c", "#000", {1, 2}, {y, y}}}}};
     const std::string svg = svg_of(panels);
     EXPECT_EQ(svg.find("nan"), std::string::npos);
