@@ -113,7 +113,7 @@ class Draw {
   Colour contrast(std::uint64_t n, const Colour& other) const {
     Colour result;
     for (std::size_t c = 0; c < channels; ++c) {
-      const float step = (*this)(n + c, 0.2, 0.7), up = other[c] + step, down = other[c] - step;
+      const float step = (*this)(n + c, 0.35, 0.7), up = other[c] + step, down = other[c] - step;
       const bool rise = up > 1 ? false : down < 0 ? true : random_.below(n + channels + c, 2) == 1;
       result[c] = std::clamp(rise ? up : down, 0.0f, 1.0f);
     }
@@ -138,12 +138,12 @@ std::int32_t draw_image(const Random& random, std::span<std::uint8_t> planes) {
   const Draw uniform(random);
   const Colour ground = uniform.colour(10), other_ground = uniform.colour(13);
   const Colour figure = uniform.contrast(20, ground), second = uniform.contrast(30, figure);
-  const float drift = uniform(40, 0, 0.5);  // how far the ground goes towards its other colour
+  const float drift = uniform(40, 0, 0.25);  // how far the ground goes towards its other colour
   const float drift_angle = uniform(41, 0, 2 * std::numbers::pi), shade_angle = uniform(42, 0, 2 * std::numbers::pi);
-  const float shade = uniform(43, 0, 0.15), noise = uniform(44, 0.02, 0.2);
+  const float shade = uniform(43, 0, 0.15), noise = uniform(44, 0.02, 0.1);
 
   // To the figure's own units: turned, scaled, a little longer than wide. Textures need room for some periods.
-  const float angle = uniform(50, 0, 2 * std::numbers::pi), radius = uniform(51, textured ? 9 : 6, textured ? 14 : 12);
+  const float angle = uniform(50, -0.35, 0.35), radius = uniform(51, 9, textured ? 14 : 12);
   const float aspect = uniform(52, 0.85, 1.18), play = std::max(0.0f, 15.0f - radius);
   constexpr float middle = (side - 1) / 2.0f;
   const Point centre{middle + play * uniform(53, -1, 1), middle + play * uniform(54, -1, 1)};
