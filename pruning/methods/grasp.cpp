@@ -7,8 +7,8 @@
 // Gradient descent lowers the loss by about |g|^2 per step of rate 1. Adding d to the weights changes |g|^2 by
 // 2 d' H g to first order; removing one weight (d = -w) changes it by -2 w (H g). The paper's S = -w (H g) is low where
 // removal costs gradient flow, and it removes the highest S: hence the sign here, where the highest score stays.
-// When: once, before training. Cost: three gradients of ten batches each: one for g, two for H g as the difference of
-// gradients a little ahead of w along g and a little behind.
+// When: once, before training. Cost: five gradients of ten batches each: one for g, four for H g as the difference of
+// gradients a little ahead of w along g and a little behind, after two more to find out how little.
 // Caveat: where ReLUs switch within that step the difference averages over the kink. The authors divide the logits by a
 // temperature of 200 first, which flattens the softmax; here the loss is the training's own.
 // Try: espalier train --method grasp --density 0.05
@@ -39,7 +39,7 @@ MethodInfo grasp() {
           .essence = "keep the weights without which the gradient would shrink most, before training",
           .source = "Wang et al., Picking winning tickets before training by preserving gradient flow, 2020",
           .formula = "score = w (H g),  g and H at initialisation",
-          .cost = "3 gradients of 10 batches each, once",
+          .cost = "5 gradients of 10 batches each, once",
           .caveat = "second derivatives by finite differences; sensitive to the data it looks at",
           .example = "espalier train --method grasp --density 0.05",
           .defaults = {.schedule = {.kind = "one-shot", .begin = 0}},

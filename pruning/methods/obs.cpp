@@ -12,7 +12,8 @@
 // for each row a system of as many equations as it keeps weights.
 // Caveat: the scores speak of removing one weight, the pruning removes most; errors of different layers are compared
 // as though all outputs mattered alike. Convolutions, and layers wider than `widest`, are scored by the diagonal of H
-// alone (w_j^2 H_jj, summed over patches) and their weights do not move.
+// alone (w_j^2 H_jj, summed over patches) and their weights do not move. Pixels that always agree make [H^-1]_jj as
+// large as the damping allows, and then the score is noise: 0.1 of the mean diagonal keeps it sober.
 // Try: espalier train --method obs --density 0.05
 // Exercise: --schedule iterative --begin 0.6 --end 0.7 asks again after each round. What does it gain, what does it
 // cost?
@@ -198,8 +199,8 @@ MethodInfo obs() {
           .cost = "10 batches forward, cols^3 per layer, (weights kept)^3 per row, once",
           .caveat = "convolutions and layers wider than `widest` are scored by H's diagonal and not compensated",
           .example = "espalier train --method obs --density 0.05",
-          .defaults = {.schedule = {.kind = "one-shot", .begin = 0.6}},
-          .settings = {{"damping", 0.01, "added to the diagonal of H, as a fraction of its mean"},
+          .defaults = {.allocation = "er", .schedule = {.kind = "one-shot", .begin = 0.6}},
+          .settings = {{"damping", 0.1, "added to the diagonal of H, as a fraction of its mean"},
                        {"widest", 2048, "inputs; beyond, a layer's weights do not move"}},
           .criterion = [](const auto& settings) {
             return std::make_unique<OptimalBrainSurgeon>(settings.at("damping"), settings.at("widest"));
