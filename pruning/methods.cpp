@@ -6,7 +6,14 @@
 
 #define ESPALIER_METHODS(X) \
   X(random)                 \
-  X(magnitude)
+  X(magnitude)              \
+  X(wanda)                  \
+  X(obs)                    \
+  X(taylor)                 \
+  X(obd)                    \
+  X(snip)                   \
+  X(grasp)                  \
+  X(synflow)
 
 namespace espalier {
 namespace methods {

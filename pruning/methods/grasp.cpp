@@ -1,0 +1,50 @@
+// GraSP: gradient signal preservation.
+//
+//   Wang, Zhang, Grosse, "Picking winning tickets before training by preserving gradient flow", 2020
+//
+//   score = w (H g)        g = dL/dw,  H = Hessian of L, at initialisation
+//
+// Gradient descent lowers the loss by about |g|^2 per step of rate 1. Adding d to the weights changes |g|^2 by
+// 2 d' H g to first order; removing one weight (d = -w) changes it by -2 w (H g). The paper's S = -w (H g) is low where
+// removal costs gradient flow, and it removes the highest S: hence the sign here, where the highest score stays.
+// When: once, before training. Cost: five gradients of ten batches each: one for g, four for H g as the difference of
+// gradients a little ahead of w along g and a little behind, after two more to find out how little.
+// Caveat: where ReLUs switch within that step the difference averages over the kink. The authors divide the logits by a
+// temperature of 200 first, which flattens the softmax; here the loss is the training's own.
+// Try: espalier train --method grasp --density 0.05
+// Exercise: turn the sign round. Does it fall behind random? And |w (H g)|, which also keeps those that hurt the flow?
+#include "pruning/method.h"
+
+namespace espalier {
+namespace {
+
+class Grasp final : public Criterion {
+ public:
+  void score(const Parameter& W, const CriterionContext& context, std::span<Real> scores) const override {
+    const auto w = W.value(), Hg = context.require_evidence("grasp").hessian_gradient(W);
+    std::size_t n = 0;
+    W.for_each_weight([&](Index, Index, Index at) {
+      scores[n++] = w[static_cast<std::size_t>(at)] * Hg[static_cast<std::size_t>(at)];
+    });
+  }
+  std::string name() const override { return "grasp"; }
+};
+
+}  // namespace
+
+namespace methods {
+MethodInfo grasp() {
+  return {.name = "grasp",
+          .family = "before training",
+          .essence = "keep the weights without which the gradient would shrink most, before training",
+          .source = "Wang et al., Picking winning tickets before training by preserving gradient flow, 2020",
+          .formula = "score = w (H g),  g and H at initialisation",
+          .cost = "5 gradients of 10 batches each, once",
+          .caveat = "second derivatives by finite differences; sensitive to the data it looks at",
+          .example = "espalier train --method grasp --density 0.05",
+          .defaults = {.schedule = {.kind = "one-shot", .begin = 0}},
+          .criterion = [](const auto&) { return std::make_unique<Grasp>(); }};
+}
+}  // namespace methods
+
+}  // namespace espalier

@@ -1,0 +1,48 @@
+// Taylor pruning.
+//
+//   Molchanov, Mallya, Tyree, Frosio, Kautz, "Importance estimation for neural network pruning", 2019
+//
+//   score = mean over batches of (w g)^2        g = dL/dw of the batch
+//
+// Without the weight the loss would be L - w g, to first order: w g is what it is worth. The square is taken batch by
+// batch, for the mean of g itself goes to zero as training converges, and with it the score of every weight.
+// When: at the schedule's steps, gradually. Cost: the gradients of ten batches at every pruning.
+// Caveat: first order; the larger the step to zero, the less it says.
+// Try: espalier train --method taylor --density 0.05
+// Exercise: snip's |w g| with this schedule (--method snip --schedule cubic). Early or late in training, where does the
+// square of the mean differ most from the mean of the squares?
+#include "pruning/method.h"
+
+namespace espalier {
+namespace {
+
+class Taylor final : public Criterion {
+ public:
+  void score(const Parameter& W, const CriterionContext& context, std::span<Real> scores) const override {
+    const auto w = W.value(), gg = context.require_evidence("taylor").squared_batch_gradient(W);
+    std::size_t n = 0;
+    W.for_each_weight([&](Index, Index, Index at) {
+      const auto i = static_cast<std::size_t>(at);
+      scores[n++] = w[i] * w[i] * gg[i];
+    });
+  }
+  std::string name() const override { return "taylor"; }
+};
+
+}  // namespace
+
+namespace methods {
+MethodInfo taylor() {
+  return {.name = "taylor",
+          .family = "during training",
+          .essence = "keep the weights whose removal would change the loss most, to first order",
+          .source = "Molchanov et al., Importance estimation for neural network pruning, 2019",
+          .formula = "score = mean over batches of (w g)^2",
+          .cost = "the gradients of 10 batches at every pruning",
+          .caveat = "first order: says little about large weights",
+          .example = "espalier train --method taylor --density 0.05",
+          .criterion = [](const auto&) { return std::make_unique<Taylor>(); }};
+}
+}  // namespace methods
+
+}  // namespace espalier

@@ -1,0 +1,63 @@
+// Wanda: pruning by weights and activations.
+//
+//   Sun, Liu, Bair, Kolter, "A simple and effective pruning approach for large language models", 2023
+//
+//   score = - rank within the row of  |w_ij| ||x_j||        ||x_j|| = sqrt(mean over samples of x_j^2)
+//
+// A weight matters as much as what it adds to its unit's sum, and that is compared among the inputs of one unit only:
+// each keeps its best. The rank, 0 for the best, says so to every allocation: `global` gives each unit of the network
+// equally many inputs, `uniform` each layer the same density. A convolution's x_j are the j-th pixels of its patches.
+// When: once, late in training; the rest is fine-tuning. Cost: ten batches forward, and sorting every row.
+// Caveat: no gradient, so no difference between a unit that matters and one that does not.
+// Try: espalier train --method wanda --density 0.05
+// Exercise: with --density 0.5, how much accuracy is lost at the moment of pruning, and how much does magnitude lose?
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "pruning/method.h"
+
+namespace espalier {
+namespace {
+
+class Wanda final : public Criterion {
+ public:
+  void score(const Parameter& W, const CriterionContext& context, std::span<Real> scores) const override {
+    const auto squares = context.require_evidence("wanda").input_squares(W);  // [groups, cols]
+    const Index groups = static_cast<Index>(squares.size()) / W.cols();
+    std::vector<std::vector<double>> rows(static_cast<std::size_t>(W.rows()));
+    W.for_each_weight([&](Index row, Index column, Index at) {
+      const Index group = row * groups / W.rows();
+      rows[static_cast<std::size_t>(row)].push_back(
+          std::abs(static_cast<double>(W.value()[static_cast<std::size_t>(at)])) *
+          std::sqrt(squares[static_cast<std::size_t>(group * W.cols() + column)]));
+    });
+    for (const std::vector<double>& row : rows) {
+      std::vector<std::size_t> order(row.size());
+      for (std::size_t n = 0; n < order.size(); ++n) order[n] = n;
+      std::ranges::stable_sort(order, std::greater{}, [&](std::size_t n) { return row[n]; });
+      for (std::size_t rank = 0; rank < order.size(); ++rank) scores[order[rank]] = -static_cast<Real>(rank);
+      scores = scores.subspan(row.size());
+    }
+  }
+  std::string name() const override { return "wanda"; }
+};
+
+}  // namespace
+
+namespace methods {
+MethodInfo wanda() {
+  return {.name = "wanda",
+          .family = "after training",
+          .essence = "keep the best inputs of every unit by |w| times the size of the input",
+          .source = "Sun et al., A simple and effective pruning approach for large language models, 2023",
+          .formula = "score = - rank within the row of |w_ij| ||x_j||",
+          .cost = "10 batches forward and a sort of every row, once",
+          .caveat = "every unit keeps equally many inputs, whether it matters or not",
+          .example = "espalier train --method wanda --density 0.05",
+          .defaults = {.schedule = {.kind = "one-shot", .begin = 0.6}},
+          .criterion = [](const auto&) { return std::make_unique<Wanda>(); }};
+}
+}  // namespace methods
+
+}  // namespace espalier
