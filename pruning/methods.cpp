@@ -6,7 +6,12 @@
 
 #define ESPALIER_METHODS(X) \
   X(random)                 \
-  X(magnitude)
+  X(magnitude)              \
+  X(ac_dc)                  \
+  X(static_pattern)         \
+  X(set)                    \
+  X(rigl)                   \
+  X(snfs)
 
 namespace espalier {
 namespace methods {
