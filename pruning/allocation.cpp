@@ -1,8 +1,11 @@
 #include "pruning/allocation.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <numeric>
+#include <type_traits>
 
 #include "core/error.h"
 
@@ -46,6 +49,27 @@ std::vector<Index> global(std::span<const Scored> layers, Index total) {
     at = next;
   }
   return keep;
+}
+
+// The k-th highest score, k from 1 on. A histogram over leading bits tells which few scores it is among.
+Real kth_highest(std::span<const Real> scores, std::size_t k) {
+  using Bits = std::conditional_t<sizeof(Real) == sizeof(std::uint32_t), std::uint32_t, std::uint64_t>;
+  constexpr int width = 8 * sizeof(Bits), bucket_bits = 14;
+  const auto bucket_of = [](Real score) {  // rises with the score
+    constexpr Bits sign = Bits{1} << (width - 1);
+    const auto bits = std::bit_cast<Bits>(score + Real{0});  // -0 is 0
+    return static_cast<std::size_t>((bits & sign ? ~bits : bits | sign) >> (width - bucket_bits));
+  };
+  std::vector<std::uint32_t> in_bucket(std::size_t{1} << bucket_bits, 0);
+  for (const Real score : scores) ++in_bucket[bucket_of(score)];
+  std::size_t bucket = in_bucket.size() - 1;
+  for (; in_bucket[bucket] < k; --bucket) k -= in_bucket[bucket];
+  std::vector<Real> few;
+  few.reserve(in_bucket[bucket]);
+  for (const Real score : scores)
+    if (bucket_of(score) == bucket) few.push_back(score);
+  std::nth_element(few.begin(), few.begin() + static_cast<std::ptrdiff_t>(k) - 1, few.end(), std::greater{});
+  return few[k - 1];
 }
 
 }  // namespace
@@ -117,12 +141,9 @@ std::vector<std::uint32_t> top_k(std::span<const Real> scores, Index k) {
   const auto count = static_cast<std::size_t>(std::clamp<Index>(k, 0, static_cast<Index>(scores.size())));
   std::vector<std::uint32_t> kept;
   if (count == 0) return kept;
-  // The k-th highest score, found among the bare scores; whoever is above it stays, and the first that are equal to it.
-  std::vector<Real> bare(scores.begin(), scores.end());
-  const auto kth = bare.begin() + static_cast<std::ptrdiff_t>(count) - 1;
-  std::nth_element(bare.begin(), kth, bare.end(), std::greater{});
-  const Real limit = *kth;
-  auto ties = static_cast<std::ptrdiff_t>(count) - std::count_if(bare.begin(), kth, [&](Real s) { return s > limit; });
+  // Whoever is above the k-th highest stays, and of those that are equal to it the first.
+  const Real limit = kth_highest(scores, count);
+  auto ties = static_cast<std::ptrdiff_t>(count) - std::ranges::count_if(scores, [&](Real s) { return s > limit; });
   kept.reserve(count);
   for (std::size_t i = 0; i < scores.size(); ++i)
     if (scores[i] > limit || (scores[i] == limit && ties-- > 0)) kept.push_back(static_cast<std::uint32_t>(i));
