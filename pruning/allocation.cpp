@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <numeric>
 #include <type_traits>
+#include <utility>
 
 #include "core/error.h"
 
@@ -51,8 +52,9 @@ std::vector<Index> global(std::span<const Scored> layers, Index total) {
   return keep;
 }
 
-// The k-th highest score, k from 1 on. A histogram over leading bits tells which few scores it is among.
-Real kth_highest(std::span<const Real> scores, std::size_t k) {
+// The k-th highest score, k from 1 on, and how many of those that are equal to it are among the k highest. A histogram
+// over leading bits tells which few scores it is among.
+std::pair<Real, std::ptrdiff_t> kth_highest(std::span<const Real> scores, std::size_t k) {
   using Bits = std::conditional_t<sizeof(Real) == sizeof(std::uint32_t), std::uint32_t, std::uint64_t>;
   constexpr int width = 8 * sizeof(Bits), bucket_bits = 14;
   const auto bucket_of = [](Real score) {  // rises with the score
@@ -68,8 +70,10 @@ Real kth_highest(std::span<const Real> scores, std::size_t k) {
   few.reserve(in_bucket[bucket]);
   for (const Real score : scores)
     if (bucket_of(score) == bucket) few.push_back(score);
-  std::nth_element(few.begin(), few.begin() + static_cast<std::ptrdiff_t>(k) - 1, few.end(), std::greater{});
-  return few[k - 1];
+  const auto kth = few.begin() + static_cast<std::ptrdiff_t>(k) - 1;
+  std::nth_element(few.begin(), kth, few.end(), std::greater{});
+  const Real limit = *kth;
+  return {limit, kth + 1 - few.begin() - std::count_if(few.begin(), kth, [&](Real s) { return s > limit; })};
 }
 
 }  // namespace
@@ -142,8 +146,7 @@ std::vector<std::uint32_t> top_k(std::span<const Real> scores, Index k) {
   std::vector<std::uint32_t> kept;
   if (count == 0) return kept;
   // Whoever is above the k-th highest stays, and of those that are equal to it the first.
-  const Real limit = kth_highest(scores, count);
-  auto ties = static_cast<std::ptrdiff_t>(count) - std::ranges::count_if(scores, [&](Real s) { return s > limit; });
+  auto [limit, ties] = kth_highest(scores, count);
   kept.reserve(count);
   for (std::size_t i = 0; i < scores.size(); ++i)
     if (scores[i] > limit || (scores[i] == limit && ties-- > 0)) kept.push_back(static_cast<std::uint32_t>(i));

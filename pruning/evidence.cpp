@@ -58,6 +58,7 @@ std::size_t Evidence::index_of(const Parameter& W) const {
 }
 
 Evidence::Arrays Evidence::mean_gradients(Loss loss) {
+  if (batches_ == 1) return trainer_.gradients(data_, batch(0), loss);
   Arrays mean;
   for (Index i = 0; i < batches_; ++i) {
     const Arrays& one = trainer_.gradients(data_, batch(i), loss);

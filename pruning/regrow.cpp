@@ -76,7 +76,9 @@ PatternPtr drop_and_grow(const Parameter& W, Index drop, Index grow, const Grow&
 }
 
 SparseTraining::SparseTraining(const MethodContext& context)
-    : options_(context.options), layers_(pruned_layers(context.trainer.parameters(), context.options.protect)) {
+    : options_(context.options),
+      layers_(pruned_layers(context.trainer.parameters(), context.options.protect)),
+      threads_(context.trainer.threads()) {
   options_.schedule.check();
   const std::string allocation = name_of(options_.allocation);
   require(allocation != "global" && allocation != "lamp",
@@ -88,8 +90,9 @@ SparseTraining::SparseTraining(const MethodContext& context)
             options_.method, drop->second);
 }
 
-Setting SparseTraining::rescale_setting() {
-  return {"rescale", 1, "1: initial weights are larger by 1 / sqrt(density of the layer), for fewer inputs; 0: not"};
+Setting SparseTraining::rescale_setting(double unless_told_otherwise) {
+  return {"rescale", unless_told_otherwise,
+          "1: initial weights are larger by 1 / sqrt(density of the layer), for fewer inputs; 0: not"};
 }
 
 Setting SparseTraining::drop_setting() {
@@ -134,11 +137,16 @@ std::vector<PruneEvent> SparseTraining::begin() {
 
 std::vector<PruneEvent> SparseTraining::exchange_in_each(Index step, Index steps,
                                                          const std::function<Grow(const Parameter& W)>& growth) {
-  std::vector<PruneEvent> events;
-  for (Parameter* W : layers_) {
-    const Index moving = std::llround(fraction(step, steps) * static_cast<double>(W->nonzeros()));
-    if (moving > 0) events.push_back(take(*W, drop_and_grow(*W, moving, moving, growth(*W)), step));
-  }
+  const double f = fraction(step, steps);
+  std::vector<Grow> grow;
+  for (const Parameter* W : layers_) grow.push_back(growth(*W));
+  std::vector<PruneEvent> events(layers_.size());
+  parallel_for(static_cast<Index>(layers_.size()), threads_, [&](Index i) {
+    const auto l = static_cast<std::size_t>(i);
+    Parameter& W = *layers_[l];
+    const Index moving = std::llround(f * static_cast<double>(W.nonzeros()));
+    events[l] = take(W, drop_and_grow(W, moving, moving, grow[l]), step);
+  });
   return events;
 }
 

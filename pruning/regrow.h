@@ -48,14 +48,14 @@ class SparseTraining : public Method {
   void require_possible(double density) const override;
   double density() const override { return density_of(layers_); }
 
-  static Setting rescale_setting();
+  static Setting rescale_setting(double unless_told_otherwise);
   static Setting drop_setting();
   static MethodDefaults defaults();
 
  protected:
   // What happens every `interval` steps.
   virtual std::vector<PruneEvent> exchange(Index step, Index steps) = 0;
-  // Every layer drops and grows f(step) of its weights; growth(W) says who grows.
+  // Every layer drops and grows f(step) of its weights; growth(W) says who grows. Layers in parallel, growth() not.
   std::vector<PruneEvent> exchange_in_each(Index step, Index steps,
                                            const std::function<Grow(const Parameter& W)>& growth);
   // W takes this pattern, in the storage that suits its density.
@@ -74,6 +74,7 @@ class SparseTraining : public Method {
   std::vector<Index> counts(double density) const;  // per layer
   PrunerOptions options_;
   std::vector<Parameter*> layers_;
+  int threads_;
 };
 
 }  // namespace espalier

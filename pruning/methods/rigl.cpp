@@ -42,7 +42,7 @@ MethodInfo rigl() {
           .caveat = "the gradient of one batch decides; memory for that moment is dense",
           .example = "espalier train --method rigl --density 0.02",
           .defaults = SparseTraining::defaults(),
-          .settings = {SparseTraining::drop_setting(), SparseTraining::rescale_setting()},
+          .settings = {SparseTraining::drop_setting(), SparseTraining::rescale_setting(0)},
           .make = [](const MethodContext& context) { return std::make_unique<RigL>(context); }};
 }
 }  // namespace methods

@@ -44,7 +44,7 @@ MethodInfo set() {
       .caveat = "at low densities most places it tries are no good",
       .example = "espalier train --method set --density 0.02",
       .defaults = SparseTraining::defaults(),
-      .settings = {SparseTraining::drop_setting(), SparseTraining::rescale_setting()},
+      .settings = {SparseTraining::drop_setting(), SparseTraining::rescale_setting(1)},
       .make = [](const MethodContext& context) { return std::make_unique<Set>(context); }};
 }
 }  // namespace methods

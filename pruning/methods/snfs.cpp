@@ -109,7 +109,7 @@ MethodInfo snfs() {
           .settings = {SparseTraining::drop_setting(),
                        {"momentum", 0.9, "of M; 0: the gradient of the last sampled batch alone"},
                        {"every", 1, "steps between two dense gradients that M sees"},
-                       SparseTraining::rescale_setting()},
+                       SparseTraining::rescale_setting(0)},
           .make = [](const MethodContext& context) { return std::make_unique<SparseMomentum>(context); }};
 }
 }  // namespace methods

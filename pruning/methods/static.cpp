@@ -36,7 +36,7 @@ MethodInfo static_pattern() {  // static is a word of C++
           .caveat = "at low densities units are born without inputs and stay so",
           .example = "espalier train --method static --density 0.02",
           .defaults = SparseTraining::defaults(),
-          .settings = {SparseTraining::rescale_setting()},
+          .settings = {SparseTraining::rescale_setting(1)},
           .make = [](const MethodContext& context) { return std::make_unique<Static>(context); }};
 }
 }  // namespace methods

@@ -271,8 +271,9 @@ TEST_P(SparseFromTheStart, KeepsItsDensityInEveryStepAndChangesPatternsWhenItSho
   EXPECT_GE(changed_at.size() + 2, expected.size());
 }
 
-TEST_P(SparseFromTheStart, BeginsWithARandomPatternOfTheAllocationsCountsAndLargerWeights) {
-  Session run(GetParam()), again(GetParam()), plain(GetParam(), 1, {{"rescale", 0}});
+TEST_P(SparseFromTheStart, BeginsWithARandomPatternOfTheAllocationsCountsAndLargerWeightsIfSoAsked) {
+  const std::map<std::string, double> larger{{"rescale", 1}}, as_made{{"rescale", 0}};
+  Session run(GetParam(), 1, larger), again(GetParam(), 1, larger), plain(GetParam(), 1, as_made);
   std::vector<std::vector<Real>> dense;
   for (const Parameter* W : run.weights()) dense.push_back(dense_values(*W));
   std::vector<Scored> shapes;
