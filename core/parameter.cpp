@@ -132,6 +132,10 @@ void Parameter::become(PatternPtr pattern, Storage storage) {
   const auto length = static_cast<std::size_t>(to_csr ? pattern->nonzeros() : positions());
   std::vector<RowBlock> blocks = blocks_of(rows_, cols_, pattern.get(), storage);
   rebuild(length, [&](const AlignedVector<Real>& old, AlignedVector<Real>& fresh) {
+    if (!pattern) {  // everybody has a place
+      for_each_weight([&](Index r, Index c, Index at) { fresh[r * cols_ + c] = old[at]; });
+      return;
+    }
     for (Index r = 0; r < rows_; ++r) {
       // Where weight (r, c) was; columns are asked for in ascending order. -1: it did not live.
       Index n = from_csr ? pattern_->row_begin()[r] : 0;
@@ -144,12 +148,8 @@ void Parameter::become(PatternPtr pattern, Storage storage) {
       const auto carry = [&](Index c, Index to) {
         if (const Index from = was(c); from >= 0) fresh[to] = old[from];
       };
-      if (!pattern) {
-        for (Index c = 0; c < cols_; ++c) carry(c, r * cols_ + c);
-      } else {
-        Index to = pattern->row_begin()[r];
-        for (const std::uint32_t c : pattern->row(r)) carry(c, to_csr ? to++ : r * cols_ + c);
-      }
+      Index to = pattern->row_begin()[r];
+      for (const std::uint32_t c : pattern->row(r)) carry(c, to_csr ? to++ : r * cols_ + c);
     }
   });
   pattern_ = std::move(pattern);

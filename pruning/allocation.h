@@ -55,6 +55,10 @@ double overall_density(const Allocation& given, std::span<const Scored> layers);
 // Throws UsageError if a layer would keep none.
 std::vector<Index> allocate(const Allocation& allocation, std::span<const Scored> layers, double density);
 
+// `count` weights shared out among layers in proportion to `share`, none getting more than it has `room` for; what
+// rounding leaves goes to the largest remainders. Exactly `count` in all. Throws UsageError if there is no room.
+std::vector<Index> share_out(Index count, std::span<const double> share, std::span<const Index> room);
+
 // The k live weights of highest score, ties to the lowest index, as ascending indices.
 // Exactly k, even when all scores are equal.
 std::vector<std::uint32_t> top_k(std::span<const Real> scores, Index k);

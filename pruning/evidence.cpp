@@ -4,6 +4,7 @@
 #include <cmath>
 #include <deque>
 #include <limits>
+#include <utility>
 
 #include "core/error.h"
 #include "layers/conv2d.h"
@@ -100,6 +101,34 @@ void add_squares(const Node& node, const Tensor& x, std::vector<double>& sums) {
           }
 }
 
+// While it lives, every parameter is a dense array, in which the dead are zeros. The parameters proper, with their
+// slots and patterns, wait aside and come back untouched.
+class AllDense {
+ public:
+  explicit AllDense(const std::vector<Parameter*>& parameters) : parameters_(parameters) {
+    for (Parameter* W : parameters_) {
+      Parameter dense(W->name(), W->rows(), W->cols(), W->role());
+      const std::span<const Real> from = std::as_const(*W).value();
+      const std::span<Real> to = dense.value();
+      W->for_each_weight([&](Index row, Index column, Index at) {
+        to[static_cast<std::size_t>(row * W->cols() + column)] = from[static_cast<std::size_t>(at)];
+      });
+      dense_.push_back(std::move(dense));
+    }
+    swap();
+  }
+  ~AllDense() { swap(); }
+  AllDense(const AllDense&) = delete;
+  AllDense& operator=(const AllDense&) = delete;
+
+ private:
+  void swap() {
+    for (std::size_t p = 0; p < dense_.size(); ++p) std::swap(*parameters_[p], dense_[p]);
+  }
+  const std::vector<Parameter*>& parameters_;
+  std::vector<Parameter> dense_;
+};
+
 }  // namespace
 
 Evidence::Evidence(Trainer& trainer, const Loader& data, Index batches)
@@ -125,6 +154,7 @@ std::size_t Evidence::index_of(const Parameter& W) const {
 }
 
 Evidence::Arrays Evidence::mean_gradients() {
+  if (batches_ == 1) return trainer_.gradients(data_, batch(0));
   Arrays mean;
   for (Index i = 0; i < batches_; ++i) add_gradients(trainer_, data_, batch(i), batches_, std::identity(), mean);
   return mean;
@@ -139,14 +169,8 @@ std::span<const Real> Evidence::gradient(const Parameter& W) {
 std::span<const Real> Evidence::dense_gradient(const Parameter& W) {
   const std::size_t p = index_of(W);
   if (dense_gradient_.empty()) {
-    std::vector<std::pair<PatternPtr, Storage>> before;
-    for (Parameter* V : trainer_.parameters()) {
-      before.emplace_back(V->pattern(), V->storage());
-      if (V->storage() != Storage::dense) V->become(nullptr, Storage::dense);  // the dead are newborn zeros now
-    }
+    const AllDense all_dense(trainer_.parameters());
     dense_gradient_ = mean_gradients();
-    for (std::size_t v = 0; v < before.size(); ++v)
-      if (before[v].second != Storage::dense) trainer_.parameters()[v]->become(before[v].first, before[v].second);
   }
   return dense_gradient_[p];
 }

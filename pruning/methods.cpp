@@ -11,9 +11,14 @@
   X(obs)                    \
   X(taylor)                 \
   X(obd)                    \
+  X(ac_dc)                  \
   X(snip)                   \
   X(grasp)                  \
-  X(synflow)
+  X(synflow)                \
+  X(static_pattern)         \
+  X(set)                    \
+  X(rigl)                   \
+  X(snfs)
 
 namespace espalier {
 namespace methods {

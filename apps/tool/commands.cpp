@@ -55,12 +55,14 @@ int run_command_line(int argc, char** argv) {
   CLI::App* bench = app.add_subcommand("bench", "Time a dense and a sparse network side by side");
   CLI::App* kernels = bench->add_subcommand("kernels", "Time the kernels against the machine's limits");
   CLI::App* convolution = bench->add_subcommand("convolution", "The same for a convolution, from naive to threads");
+  CLI::App* updates = bench->add_subcommand("pruning", "Time mask updates beside the training steps between them");
   CLI::App* methods = app.add_subcommand("methods", "List the pruning methods");
   CLI::App* method = app.add_subcommand("explain", "What a pruning method computes, costs and is not good at");
   // Nested commands before those they stand in: the first that was named runs.
   const std::vector<std::pair<CLI::App*, Command>> commands{{train, add_train(*train, config_of(argc, argv))},
                                                             {kernels, add_bench_kernels(*kernels)},
                                                             {convolution, add_bench_convolution(*convolution)},
+                                                            {updates, add_bench_pruning(*updates)},
                                                             {bench, add_bench(*bench)},
                                                             {methods, add_methods(*methods)},
                                                             {method, add_explain(*method)}};

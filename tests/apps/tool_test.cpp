@@ -336,6 +336,20 @@ TEST(Tool, BenchesASparseNetworkWithoutItsTwin) {
   EXPECT_LT(result["sparse"]["last_loss"], result["sparse"]["first_loss"]);
 }
 
+TEST(Tool, BenchesMaskUpdatesBesideAStaticStep) {
+  const Ran ran = tool("bench pruning --model mlp:64-96-10 --density 0.1 --batch 32 --lanes 16 --repetitions 2 --json");
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  const auto result = nlohmann::json::parse(ran.out);
+  const double step = result["static_step_seconds"];
+  EXPECT_GT(step, 0);
+  for (const char* method : {"magnitude", "set", "rigl"}) {
+    const double update = result[method]["update_seconds"];
+    EXPECT_GE(update, result[method]["event_seconds"].get<double>()) << method;
+    EXPECT_NEAR(result[method]["share_of_training"], update / (100 * step + update), 1e-9) << method;
+    EXPECT_NEAR(result[method]["step_over_static"], 1 + update / (100 * step), 1e-9) << method;
+  }
+}
+
 TEST(Tool, VerifiesItsKernelsBeforeItTimesThem) {
   const Ran ran = tool("bench kernels --rows 100 --cols 70 --lanes 16 --json");
   ASSERT_EQ(ran.code, exit_done) << ran.err;
@@ -423,7 +437,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --data synthetic-digits --out /proc/espalier", exit_file, "/proc/espalier"},
         Bad{"train --data synthetic-digits --rate 1e30 --epochs 1", exit_diverged, "diverged at step"},
         Bad{"bench --density 0", exit_usage, "(0, 1]"}, Bad{"bench --model mlp:784", exit_usage, "mlp:784"},
-        Bad{"bench --model vgg-16", exit_usage, "vgg-small"},
+        Bad{"bench pruning --density 0", exit_usage, "(0, 1]"}, Bad{"bench --model vgg-16", exit_usage, "vgg-small"},
         Bad{"train --data synthetic-digits --model conv-3", exit_usage, "conv-3"},
         Bad{"bench convolution --in 0", exit_usage, "channels"},
         Bad{"bench convolution --extent 1 --kernel 4 --stride 9", exit_usage, "stride"},

@@ -54,6 +54,20 @@ TEST(TopK, IsWhatSortingEverythingGives) {
   }
 }
 
+TEST(TopK, TellsApartWhatDiffersInTheLastBitAndTakesBothZerosForEqual) {
+  const Real one = 1, above = std::nextafter(one, Real{2}), below = std::nextafter(one, Real{0});
+  const std::vector<Real> scores{-0.0,  above, 0.0, -1e-30, one,  1e-30, below, 1e38, -0.0,
+                                 -1e38, one,   0.0, -below, -one, above, 3,     -3,   -above};
+  std::vector<std::uint32_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::ranges::stable_sort(order, std::greater{}, [&](std::uint32_t i) { return scores[i]; });
+  for (std::size_t k = 0; k <= scores.size(); ++k) {
+    std::vector<std::uint32_t> expected(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k));
+    std::ranges::sort(expected);
+    EXPECT_EQ(top_k(scores, static_cast<Index>(k)), expected) << k;
+  }
+}
+
 TEST(TopK, TakesNoneOrAllWhereKIsOutOfRange) {
   EXPECT_TRUE(top_k(std::vector<Real>{1, 2}, -1).empty());
   EXPECT_EQ(top_k(std::vector<Real>{1, 2}, 3).size(), 2u);

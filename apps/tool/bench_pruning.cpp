@@ -1,0 +1,167 @@
+// espalier bench pruning: what a mask update costs beside the training steps between two of them.
+//
+// Noise for data, one batch, its tiles standing ready. Each method trains a model of its own; updates and static steps
+// take turns, so that a machine that slows down slows all. An update is
+//
+//   the event itself   scores or gradients, the choice, moving the arrays
+//   + making ready     what the next step needs of a new pattern (transpose, panels): the first step after the event
+//                      less the second
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "apps/tool/commands.h"
+#include "apps/tool/result.h"
+#include "core/error.h"
+#include "datasets/noise.h"
+#include "layers/models.h"
+#include "pruning/method.h"
+
+namespace espalier {
+namespace {
+
+struct PruningFlags {
+  RunConfig config{.model = "mlp:784-800-450-10"};
+  int repetitions = 21;
+  bool json = false;
+};
+
+// A model in training by one method; turn() goes on to the next mask update.
+class Candidate {
+ public:
+  Candidate(const RunConfig& config, const std::string& method, const Loader& loader, const Optimizer& optimizer,
+            int turns)
+      : method_name(method),
+        loader_(loader),
+        rate_(config.rate.rate),
+        model_(make_model(config.model,
+                          {.input = loader.data().shape(), .outputs = loader.data().classes(), .seed = config.seed})),
+        trainer_(*model_, softmax_cross_entropy, optimizer, {.threads = threads_of(config), .seed = config.seed}) {
+    const MethodInfo& info = method_named(method);
+    PrunerOptions options = pruner_options(config, *model_, loader.data().shape());
+    options.method = method;
+    options.allocation = allocation_named(info.defaults.allocation);
+    options.schedule = info.defaults.schedule;
+    options.schedule.density = config.schedule.density;
+    options.schedule.interval = config.schedule.interval;
+    // As long as it takes for that many updates, and a few.
+    steps_ = static_cast<Index>(static_cast<double>((turns + 2) * options.schedule.interval) /
+                                (options.schedule.end - options.schedule.begin));
+    method_ = make_method({trainer_, loader, options});
+    method_->after_step(0, steps_);
+    trainer_.keep_tiles();
+    time_step();
+  }
+  double time_step() {
+    return timed([&] { trainer_.step(loader_, 0, rate_); });
+  }
+  void turn() {
+    double event = 0;
+    bool updated = false;
+    while (!updated && step_ < steps_) {
+      ++step_;
+      event = timed([&] { updated = !method_->after_step(step_, steps_).empty(); });
+    }
+    if (!updated) return;  // the schedule is over
+    const double first = time_step(), second = time_step();
+    events.push_back(event);
+    updates.push_back(event + std::max(0.0, first - second));
+  }
+
+  const std::string method_name;
+  std::vector<double> events, updates;  // seconds
+
+ private:
+  template <typename Work>
+  static double timed(Work&& work) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  const Loader& loader_;
+  double rate_;
+  ModulePtr model_;
+  Trainer trainer_;
+  std::unique_ptr<Method> method_;
+  Index step_ = 0, steps_ = 0;
+};
+
+void run_bench_pruning(PruningFlags& f) {
+  RunConfig& c = f.config;
+  require(c.schedule.density > 0 && c.schedule.density <= 1, "[--density] expected a fraction in (0, 1], got {}",
+          c.schedule.density);
+  require(f.repetitions >= 1 && f.repetitions <= 100000, "[--repetitions] expected 1 to 100000, got {}", f.repetitions);
+  check(c);
+  flush_subnormals_to_zero();
+  const ModelProfile profile = model_profile(c.model);
+  const Loader loader(std::make_shared<Noise>(profile.input, profile.outputs, c.batch, c.seed),
+                      {.batch = c.batch, .lanes = c.lanes, .shuffle = false});
+  const auto optimizer = make_optimizer(c.optimizer);
+  Candidate resting(c, "static", loader, *optimizer, f.repetitions);
+  std::vector<std::unique_ptr<Candidate>> candidates;
+  for (const char* method : {"magnitude", "set", "rigl"})
+    candidates.push_back(std::make_unique<Candidate>(c, method, loader, *optimizer, f.repetitions));
+  std::vector<double> steps;
+  for (int repetition = 0; repetition < f.repetitions; ++repetition) {
+    resting.time_step();  // the others have had the caches
+    for (int i = 0; i < 5; ++i) steps.push_back(resting.time_step());
+    for (const auto& candidate : candidates) candidate->turn();
+  }
+  const double step = timing_of(steps).median, interval = static_cast<double>(c.schedule.interval) * step;
+  Json result = {{"model", c.model},
+                 {"density", c.schedule.density},
+                 {"interval", c.schedule.interval},
+                 {"batch", c.batch},
+                 {"lanes", c.lanes},
+                 {"threads", threads_of(c)},
+                 {"processor", processor_name()},
+                 {"static_step_seconds", step}};
+  for (const auto& candidate : candidates) {
+    const double update = timing_of(candidate->updates).median;
+    result[candidate->method_name] = {{"event_seconds", timing_of(candidate->events).median},
+                                      {"update_seconds", update},
+                                      {"share_of_training", update / (interval + update)},
+                                      {"step_over_static", (interval + update) / interval}};
+  }
+  if (f.json) {
+    fmt::print("{}\n", result.dump(2));
+    return;
+  }
+  fmt::print("{}, density {:g}, batch {} in tiles of {}, {} threads, {}\n\n", c.model, c.schedule.density, c.batch,
+             c.lanes, threads_of(c), processor_name());
+  fmt::print("static sparse step {}; an update every {} steps\n\n", text_of_seconds(step), c.schedule.interval);
+  fmt::print("{:12}{:>12}{:>12}{:>16}{:>20}\n", "", "event", "update", "% of training", "mean step / static");
+  for (const auto& candidate : candidates) {
+    const Json& row = result[candidate->method_name];
+    fmt::print("{:12}{:>12}{:>12}{:>15.2f} {:>20.3f}\n", candidate->method_name,
+               text_of_seconds(row["event_seconds"].get<double>()),
+               text_of_seconds(row["update_seconds"].get<double>()), 100 * row["share_of_training"].get<double>(),
+               row["step_over_static"].get<double>());
+  }
+}
+
+}  // namespace
+
+Command add_bench_pruning(CLI::App& bench) {
+  auto flags = std::make_shared<PruningFlags>();
+  RunConfig& c = flags->config;
+  c.rate.rate = 0.01;
+  c.schedule.interval = 100;
+  bench.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
+  bench.add_option("--density", c.schedule.density, "At which the masks are, or end, in (0, 1]")->capture_default_str();
+  bench.add_option("--interval", c.schedule.interval, "Steps between two updates")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  bench.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
+  bench.add_option("--optimizer", c.optimizer.name, "sgd, nesterov, adam or adamw")->capture_default_str();
+  bench.add_option("--threads", c.threads, "0: one per processor")->capture_default_str();
+  bench.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")
+      ->capture_default_str();
+  bench.add_option("--seed", c.seed, "Of weights and patterns")->capture_default_str();
+  bench.add_option("--repetitions", flags->repetitions, "Updates timed of each method")->capture_default_str();
+  bench.add_flag("--json", flags->json, "Print JSON");
+  return [flags] { run_bench_pruning(*flags); };
+}
+
+}  // namespace espalier
