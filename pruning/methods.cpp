@@ -6,7 +6,12 @@
 
 #define ESPALIER_METHODS(X) \
   X(random)                 \
-  X(magnitude)
+  X(magnitude)              \
+  X(movement)               \
+  X(dns)                    \
+  X(str)                    \
+  X(l0)                     \
+  X(variational)
 
 namespace espalier {
 namespace methods {
