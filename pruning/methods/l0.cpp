@@ -77,7 +77,7 @@ class HardConcreteGates final : public LatentMethod {
     for (std::size_t i = 0; i < W.size(); ++i) {
       const std::uint64_t bits = random.bits(static_cast<std::uint64_t>(block.first) + i);
       const Real u = (static_cast<Real>(bits >> 41) + Real{0.5}) * Real{0x1p-23};
-      const auto gate = HardConcrete::sample(a[i], std::log(u / (1 - u)));
+      const auto gate = HardConcrete::sample(a[i], log_of(u / (1 - u)));
       z[i] = gate.z, slope[i] = gate.slope;
       W[i] = w[i] * gate.z;
     }

@@ -108,7 +108,7 @@ MethodInfo str() {
           .example = "espalier train --method str --density 0.05",
           .defaults = {.schedule = {.begin = 0.05, .end = 0.7}},
           .settings = {{"start", -8, "s before training; sigmoid(-8) = 0.0003"},
-                       {"decay", 0.01, "of s, per step and e-fold of density above its target"}},
+                       {"decay", 0.03, "of s, per step and e-fold of density above its target"}},
           .make = [](const MethodContext& context) { return std::make_unique<SoftThreshold>(context); }};
 }
 }  // namespace methods

@@ -69,35 +69,36 @@ class Variational final : public LatentMethod {
     const auto s = of_block(std::as_const(log_sigma2_[l]).value(), block);
     const Random random(options().seed, "variational/" + layer(l).name(), static_cast<std::uint64_t>(step));
     for (std::size_t i = 0; i < W.size(); ++i) {
-      const Real sigma = std::exp(s[i] / 2);
+      const Real sigma = exp_of(s[i] / 2);
       live[i] = sigma <= limit * std::abs(theta[i]);  // log alpha <= 3
       W[i] = mode != Mode::training
                  ? (live[i] ? theta[i] : Real{0})
                  : theta[i] + sigma * nearly_normal<Real>(random.bits(static_cast<std::uint64_t>(block.first) + i));
     }
   }
-  // d w'/d log sigma^2 = sigma e / 2 = (w' - theta) / 2      d log alpha/d theta = -2 / theta      d log alpha/d log
-  // sigma^2 = 1
+  // dw'/dlog sigma^2 = sigma e / 2 = (w' - theta) / 2     dlog alpha/dtheta = -2 / theta     dlog alpha/dlog sigma^2 =
+  // 1 KL pulls theta by at most a tenth of itself: where theta is small, its gradient, up to 1 / sigma, would throw it
+  // far beyond zero.
   void update_layer(std::size_t l, const RowBlock& block, std::span<const Real> G, Real rate, Index step) override {
     const auto W = of_block(layer(l).value(), block);
     const auto theta = of_block(std::as_const(theta_[l]).value(), block);
     const auto s = of_block(std::as_const(log_sigma2_[l]).value(), block);
-    const Real weight = steering_.pressure() / samples_;
+    const Real weight = steering_.pressure() / samples_, limit_of_pull = Real{0.1} / rate;
     const auto both = latent_scratch(2 * G.size());
-    const auto dtheta = both.first(G.size()), ds = both.subspan(G.size());
+    const auto dtheta = both.first(G.size()), ds = both.subspan(G.size(), G.size());
     for (std::size_t i = 0; i < G.size(); ++i) {
       const Real slope = weight * VariationalKl::slope(log_alpha(theta[i], s[i]));
-      dtheta[i] = G[i] - slope * 2 * theta[i] / (theta[i] * theta[i] + tiny);
+      dtheta[i] = G[i] + theta[i] * std::min(-2 * slope / (theta[i] * theta[i] + tiny), limit_of_pull);
       ds[i] = G[i] * (W[i] - theta[i]) / 2 + slope;
     }
     optimizer().update(theta_[l], block, dtheta, rate, step);
-    noise_by_->update(log_sigma2_[l], block, ds.first(G.size()), noise_rate_, step);
+    noise_by_->update(log_sigma2_[l], block, ds, noise_rate_, step);
   }
 
  private:
   static constexpr Real limit = Real{4.4816890703};  // e^(3/2)
   static constexpr Real tiny = Real{1e-8};
-  static Real log_alpha(Real theta, Real log_sigma2) { return log_sigma2 - std::log(theta * theta + tiny); }
+  static Real log_alpha(Real theta, Real log_sigma2) { return log_sigma2 - log_of(theta * theta + tiny); }
   std::unique_ptr<Optimizer> noise_by_;
   Real noise_rate_, samples_;
   Steering steering_;
