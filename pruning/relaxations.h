@@ -3,46 +3,14 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 
 namespace espalier {
 
-// e^x and log x in plain arithmetic, to a few units in the last place of float, so that compilers can turn loops over
-// them into vectors. e^x: x within +-87; log x: x > 0, normal.
-inline double exp_of(double x) {
-  return std::exp(x);
-}
-inline float exp_of(float x) {
-  x = std::min(std::max(x, -87.0f), 87.0f);
-  constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding and subtracting it rounds
-  const float n = (x * 1.44269504f + magic) - magic;
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // x - n log 2, |r| <= log(2) / 2
-  float p = 1.3888889e-3f;
-  p = p * r + 8.3333333e-3f;
-  p = p * r + 4.1666667e-2f;
-  p = p * r + 1.6666667e-1f;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  return p * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
-}
-inline double log_of(double x) {
-  return std::log(x);
-}
-inline float log_of(float x) {
-  // x = 2^n m, m from sqrt(1/2) to sqrt(2);   log m = 2 atanh t, t = (m - 1) / (m + 1), |t| < 0.172
-  const std::int32_t bits = std::bit_cast<std::int32_t>(x) - 0x3f3504f3;
-  const float n = static_cast<float>(bits >> 23), m = std::bit_cast<float>((bits & 0x7fffff) + 0x3f3504f3);
-  const float t = (m - 1) / (m + 1), t2 = t * t;
-  const float series = 1 + t2 * (1.0f / 3 + t2 * (1.0f / 5 + t2 * (1.0f / 7 + t2 / 9)));
-  return n * 0.693147181f + 2 * t * series;
-}
-
 template <typename T>
 T sigmoid(T x) {
-  return 1 / (1 + exp_of(-x));
+  return 1 / (1 + std::exp(-x));
 }
 
 // Kusupati et al. 2020:   w' = sign(w) relu(|w| - t)
@@ -72,9 +40,10 @@ struct HardConcrete {
   template <typename T>
   static Gate<T> sample(T log_alpha, T logit_u) {
     const T x = (logit_u + log_alpha) / static_cast<T>(beta);
-    const T s = sigmoid(x), width = static_cast<T>(zeta - gamma), stretched = s * width + static_cast<T>(gamma);
-    const T z = std::min(std::max(stretched, T{0}), T{1});
-    return {z, z == stretched ? width * s * (1 - s) / static_cast<T>(beta) : T{0}};
+    if (x <= static_cast<T>(-edge)) return {0, 0};
+    if (x >= static_cast<T>(edge)) return {1, 0};
+    const T s = sigmoid(x), width = static_cast<T>(zeta - gamma);
+    return {s * width + static_cast<T>(gamma), width * s * (1 - s) / static_cast<T>(beta)};
   }
   // For evaluation: without noise and without beta.
   template <typename T>

@@ -76,8 +76,8 @@ class HardConcreteGates final : public LatentMethod {
     const Random random(options().seed, "l0/" + layer(l).name(), static_cast<std::uint64_t>(step));
     for (std::size_t i = 0; i < W.size(); ++i) {
       const std::uint64_t bits = random.bits(static_cast<std::uint64_t>(block.first) + i);
-      const Real u = (static_cast<Real>(bits >> 41) + Real{0.5}) * Real{0x1p-23};
-      const auto gate = HardConcrete::sample(a[i], log_of(u / (1 - u)));
+      const Real u = (static_cast<Real>(static_cast<std::int32_t>(bits >> 41)) + Real{0.5}) * Real{0x1p-23};
+      const auto gate = HardConcrete::sample(a[i], std::log(u / (1 - u)));
       z[i] = gate.z, slope[i] = gate.slope;
       W[i] = w[i] * gate.z;
     }
