@@ -5,11 +5,18 @@
 //                        ^                                                                      |
 //                        +----------------------- update <---------------------- dL/dW ---------+
 //
-// What such a method saves while it trains is nothing: its products are dense, its arrays more than dense. What it
-// leaves behind is as small as any other's.
+// What such a method saves while it learns is nothing: its products are dense, its arrays more than dense. What it
+// leaves behind is as small as any other's, and so is the training from there on: a method may freeze before the end
+// (learns_until), and the survivors are then trained alone, as ordinary sparse weights.
+//
+// Whatever depends on the schedule is decided in after_step, and what was decided is state: a step that follows an
+// interruption finds it in the checkpoint.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "pruning/method.h"
@@ -22,14 +29,12 @@ class LatentMethod : public Method, public Latents {
   LatentMethod(const LatentMethod&) = delete;
   LatentMethod& operator=(const LatentMethod&) = delete;
 
-  // Method: freezes. Every layer takes the values derived for evaluation, on the pattern of those that are live.
-  std::vector<PruneEvent> finish(Index step) final;
-  std::vector<PruneEvent> after_step(Index /*step*/, Index steps) override {
-    steps_ = steps;
-    return {};
-  }
+  // Method. Freezing: every layer takes the values derived for evaluation, on the pattern of those that are live.
+  std::vector<PruneEvent> finish(Index step) final;  // freezes, unless that has happened
+  std::vector<PruneEvent> after_step(Index step, Index steps) override;
   void require_possible(double density) const override;
   double density() const override;
+  std::vector<NamedNumbers> state() override;  // to be part of what a method returns
 
   // Latents
   void derive(Mode mode, Index step) final;
@@ -39,18 +44,40 @@ class LatentMethod : public Method, public Latents {
   // Takes over the trainer's derivation of weights. All layers must be dense arrays, as they are when made.
   explicit LatentMethod(const MethodContext& context);
 
-  // Writes layer l's derived values into W (dense storage), and 1 or 0 for each position into `live`.
+  // Writes layer l's derived values into W (dense storage), and 1 or 0 for each position into `live`. One of the two is
+  // to be overridden: the second one if blocks can be derived in parallel.
   //   W: [rows * cols]   live: [rows * cols]
-  virtual void derive_layer(std::size_t l, Mode mode, Index step, std::span<Real> W, std::span<std::uint8_t> live) = 0;
+  virtual void derive_layer(std::size_t /*l*/, Mode /*mode*/, Index /*step*/, std::span<Real> /*W*/,
+                            std::span<std::uint8_t> /*live*/) {}
+  //   W: [block.weights()]   live: [block.weights()]
+  virtual void derive_block(std::size_t l, const RowBlock& block, Mode mode, Index step, std::span<Real> W,
+                            std::span<std::uint8_t> live);
   // Before the layers are derived: what needs to see all of them (a global threshold).
   virtual void before_derive(Mode /*mode*/, Index /*step*/) {}
   // One block of layer l.   G: [block.weights()] dL/dW
   virtual void update_layer(std::size_t l, const RowBlock& block, std::span<const Real> G, Real rate, Index step) = 0;
 
+  // After every step (and before the first) that does not freeze; density: what the schedule asks for by then.
+  virtual void decide(Index /*step*/, double /*density*/) {}
+  // Before freezing.
+  virtual void conclude() {}
+  // The fraction of the steps after which the layers are frozen; 1: after all of them.
+  virtual double learns_until() const { return 1; }
+  // How important each position of layer l is, dead or alive. With scores, freezing cuts what is live to the density
+  // that was asked for and leaves a layer that lost everything the place of its best weight; false: derived weights
+  // are as many as was asked, and a layer without any is an error.   scores: [rows * cols]
+  virtual bool score_layer(std::size_t /*l*/, std::span<Real> /*scores*/) const { return false; }
+  // Trained weights of which the derived ones are copies: their slots go on. Null: slots begin at zero.
+  virtual const Parameter* source(std::size_t /*l*/) const { return nullptr; }
+
+  // For each layer the score of the least important weight of those that its share of `density` lets it keep.
+  std::vector<Real> thresholds(double density) const;
+
   std::size_t layers() const { return layers_.size(); }
   const Parameter& layer(std::size_t l) const { return *layers_[l]; }
   const PrunerOptions& options() const { return options_; }
   double setting(const std::string& name) const { return options_.settings.at(name); }
+  bool frozen() const { return frozen_ != 0; }
   const Optimizer& optimizer() const { return trainer_.optimizer(); }
   Trainer& trainer() { return trainer_; }
   Index steps() const { return steps_; }  // of the whole training
@@ -59,12 +86,33 @@ class LatentMethod : public Method, public Latents {
   Parameter latent_like(std::size_t l, const std::string& what, Role role = Role::weight) const;
 
  private:
+  std::vector<PruneEvent> freeze(Index step);
+  void cut_to_density();
+
   Trainer& trainer_;
   PrunerOptions options_;
   std::vector<Parameter*> layers_;
   std::map<const Parameter*, std::size_t> index_;
   std::vector<std::vector<std::uint8_t>> live_;
   Index steps_ = 0;
+  Real frozen_ = 0;
+};
+
+// How hard a penalty presses where the density is learnt: harder while more weights are live than the schedule wants.
+//
+//   e = log(density / target), within [-1, 1]      I += integral_gain e      pressure = exp(I + gain e)
+class Steering {
+ public:
+  Steering(double pressure, double gain, double integral_gain)
+      : integral_(static_cast<Real>(std::log(pressure))), gain_(gain), integral_gain_(integral_gain) {}
+  void observe(double density, double target);
+  Real pressure() const { return pressure_; }
+  NamedNumbers state_integral() { return {"steering/integral", {&integral_, 1}}; }
+  NamedNumbers state_pressure() { return {"steering/pressure", {&pressure_, 1}}; }
+
+ private:
+  Real integral_, pressure_ = 0;
+  double gain_, integral_gain_;
 };
 
 // Scratch of this thread.

@@ -9,9 +9,14 @@
   X(magnitude)              \
   X(wanda)                  \
   X(obs)                    \
+  X(movement)               \
   X(taylor)                 \
   X(obd)                    \
+  X(dns)                    \
+  X(str)                    \
   X(ac_dc)                  \
+  X(l0)                     \
+  X(variational)            \
   X(snip)                   \
   X(grasp)                  \
   X(synflow)                \

@@ -1,0 +1,134 @@
+// L0 regularisation by hard-concrete gates.
+//
+//   Louizos, Welling, Kingma, "Learning sparse neural networks through L0 regularization", 2018
+//
+//   w'_i = w_i z_i      s = sigmoid((logit u + log alpha_i) / beta)      z_i = min(1, max(0, s (zeta - gamma) + gamma))
+//   L + lambda / N sum_i P(z_i != 0),   P(z != 0) = sigmoid(log alpha - beta log(-gamma / zeta))
+//
+// A gate that is noisy has a gradient even though it is mostly shut or mostly open, so the number of weights itself can
+// be a penalty. beta = 2/3, gamma = -0.1, zeta = 1.1; one u per weight and step, the same for all samples of a batch.
+// Gates are trained by Adam, as in the paper, whatever trains the weights. Evaluation takes the gate at u = 1/2 without
+// beta. lambda is steered: the more gates are open than the schedule wants, the larger (Steering in latent_method.h).
+// When: every step until `end`; from then on the gates are multiplied into the weights, the pattern is fixed and the
+// weights are trained alone. Cost: dense products, seven more arrays, and a logarithm per weight and step: the dearest
+// method here. Caveat: noise per weight is noise for the whole batch; the paper reports gates on units, where there are
+// fewer. What is open above the asked density at `end` is cut, lowest log alpha first.
+// Try: espalier train --method l0 --density 0.05
+// Exercise: a histogram of log alpha at `end`. How many gates have not made up their minds?
+#include "core/random.h"
+#include "pruning/latent_method.h"
+#include "pruning/relaxations.h"
+
+namespace espalier {
+namespace {
+
+class HardConcreteGates final : public LatentMethod {
+ public:
+  explicit HardConcreteGates(const MethodContext& context)
+      : LatentMethod(context),
+        gates_by_(make_optimizer({.name = "adam"})),
+        gate_rate_(static_cast<Real>(setting("gate_rate"))),
+        steering_(setting("lambda"), setting("gain"), setting("integral_gain")) {
+    for (std::size_t l = 0; l < layers(); ++l) {
+      const auto n = static_cast<std::size_t>(layer(l).positions());
+      w_.push_back(latent_like(l, "w"));
+      std::ranges::copy(layer(l).value(), w_.back().value().begin());
+      Parameter& a =
+          log_alpha_.emplace_back(layer(l).name() + "/log_alpha", layer(l).rows(), layer(l).cols(), Role::bias);
+      gates_by_->prepare(a);
+      const Random random(options().seed, "l0-start/" + layer(l).name());
+      for (std::size_t i = 0; i < n; ++i) a.value()[i] = static_cast<Real>(setting("start") + 0.01 * random.normal(i));
+      z_.emplace_back(n), slope_.emplace_back(n);
+      positions_ += static_cast<Real>(n);
+    }
+  }
+  std::vector<Parameter*> latents() override {
+    std::vector<Parameter*> all;
+    for (std::size_t l = 0; l < layers(); ++l) all.insert(all.end(), {&w_[l], &log_alpha_[l]});
+    return all;
+  }
+  std::vector<NamedNumbers> state() override {
+    std::vector<NamedNumbers> all = LatentMethod::state();
+    all.insert(all.end(), {steering_.state_integral(), steering_.state_pressure()});
+    return all;
+  }
+
+ protected:
+  void decide(Index, double target) override {
+    if (target < 1) steering_.observe(density(), target);
+  }
+  double learns_until() const override { return options().schedule.end; }
+  bool score_layer(std::size_t l, std::span<Real> scores) const override {
+    std::ranges::copy(log_alpha_[l].value(), scores.begin());
+    return true;
+  }
+
+  void derive_block(std::size_t l, const RowBlock& block, Mode mode, Index step, std::span<Real> W,
+                    std::span<std::uint8_t> live) override {
+    const auto w = of_block(std::as_const(w_[l]).value(), block);
+    const auto a = of_block(std::as_const(log_alpha_[l]).value(), block);
+    for (std::size_t i = 0; i < W.size(); ++i) live[i] = a[i] > static_cast<Real>(-HardConcrete::edge);
+    if (mode != Mode::training) {
+      for (std::size_t i = 0; i < W.size(); ++i) W[i] = live[i] ? w[i] * HardConcrete::gate(a[i]) : Real{0};
+      return;
+    }
+    const auto z = of_block(std::span<Real>(z_[l]), block), slope = of_block(std::span<Real>(slope_[l]), block);
+    const Random random(options().seed, "l0/" + layer(l).name(), static_cast<std::uint64_t>(step));
+    for (std::size_t i = 0; i < W.size(); ++i) {
+      const std::uint64_t bits = random.bits(static_cast<std::uint64_t>(block.first) + i);
+      const Real u = (static_cast<Real>(static_cast<std::int32_t>(bits >> 41)) + Real{0.5}) * Real{0x1p-23};
+      const auto gate = HardConcrete::sample(a[i], std::log(u / (1 - u)));
+      z[i] = gate.z, slope[i] = gate.slope;
+      W[i] = w[i] * gate.z;
+    }
+  }
+  // dL/dw = z dL/dw'      dL/d log alpha = w dz/d log alpha dL/dw' + lambda / N P (1 - P)
+  void update_layer(std::size_t l, const RowBlock& block, std::span<const Real> G, Real rate, Index step) override {
+    const auto w = of_block(std::as_const(w_[l]).value(), block);
+    const auto a = of_block(std::as_const(log_alpha_[l]).value(), block);
+    const auto z = of_block(std::span<const Real>(z_[l]), block),
+               slope = of_block(std::span<const Real>(slope_[l]), block);
+    const Real penalty = steering_.pressure() / positions_;
+    const auto d = latent_scratch(G.size());
+    for (std::size_t i = 0; i < G.size(); ++i) {
+      const Real open = HardConcrete::open(a[i]);
+      d[i] = w[i] * slope[i] * G[i] + penalty * open * (1 - open);
+    }
+    gates_by_->update(log_alpha_[l], block, d, gate_rate_, step);
+    for (std::size_t i = 0; i < G.size(); ++i) d[i] = z[i] * G[i];
+    optimizer().update(w_[l], block, d, rate, step);
+  }
+
+ private:
+  std::unique_ptr<Optimizer> gates_by_;
+  Real gate_rate_, positions_ = 0;
+  Steering steering_;
+  std::vector<Parameter> w_, log_alpha_;
+  std::vector<AlignedVector<Real>> z_, slope_;  // of the step under way
+};
+
+}  // namespace
+
+namespace methods {
+MethodInfo l0() {
+  return {.name = "l0",
+          .family = "during training",
+          .essence = "hard-concrete gates: the expected number of weights is a penalty",
+          .source = "Louizos, Welling, Kingma, Learning sparse neural networks through L0 regularization, 2018",
+          .formula =
+              "w' = w z,  z = clip(sigmoid((logit u + log alpha) / beta) (zeta - gamma) + gamma);  "
+              "L + lambda / N sum P(z != 0), lambda steered",
+          .cost = "dense products, seven more arrays and a logarithm per weight and step until `end`",
+          .caveat = "one draw per weight serves a whole batch: noisy; made for gates on units",
+          .example = "espalier train --method l0 --density 0.05",
+          .defaults = {.schedule = {.begin = 0.05, .end = 0.7}},
+          .settings = {{"start", 2, "log alpha before training; 2: nearly all gates open"},
+                       {"gate_rate", 0.01, "learning rate of log alpha"},
+                       {"lambda", 1, "the penalty when the density is on its path"},
+                       {"gain", 3, "how strongly lambda answers to log(density / target)"},
+                       {"integral_gain", 0.01, "and to its sum over steps"}},
+          .make = [](const MethodContext& context) { return std::make_unique<HardConcreteGates>(context); }};
+}
+}  // namespace methods
+
+}  // namespace espalier
