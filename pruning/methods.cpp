@@ -6,7 +6,8 @@
 
 #define ESPALIER_METHODS(X) \
   X(random)                 \
-  X(magnitude)
+  X(magnitude)              \
+  X(lottery)
 
 namespace espalier {
 namespace methods {

@@ -68,6 +68,10 @@ void add_flags(CLI::App& app, TrainFlags& f) {
       ->check(CLI::PositiveNumber);
   app.add_option("--rewind", c.rewind,
                  "none, init, a step, or rate (the learning rate only): each iterative round trains again from there");
+  app.add_option("--control", c.control,
+                 "none, reinit, random-pattern, shuffled-mask or small-dense: what is trained in the pruned network's "
+                 "place, for comparison")
+      ->capture_default_str();
   app.add_option("--allocation", c.allocation, "uniform, er or global (default: the method's)");
   app.add_option("--protect", c.protect, "Weights never to prune, e.g. output.weight")->delimiter(',');
   app.add_option("--epochs", c.epochs, "Epochs (of each round, with --rewind)")->capture_default_str();
