@@ -23,7 +23,8 @@
   X(static_pattern)         \
   X(set)                    \
   X(rigl)                   \
-  X(snfs)
+  X(snfs)                   \
+  X(lottery)
 
 namespace espalier {
 namespace methods {

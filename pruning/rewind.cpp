@@ -6,14 +6,15 @@
 
 namespace espalier {
 
-Snapshot::Snapshot(std::span<Parameter* const> parameters) {
+Snapshot::Snapshot(std::span<Parameter* const> parameters, std::span<const NamedNumbers> state) {
   for (const Parameter* parameter : parameters) {
     Parameter& copy = copies_.emplace_back(*parameter);
     for (const std::string& slot : copy.slot_names()) copy.remove_slot(slot);
   }
+  for (const auto& [name, numbers] : state) state_.push_back({name, {numbers.begin(), numbers.end()}});
 }
 
-void Snapshot::restore(std::span<Parameter* const> parameters) const {
+void Snapshot::restore(std::span<Parameter* const> parameters, std::span<const NamedNumbers> state) const {
   require(parameters.size() == copies_.size(), "[rewind] expected {} parameters, got {}", copies_.size(),
           parameters.size());
   for (std::size_t i = 0; i < copies_.size(); ++i) {
@@ -22,17 +23,29 @@ void Snapshot::restore(std::span<Parameter* const> parameters) const {
             "[rewind] expected parameter {} ({} x {}), got {} ({} x {})", then.name(), then.rows(), then.cols(),
             W.name(), W.rows(), W.cols());
   }
+  require(state.size() == state_.size(), "[rewind] expected {} arrays of state, got {}", state_.size(), state.size());
+  for (std::size_t i = 0; i < state_.size(); ++i)
+    require(state_[i].name == state[i].name && state_[i].numbers.size() == state[i].numbers.size(),
+            "[rewind] expected state {} ({} numbers), got {} ({})", state_[i].name, state_[i].numbers.size(),
+            state[i].name, state[i].numbers.size());
   for (std::size_t i = 0; i < copies_.size(); ++i) {
     Parameter& W = *parameters[i];
     Parameter then = copies_[i];
     then.become(W.pattern(), W.storage());
     std::ranges::copy(then.value(), W.value().begin());
   }
+  for (std::size_t i = 0; i < state_.size(); ++i) std::ranges::copy(state_[i].numbers, state[i].numbers.begin());
 }
 
 std::vector<Parameter*> Snapshot::copies() {
   std::vector<Parameter*> all;
   for (Parameter& copy : copies_) all.push_back(&copy);
+  return all;
+}
+
+std::vector<NamedNumbers> Snapshot::state() {
+  std::vector<NamedNumbers> all;
+  for (auto& [name, numbers] : state_) all.push_back({name, numbers});
   return all;
 }
 

@@ -1,10 +1,12 @@
 // Rewinding: what survived pruning goes back to what it was early in training, and is trained again.
+// What layers learn without training it (running statistics) goes back with it: it describes the weights as they were.
 //
 // Frankle & Carbin, "The lottery ticket hypothesis", 2019: to initialisation. Frankle et al., "Linear mode connectivity
 // and the lottery ticket hypothesis", 2020: to step k, a little later, which larger networks need.
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/parameter.h"
@@ -13,16 +15,22 @@ namespace espalier {
 
 class Snapshot {
  public:
-  // Copies values (weights and biases), not optimizer slots.
-  explicit Snapshot(std::span<Parameter* const> parameters);
-  // Every live weight gets the value it had; patterns and storage stay as they are now. The parameters must be the
-  // same, in the same order; weights that were not live at the time get 0.
-  void restore(std::span<Parameter* const> parameters) const;
+  // Copies values (weights and biases) and state (running statistics), not optimizer slots.
+  explicit Snapshot(std::span<Parameter* const> parameters, std::span<const NamedNumbers> state = {});
+  // Every live weight gets the value it had; patterns and storage stay as they are now. Parameters and state must be
+  // the same, in the same order; weights that were not live at the time get 0.
+  void restore(std::span<Parameter* const> parameters, std::span<const NamedNumbers> state = {}) const;
   // The copies, for checkpoints.
   std::vector<Parameter*> copies();
+  std::vector<NamedNumbers> state();
 
  private:
+  struct Numbers {
+    std::string name;
+    std::vector<Real> numbers;
+  };
   std::vector<Parameter> copies_;
+  std::vector<Numbers> state_;
 };
 
 }  // namespace espalier

@@ -58,6 +58,7 @@ int run_command_line(int argc, char** argv) {
   CLI::App* updates = bench->add_subcommand("pruning", "Time mask updates beside the training steps between them");
   CLI::App* methods = app.add_subcommand("methods", "List the pruning methods");
   CLI::App* method = app.add_subcommand("explain", "What a pruning method computes, costs and is not good at");
+  CLI::App* reproduce = app.add_subcommand("reproduce", "Run a table of experiments, as far as it is not finished");
   // Nested commands before those they stand in: the first that was named runs.
   const std::vector<std::pair<CLI::App*, Command>> commands{{train, add_train(*train, config_of(argc, argv))},
                                                             {kernels, add_bench_kernels(*kernels)},
@@ -65,7 +66,8 @@ int run_command_line(int argc, char** argv) {
                                                             {updates, add_bench_pruning(*updates)},
                                                             {bench, add_bench(*bench)},
                                                             {methods, add_methods(*methods)},
-                                                            {method, add_explain(*method)}};
+                                                            {method, add_explain(*method)},
+                                                            {reproduce, add_reproduce(*reproduce)}};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {  // --help, --version

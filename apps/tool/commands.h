@@ -14,6 +14,7 @@ Command add_train(CLI::App& app, const RunConfig& base);
 Command add_bench(CLI::App& app);
 Command add_methods(CLI::App& app);
 Command add_explain(CLI::App& app);
+Command add_reproduce(CLI::App& app);
 Command add_bench_kernels(CLI::App& bench);
 Command add_bench_convolution(CLI::App& bench);
 Command add_bench_pruning(CLI::App& bench);

@@ -1,18 +1,19 @@
 #include "apps/tool/config.h"
 
-#include <toml++/toml.h>
-
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <set>
 #include <sstream>
 
+#include "apps/tool/config_toml.h"
 #include "apps/tool/data.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/tensor.h"
 #include "core/threads.h"
 #include "layers/models.h"
+#include "pruning/controls.h"
 #include "pruning/method.h"
 #include "pruning/structure.h"
 
@@ -57,6 +58,7 @@ void for_each_field(Config& c, Field&& field) {
   field("pruning", "interval", c.schedule.interval);
   field("pruning", "rounds", c.schedule.rounds);
   field("pruning", "rewind", c.rewind);
+  field("pruning", "control", c.control);
   field("pruning", "protect", c.protect);
   field("pruning", "settings", c.settings);
   field("storage", "csr_below", c.storage.csr_below);
@@ -171,6 +173,7 @@ void check(RunConfig& c) {
     if (c.schedule.density != RunConfig{}.schedule.density) check_fixed_density(c, c.schedule.density, *density);
     c.schedule.density = *density;
   }
+  control_named(c.control);
   c.schedule.check();
   if (c.rewind != "none" && c.rewind != "init" && c.rewind != "rate") {
     Index step = 0;
@@ -201,33 +204,42 @@ std::string to_toml(const RunConfig& config) {
   return text;
 }
 
-RunConfig from_toml(const std::filesystem::path& path) {
+toml::table parse_toml(const std::filesystem::path& path) {
   constexpr std::uintmax_t limit_bytes = 1 << 20;
-  toml::table root;
   try {
-    root = toml::parse(read_file(path, limit_bytes));
+    return toml::parse(read_file(path, limit_bytes));
   } catch (const toml::parse_error& error) {
     throw FileError(fmt::format("{}: line {}: expected TOML, found: {}", path.string(), error.source().begin.line,
                                 error.description()));
   }
-  RunConfig config;
+}
+
+void read_sections(RunConfig& config, const toml::table& root, const std::string& file,
+                   std::initializer_list<std::string_view> besides) {
   std::set<std::string> known;
   for_each_field(config, [&](const char* section, const char* key, auto& value) {
     known.insert(fmt::format("{}.{}", section, key));
     const toml::node* node = root[section][key].node();
     if (node && !assign(*node, value))
-      throw FileError(fmt::format("{}: line {}: {}.{} has a value of the wrong kind", path.string(),
-                                  node->source().begin.line, section, key));
+      throw FileError(fmt::format("{}: line {}: {}.{} has a value of the wrong kind", file, node->source().begin.line,
+                                  section, key));
   });
   for (const auto& [section, content] : root) {
     const std::string name(section.str());
+    if (std::ranges::count(besides, name) > 0) continue;
     if (!content.is_table())
-      throw FileError(fmt::format("{}: expected only sections at the top, found \"{}\"", path.string(), name));
+      throw FileError(
+          fmt::format("{}: line {}: expected a section, found \"{}\"", file, content.source().begin.line, name));
     for (const auto& [key, value] : *content.as_table())
       if (!known.contains(fmt::format("{}.{}", name, key.str())))
-        throw FileError(fmt::format("{}: line {}: unknown key {}.{}", path.string(), value.source().begin.line, name,
+        throw FileError(fmt::format("{}: line {}: unknown key {}.{}", file, value.source().begin.line, name,
                                     std::string(key.str())));
   }
+}
+
+RunConfig from_toml(const std::filesystem::path& path) {
+  RunConfig config;
+  read_sections(config, parse_toml(path), path.string());
   return config;
 }
 

@@ -52,18 +52,17 @@ constexpr Row rows[] = {
     {"whole training, FLOPs", "train_flops_executed", "train_flops_executed", text_of_count},
 };
 
-struct MeanSd {
-  double mean = 0, sd = 0;
-};
+}  // namespace
+
 MeanSd mean_sd(const std::vector<double>& values) {
+  const auto n = static_cast<double>(values.size());
   MeanSd m;
-  for (const double v : values) m.mean += v / static_cast<double>(values.size());
+  for (const double v : values) m.mean += v / n;
   for (const double v : values) m.sd += (v - m.mean) * (v - m.mean);
-  m.sd = values.size() > 1 ? std::sqrt(m.sd / static_cast<double>(values.size() - 1)) : 0;
+  m.sd = values.size() > 1 ? std::sqrt(m.sd / (n - 1)) : 0;
+  m.standard_error = m.sd / std::sqrt(n);
   return m;
 }
-
-}  // namespace
 
 Json times_to_json(const ModelMeasurement& m) {
   return {{"parameters", m.census.parameters()},
@@ -196,15 +195,32 @@ std::string seeds_table_of(const std::vector<Json>& results) {
     if (density == by_density.begin()->first && rows_of.front()->contains("dense")) add("dense", rows_of, "dense");
     add(fmt::format("density {:g}", density), rows_of, "sparse");
   }
+  // The same seed gives both networks the same initial values and the same batches: what varies with the seed cancels.
+  std::string gains;
+  for (const auto& [density, rows_of] : by_density) {
+    std::vector<double> points;
+    for (const Json* result : rows_of)
+      if (result->contains("dense"))
+        points.push_back(100 * ((*result)["sparse"]["test_accuracy"].get<double>() -
+                                (*result)["dense"]["test_accuracy"].get<double>()));
+    if (points.size() < 2) continue;
+    const MeanSd gain = mean_sd(points);
+    gains += fmt::format("density {:<8g}{:>6}{:>+10.2f} +- {:.2f} (standard error {:.2f})\n", density, points.size(),
+                         gain.mean, gain.sd, gain.standard_error);
+  }
+  if (!gains.empty()) text += "\nsparse - dense, test accuracy in percentage points, seed by seed\n" + gains;
   return text;
 }
 
 std::string page_of(const Json& result) {
+  const std::string method =
+      result["method"].get<std::string>() +
+      (result.contains("control") ? ", control " + result["control"].get<std::string>() : std::string());
   const std::string headline = fmt::format(
       "{} on {}: {}, {:.1f} % of the weights gone, seed {}, {} threads, {}\n{}\n", result["model"].get<std::string>(),
-      result["dataset"].get<std::string>(), result["method"].get<std::string>(),
-      100 * (1 - result["sparse"]["density"].get<double>()), result["seed"].get<std::uint64_t>(),
-      result["threads"].get<int>(), result["processor"].get<std::string>(), result["provenance"].get<std::string>());
+      result["dataset"].get<std::string>(), method, 100 * (1 - result["sparse"]["density"].get<double>()),
+      result["seed"].get<std::uint64_t>(), result["threads"].get<int>(), result["processor"].get<std::string>(),
+      result["provenance"].get<std::string>());
   return headline + "\n" + table_of(result) + "\n" + layer_table_of(result);
 }
 

@@ -18,6 +18,12 @@ Json layers_to_json(const ModelMeasurement& m);
 // dense / sparse of every key both have: higher is better.
 Json ratios_of(const Json& dense, const Json& sparse);
 
+// The sample's standard deviation; 0 of a single value.
+struct MeanSd {
+  double mean = 0, sd = 0, standard_error = 0;
+};
+MeanSd mean_sd(const std::vector<double>& values);
+
 std::string processor_name();
 std::string text_of_seconds(double seconds);  // "1.20 ms"
 std::uintmax_t peak_resident_bytes();
@@ -27,7 +33,7 @@ std::string table_of(const Json& result);
 std::string layer_table_of(const Json& result);
 // What a run prints: a headline, both tables.
 std::string page_of(const Json& result);
-// Rows of mean +- sd over seeds.
+// Rows of mean +- sd over seeds, and, where there are dense twins, what pruning gained seed by seed.
 std::string seeds_table_of(const std::vector<Json>& results);
 
 }  // namespace espalier

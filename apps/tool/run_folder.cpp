@@ -8,9 +8,9 @@
 namespace espalier {
 namespace {
 
-// What a model's file says of itself besides its weights.
-std::map<std::string, std::string> file_metadata(const RunConfig& config) {
-  return {{"model", config.model}, {"dataset", config.data}};
+// What a model's file says of itself besides its weights. (A control may be another model than the configuration's.)
+std::map<std::string, std::string> file_metadata(const RunConfig& config, const Module& model) {
+  return {{"model", model.name()}, {"dataset", config.data}};
 }
 
 }  // namespace
@@ -104,11 +104,12 @@ Json result_of(const RunConfig& config, const Data& data, const Trained* dense, 
                                  .lanes = config.lanes,
                                  .threads = threads_of(config),
                                  .seed = config.seed,
-                                 .metadata = file_metadata(config)});
+                                 .metadata = file_metadata(config, *sparse.model)});
   Json result = {{"dataset", data.name},    {"provenance", data.provenance},    {"model", config.model},
                  {"method", config.method}, {"schedule", config.schedule.kind}, {"density", config.schedule.density},
                  {"seed", config.seed},     {"threads", threads_of(config)},    {"lanes", config.lanes},
                  {"batch", config.batch},   {"epochs", config.epochs},          {"processor", processor_name()}};
+  if (config.control != "none") result["control"] = config.control;
   if (dense) result["dense"] = to_json(*dense, measured.front());
   result["sparse"] = to_json(sparse, measured.back());
   if (dense) result["ratios"] = ratios_of(result["dense"], result["sparse"]);
@@ -118,7 +119,7 @@ Json result_of(const RunConfig& config, const Data& data, const Trained* dense, 
 
 void leave_behind(const RunFolder& folder, const RunConfig& config, Module& sparse, const Json& result) {
   folder.write("config.toml", to_toml(config));
-  save_model(sparse, file_metadata(config), folder.path() / "model.safetensors");
+  save_model(sparse, file_metadata(config, sparse), folder.path() / "model.safetensors");
   folder.write("result.json", result.dump(2) + "\n");
 }
 

@@ -74,6 +74,10 @@ void add_flags(CLI::App& app, TrainFlags& f) {
       "the method's)");
   app.add_option("--structure", c.structure,
                  "elements, N:M (e.g. 2:4), block:RxC (e.g. block:4x4) or fan-in (default: the method's)");
+  app.add_option("--control", c.control,
+                 "none, reinit, random-pattern, shuffled-mask or small-dense: what is trained in the pruned network's "
+                 "place, for comparison")
+      ->capture_default_str();
   app.add_option("--protect", c.protect, "Weights never to prune, e.g. output.weight")->delimiter(',');
   app.add_option("--epochs", c.epochs, "Epochs (of each round, with --rewind)")->capture_default_str();
   app.add_option("--batch", c.batch, "Samples per step")->capture_default_str();

@@ -10,6 +10,7 @@
 #include "core/checkpoint.h"
 #include "core/error.h"
 #include "layers/models.h"
+#include "pruning/controls.h"
 #include "pruning/rewind.h"
 
 namespace espalier {
@@ -96,9 +97,12 @@ Progress load(Trained& t, Method* method, const std::filesystem::path& path) {
   }
 }
 
-// With rewinding, what is gone back to stands in a file of its own.
+// With rewinding, what is gone back to stands in a file of its own. So does a control's training.
 std::filesystem::path early_file(std::filesystem::path checkpoint) {
   return checkpoint += ".early";
+}
+std::filesystem::path control_file(std::filesystem::path checkpoint) {
+  return checkpoint += ".control";
 }
 
 constexpr Index evaluation_batch = 1024;
@@ -148,7 +152,28 @@ ModulePtr model_of(const RunConfig& c, const Data& data) {
   return make_model(c.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = c.seed});
 }
 
+namespace {
+
+// As many parameters as the method was asked to leave.
+RunConfig small_dense_of(RunConfig c, const Data& data) {
+  const ModulePtr model = model_of(c, data);
+  Index prunable = 0;
+  for (const Parameter* W : pruned_layers(parameters_of(*model), c.protect)) prunable += W->positions();
+  const Index kept = std::llround(c.schedule.density * static_cast<double>(prunable));
+  c.model = small_dense(c.model, *model, census_of(*model).parameters() - prunable + kept);
+  return c;
+}
+
+}  // namespace
+
 void require_possible(const RunConfig& c, const Data& data, const std::vector<double>& densities) {
+  if (control_named(c.control) == Control::small_dense) {
+    for (RunConfig one = c; const double density : densities) {
+      one.schedule.density = density;
+      small_dense_of(one, data);
+    }
+    return;
+  }
   const ModulePtr model = model_of(c, data);
   const auto optimizer = make_optimizer(c.optimizer);
   Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.seed = c.seed});
@@ -165,11 +190,13 @@ void save_finished(const Trained& trained, const std::filesystem::path& checkpoi
   save({.finished = true, .position = {}}, trained, nullptr, checkpoint);
 }
 
-Trained train_model(const RunConfig& c, const Data& data, Side side, const Observer& observer,
-                    const std::filesystem::path& checkpoint) {
-  const bool prune = side == Side::sparse;
+namespace {
+
+// Trains `model`, with the method's pruning or without.
+Trained train_from(ModulePtr model, const RunConfig& c, const Data& data, bool prune, const Observer& observer,
+                   const std::filesystem::path& checkpoint) {
   Trained result;
-  result.model = model_of(c, data);
+  result.model = std::move(model);
   const auto optimizer = make_optimizer(c.optimizer);
   Trainer trainer(*result.model, softmax_cross_entropy, *optimizer,
                   {.threads = threads_of(c), .seed = c.seed, .clip_norm = c.clip_norm});
@@ -186,32 +213,33 @@ Trained train_model(const RunConfig& c, const Data& data, Side side, const Obser
   const bool rewinding = prune && c.rewind != "none";
   const Index rounds = rewinding ? c.schedule.rounds : 0;
   const Index rewind_step = rewinding && c.rewind != "init" && c.rewind != "rate" ? std::stoll(c.rewind) : 0;
-  require(rewind_step <= c.epochs * train.batches(), "[--rewind] expected a step within the training's {}, got {}",
+  require(rewind_step < c.epochs * train.batches(), "[--rewind] expected a step within the training's {}, got {}",
           c.epochs * train.batches(), rewind_step);
   std::optional<Snapshot> early;  // what rewinding goes back to
+  const std::vector<NamedNumbers> statistics = state_of(*result.model);
 
   Progress progress;
   if (!checkpoint.empty() && std::filesystem::exists(checkpoint)) {
     if (std::filesystem::exists(early_file(checkpoint))) {
-      load_checkpoint(trainer.parameters(), early_file(checkpoint));
-      early.emplace(trainer.parameters());
+      load_checkpoint(trainer.parameters(), early_file(checkpoint), statistics);
+      early.emplace(trainer.parameters(), statistics);
     }
     progress = load(result, method.get(), checkpoint);
     if (progress.finished) return result;
     trainer.resume_at(progress.trainer_steps);
   }
-  FitOptions options{.epochs = c.epochs, .rate = c.rate, .label = name_of(side)};
+  FitOptions options{.epochs = c.epochs, .rate = c.rate, .label = name_of(prune ? Side::sparse : Side::dense)};
   options.from = progress.position;
   options.stop = interrupted;
   options.stopped = [&](const FitPosition& position) {
     if (checkpoint.empty()) return;
     progress.position = position;
     progress.trainer_steps = trainer.steps();
-    if (early) save_checkpoint(early->copies(), {}, early_file(checkpoint));
+    if (early) save_checkpoint(early->copies(), {}, early_file(checkpoint), early->state());
     save(progress, result, method.get(), checkpoint);
   };
   options.after_step = [&](Index step, Index steps) {
-    if (rewinding && !early && step == rewind_step) early.emplace(trainer.parameters());
+    if (rewinding && !early && step == rewind_step) early.emplace(trainer.parameters(), statistics);
     if (prune && !rewinding) report(method->after_step(step, steps));
   };
   options.after_epoch = [&](const EpochResult& epoch) {
@@ -232,13 +260,14 @@ Trained train_model(const RunConfig& c, const Data& data, Side side, const Obser
   // Without rewinding one training, with pruning inside. With it: train, prune a factor, go back, train again ...
   while (true) {
     fit(trainer, train, &validation, options);
-    options.from = {};
+    // From step k on to the end, at the rates that belong there (Frankle et al. 2020).
+    options.from = {.step = rewind_step};
     if (progress.round == rounds) break;
     ++progress.round;
     const double done = static_cast<double>(progress.round) / static_cast<double>(rounds);
     timed([&] {
       report(method->prune_to(std::pow(c.schedule.density, done), progress.round * c.epochs * train.batches()));
-      if (c.rewind != "rate") early->restore(trainer.parameters());
+      if (c.rewind != "rate") early->restore(trainer.parameters(), statistics);
       trainer.restart();
     });
   }
@@ -246,6 +275,43 @@ Trained train_model(const RunConfig& c, const Data& data, Side side, const Obser
   result.train_flops += trainer.take_probe_flops();
   result.test = trainer.evaluate(evaluation_loader(data.test, c));
   return result;
+}
+
+// The network that a control trains once more, and may compare with what was found.
+ModulePtr control_model(Control control, const RunConfig& c, const Data& data, Module& found) {
+  RunConfig fresh = c;
+  fresh.seed = initial_seed(control, c.seed);
+  ModulePtr model = model_of(fresh, data);
+  apply_pattern(control, parameters_of(found), parameters_of(*model), c.seed);
+  return model;
+}
+
+}  // namespace
+
+Trained train_model(const RunConfig& c, const Data& data, Side side, const Observer& observer,
+                    const std::filesystem::path& checkpoint) {
+  const Control control = side == Side::sparse ? control_named(c.control) : Control::none;
+  if (control == Control::small_dense) {  // no method has to run for that
+    const RunConfig small = small_dense_of(c, data);
+    return train_from(model_of(small, data), small, data, /*prune=*/false, observer, checkpoint);
+  }
+  Trained found = train_from(model_of(c, data), c, data, side == Side::sparse, observer, checkpoint);
+  if (control == Control::none) return found;
+  Observer later = observer;  // what the control's epochs come after
+  if (observer.epoch)
+    later.epoch = [&](const EpochResult& epoch, Index, double density) {
+      observer.epoch(epoch, (c.rewind == "none" ? 0 : c.schedule.rounds) + 1, density);
+    };
+  try {
+    Trained trained = train_from(control_model(control, c, data, *found.model), c, data, /*prune=*/false, later,
+                                 checkpoint.empty() ? checkpoint : control_file(checkpoint));
+    trained.train_seconds += found.train_seconds;
+    trained.train_flops += found.train_flops;
+    return trained;
+  } catch (const InterruptedError&) {
+    if (!checkpoint.empty()) save_finished(found, checkpoint);
+    throw;
+  }
 }
 
 }  // namespace espalier

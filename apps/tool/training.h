@@ -16,7 +16,7 @@ struct Trained {
   ModulePtr model;
   Evaluation validation, test;  // at the final epoch
   double train_seconds = 0;     // without evaluations
-  Flops train_flops;            // all rounds
+  Flops train_flops;            // all rounds; of a control, with what it took to find its pattern
 };
 
 // What happened on the way, as it happens.
@@ -35,7 +35,8 @@ ModulePtr model_of(const RunConfig& config, const Data& data);
 // Throws UsageError for a method that does not go with model or data, and densities that would empty a layer.
 void require_possible(const RunConfig& config, const Data& data, const std::vector<double>& densities);
 
-// The two networks of a run: same model, budget and seed, one of them pruned.
+// The two networks of a run: same model, budget and seed, one of them pruned. With a control, the pruned one is the
+// control's: trained from the start without pruning, after the method has found its pattern.
 enum class Side { dense, sparse };
 std::string name_of(Side side);
 

@@ -16,6 +16,7 @@
 #include "apps/tool/training.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "datasets/synthetic_images.h"
 #include "layers/model_file.h"
 #include "layers/models.h"
 #include "support/temporary_folder.h"
@@ -168,6 +169,35 @@ TEST(Tool, GoesOnInTheMiddleOfARewindingRound) {
       {5, 50, 60, 100});
 }
 
+TEST(Tool, GoesOnWithAControlAsWithItsTicket) {
+  // 85 steps a training: while the ticket is found, in its last round, and twice in the control's training.
+  expect_same_bits_after_interruption(
+      "train --data synthetic-digits --model mlp:784-16-10 --epochs 1 --method lottery --rounds 1 --density 0.25 "
+      "--control reinit --no-dense",
+      {50, 60, 80, 30});
+}
+
+TEST(Tool, GoesOnWithTheRunningStatisticsThatWereRewoundTo) {
+  // 3 steps, then 2 from step 1 on; stopped before the last of the first training, when what to go back to is past.
+  const testing::TemporaryFolder folder;
+  const TrainTest images = synthetic_images(48, 16);
+  const Data data{"synthetic-images", images.train, images.test, images.test, ""};
+  RunConfig config{.model = "resnet-20", .threads = 1, .lanes = 16, .epochs = 1, .batch = 16, .method = "lottery"};
+  config.schedule.rounds = 1;
+  config.rewind = "1";
+  check(config);
+  const auto statistics = [](const Trained& trained) {
+    std::vector<Real> all;
+    for (const auto& [name, numbers] : state_of(*trained.model)) all.insert(all.end(), numbers.begin(), numbers.end());
+    return all;
+  };
+  const std::vector<Real> whole = statistics(train_model(config, data, Side::sparse, {}));
+  interrupt_after(3);
+  EXPECT_THROW(train_model(config, data, Side::sparse, {}, folder.path() / "checkpoint"), InterruptedError);
+  interrupt_after(-1);
+  EXPECT_EQ(statistics(train_model(config, data, Side::sparse, {}, folder.path() / "checkpoint")), whole);
+}
+
 TEST(Tool, RefusesToGoOnWhereThereIsNoRun) {
   const Ran ran = tool("train --resume no-such-run");
   EXPECT_EQ(ran.code, exit_file);
@@ -275,6 +305,72 @@ TEST(Tool, AFixedDensityMayBeRepeatedAndARunOfItRepeats) {
   EXPECT_EQ(config.schedule.density, 0.5);
   ASSERT_EQ(tool(again).code, exit_done);
   EXPECT_EQ(read_file(first + "/model.safetensors", megabyte), read_file(second + "/model.safetensors", megabyte));
+}
+
+// result.json and metrics.jsonl of a small ticket.
+std::pair<nlohmann::json, std::vector<nlohmann::json>> ticket(const std::string& flags) {
+  const testing::TemporaryFolder folder;
+  const std::string out = (folder.path() / "ticket").string();
+  const Ran ran = tool(
+      "train --data synthetic-digits --model mlp:784-32-16-10 --epochs 1 --method lottery --rounds 1 "
+      "--density 0.25 --no-dense --json --out " +
+      out + " " + flags);
+  EXPECT_EQ(ran.code, exit_done) << ran.err;
+  std::vector<nlohmann::json> epochs;
+  std::istringstream lines(read_file(out + "/metrics.jsonl", megabyte));
+  for (std::string line; std::getline(lines, line);)
+    if (nlohmann::json entry = nlohmann::json::parse(line); entry.contains("epoch")) epochs.push_back(entry);
+  const ModulePtr model =
+      make_model(from_toml(out + "/config.toml").control == "small-dense" ? "mlp:784-8-4-10" : "mlp:784-32-16-10",
+                 {.input = {1, 28, 28}, .outputs = 10});
+  load_model(*model, out + "/model.safetensors");  // fits
+  return {nlohmann::json::parse(ran.out), epochs};
+}
+
+TEST(Tool, RewindingTheRateOnlyKeepsWhatWasLearnt) {
+  const auto loss_of_last_epoch = [](const std::string& rewind) {
+    return ticket("--rewind " + rewind).second.back()["train_loss"].get<double>();
+  };
+  EXPECT_LT(loss_of_last_epoch("rate"), 0.7 * loss_of_last_epoch("init"));
+}
+
+TEST(Tool, TrainsEachControlOnceMoreInThePlaceOfTheTicket) {
+  const auto [found, rounds] = ticket("");
+  ASSERT_EQ(rounds.size(), 2u);
+  for (const char* control : {"reinit", "random-pattern", "shuffled-mask"}) {
+    const auto [result, epochs] = ticket(fmt::format("--control {}", control));
+    EXPECT_EQ(result["control"], control);
+    ASSERT_EQ(epochs.size(), 3u);
+    EXPECT_EQ(epochs[1]["train_loss"], rounds[1]["train_loss"]);  // the ticket was found as before
+    EXPECT_EQ(epochs[2]["round"], 2);
+    EXPECT_NE(epochs[2]["train_loss"], rounds[1]["train_loss"]);
+    for (std::size_t l = 0; l < 3; ++l) EXPECT_EQ(result["layers"][l]["density"], found["layers"][l]["density"]);
+  }
+}
+
+TEST(Tool, ASmallDenseControlNeedsNoMethodAndHasAsManyParameters) {
+  const auto [result, epochs] = ticket("--control small-dense");
+  EXPECT_EQ(epochs.size(), 1u);
+  EXPECT_EQ(result["sparse"]["density"], 1.0);
+  EXPECT_NEAR(result["sparse"]["nonzeros"].get<double>(), 0.25 * (784 * 32 + 32 * 16 + 160) + 58, 400);
+}
+
+TEST(Tool, ComparesSparseWithDenseSeedBySeed) {
+  const testing::TemporaryFolder folder;
+  const Ran ran = tool("train --data synthetic-digits --model mlp:784-16-10 --epochs 1 --seeds 2 --json --out " +
+                       (folder.path() / "pairs").string());
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  std::vector<double> points;
+  for (const auto& result : nlohmann::json::parse(ran.out))
+    points.push_back(
+        100 * (result["sparse"]["test_accuracy"].get<double>() - result["dense"]["test_accuracy"].get<double>()));
+  ASSERT_EQ(points.size(), 2u);
+  const double half = std::abs(points[0] - points[1]) / 2;  // standard error of a pair; sd is sqrt(2) times that
+  const std::string table = read_file(folder.path() / "pairs" / "table.txt", megabyte);
+  EXPECT_NE(table.find(fmt::format("{:+.2f} +- {:.2f} (standard error {:.2f})", (points[0] + points[1]) / 2,
+                                   half * std::sqrt(2), half)),
+            std::string::npos)
+      << table;
 }
 
 TEST(Tool, AugmentsWhatItTrainsOnAndRecordsHow) {
@@ -425,6 +521,8 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --batch 0", exit_usage, "--batch"}, Bad{"train --seeds 0", exit_usage, "--seeds"},
         Bad{"train --begin 0.7 --end 0.3", exit_usage, "begin"}, Bad{"train --rewind tomorrow", exit_usage, "--rewind"},
         Bad{"train --rewind init", exit_usage, "iterative"},
+        Bad{"train --control placebo", exit_usage, "shuffled-mask"},
+        Bad{"train --data synthetic-digits --model lenet-5 --control small-dense", exit_usage, "got lenet-5"},
         Bad{"train --data synthetic-digits --protect nothing.weight", exit_usage, "nothing.weight"},
         Bad{"train --data synthetic-digits --density 0.000004", exit_usage, "without a single weight"},
         Bad{"train --config no-such-config.toml", exit_file, "no-such-config.toml"},

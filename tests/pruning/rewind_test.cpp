@@ -82,6 +82,29 @@ TEST(Rewind, MayBeDoneAgain) {
   }
 }
 
+TEST(Rewind, GivesRunningStatisticsBackToo) {
+  Two model("early");
+  std::vector<Real> mean{1, 2, 3};
+  const std::vector<NamedNumbers> state{{"norm.mean", mean}};
+  Snapshot snapshot(model.list, state);
+  mean = {7, 8, 9};
+  snapshot.restore(model.list, state);
+  EXPECT_EQ(mean, (std::vector<Real>{1, 2, 3}));
+  ASSERT_EQ(snapshot.state().size(), 1u);
+  EXPECT_EQ(snapshot.state()[0].name, "norm.mean");
+}
+
+TEST(Rewind, RefusesOtherStateAndChangesNothingThen) {
+  Two model("early"), late("late");
+  std::vector<Real> mean{1, 2, 3}, two{4, 5};
+  const Snapshot snapshot(model.list, std::vector<NamedNumbers>{{"norm.mean", mean}});
+  const auto before = bits_of(late.list);
+  EXPECT_THROW(snapshot.restore(late.list), UsageError);
+  EXPECT_THROW(snapshot.restore(late.list, std::vector<NamedNumbers>{{"norm.mean", two}}), UsageError);
+  EXPECT_THROW(snapshot.restore(late.list, std::vector<NamedNumbers>{{"other", mean}}), UsageError);
+  EXPECT_TRUE(before == bits_of(late.list));
+}
+
 TEST(Rewind, RefusesOtherParametersAndChangesNothingThen) {
   Two model("early"), late("late");
   const Snapshot snapshot(model.list);

@@ -1,0 +1,20 @@
+// Configurations as sections of somebody else's TOML. Apart from config.h, because toml++ takes a while to compile.
+#pragma once
+
+#include <toml++/toml.h>
+
+#include <initializer_list>
+#include <string_view>
+
+#include "apps/tool/config.h"
+
+namespace espalier {
+
+// Throws FileError, naming the line.
+toml::table parse_toml(const std::filesystem::path& path);
+// Sets what `root` gives, in the sections and keys of config.toml; the rest stays. besides: keys at the top that belong
+// to the caller. Throws FileError, naming `file` and line, on anything else.
+void read_sections(RunConfig& config, const toml::table& root, const std::string& file,
+                   std::initializer_list<std::string_view> besides = {});
+
+}  // namespace espalier

@@ -1,0 +1,54 @@
+// espalier reproduce: a table of experiments, given as data, run until it is full.
+//
+// An experiment file is TOML. `[defaults]` and every `[[experiment]]` take the sections of config.toml and
+//
+//   name        of the experiment
+//   method      one of `espalier methods`, or "dense": no pruning
+//   density     a number, or a list: the columns of a table
+//   seeds       how many: 1, 2, ...
+//   published   a test error in %, or a table of them by density: { "0.05" = 1.53 };  published_gain: over dense, in
+//               percentage points;  source: of both
+//
+// Every finished (row, seed) is a line of results.jsonl beside the file. A row whose configuration has changed is
+// another row, and runs again.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/tool/config.h"
+#include "apps/tool/result.h"
+
+namespace espalier {
+
+// An experiment at one density.
+struct ReproduceRow {
+  std::string name;
+  RunConfig config;  // checked; the seed does not count
+  bool dense = false;
+  bool column = false;  // one of a list of densities
+  std::uint64_t seeds = 1;
+  std::optional<double> published_error, published_gain;  // %, percentage points
+  std::string source;
+  std::string digest, twin;  // of everything that decides the result; the same of its training without pruning
+  std::string label() const { return dense ? name : fmt::format("{}@{:g}", name, config.schedule.density); }
+  std::string key(std::uint64_t seed) const { return fmt::format("{} {} {}", name, digest, seed); }
+};
+
+using ReproduceResults = std::map<std::string, Json>;  // by key
+
+// In the order of the file. Throws FileError naming file and experiment.
+std::vector<ReproduceRow> read_experiments(const std::filesystem::path& file);
+// No file: no results. Of two lines of one key the later counts; a last line without an end is not there.
+ReproduceResults read_results(const std::filesystem::path& file);
+
+// Markdown. What is not finished is said to be so.
+std::string reproduce_table(const std::vector<ReproduceRow>& rows, const ReproduceResults& results);
+// Puts `table` between the marker comments of a Markdown file. Throws FileError if they are not there.
+void write_between_markers(const std::filesystem::path& file, const std::string& table);
+
+}  // namespace espalier

@@ -1,0 +1,183 @@
+// The table of `espalier reproduce`: from rows and results to Markdown.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "apps/tool/reproduce.h"
+#include "core/atomic_file.h"
+#include "core/error.h"
+
+namespace espalier {
+namespace {
+
+// What is known of a row: one number per finished seed.
+struct Finished {
+  std::vector<double> errors, kept, flops, seconds, gains, flops_ratio;
+  std::uint64_t failed = 0;
+};
+
+const ReproduceRow* twin_of(const ReproduceRow& row, const std::vector<ReproduceRow>& rows) {
+  const auto twin = std::ranges::find_if(rows, [&](const ReproduceRow& r) { return r.dense && r.digest == row.twin; });
+  return twin == rows.end() ? nullptr : &*twin;
+}
+
+Finished finished_of(const ReproduceRow& row, const std::vector<ReproduceRow>& rows, const ReproduceResults& results) {
+  Finished all;
+  const ReproduceRow* twin = twin_of(row, rows);
+  for (std::uint64_t seed = 1; seed <= row.seeds; ++seed) {
+    const auto found = results.find(row.key(seed));
+    if (found == results.end()) continue;
+    const Json& result = found->second;
+    if (result.contains("failed")) {
+      ++all.failed;
+      continue;
+    }
+    const auto number = [&](const char* key) { return result.at(key).get<double>(); };
+    all.errors.push_back(100 * (1 - number("test_accuracy")));
+    all.kept.push_back(100 * number("kept"));
+    all.flops.push_back(number("train_flops"));
+    all.seconds.push_back(number("train_seconds"));
+    const auto dense = twin ? results.find(twin->key(seed)) : results.end();
+    if (dense == results.end() || dense->second.contains("failed")) continue;
+    all.gains.push_back(100 * (number("test_accuracy") - dense->second.at("test_accuracy").get<double>()));
+    all.flops_ratio.push_back(number("train_flops") / dense->second.at("train_flops").get<double>());
+  }
+  return all;
+}
+
+std::string text_of_error(const ReproduceRow& row, const Finished& f) {
+  std::string text = "–";
+  if (!f.errors.empty()) {
+    const MeanSd error = mean_sd(f.errors);
+    text =
+        f.errors.size() > 1 ? fmt::format("{:.2f} ± {:.2f}", error.mean, error.sd) : fmt::format("{:.2f}", error.mean);
+  }
+  if (f.errors.size() < row.seeds) text += fmt::format(" ({} of {} seeds)", f.errors.size(), row.seeds);
+  if (f.failed) text += fmt::format(" ({} failed)", f.failed);
+  return text;
+}
+
+std::string text_of_mean(const std::vector<double>& values, const char* format) {
+  return values.empty() ? "–" : fmt::format(fmt::runtime(format), mean_sd(values).mean);
+}
+
+std::string row_of(const std::vector<std::string>& cells) {
+  return fmt::format("| {} |\n", fmt::join(cells, " | "));
+}
+std::string header_of(const std::vector<std::string>& cells) {
+  return row_of(cells) + row_of(std::vector<std::string>(cells.size(), "---"));
+}
+
+// Method x density, `cell` in each place.
+template <typename Cell>
+std::string columns_table(const std::vector<const ReproduceRow*>& rows, Cell&& cell) {
+  std::set<double, std::greater<>> densities;
+  std::vector<std::string> names;
+  for (const ReproduceRow* row : rows) {
+    densities.insert(row->config.schedule.density);
+    if (std::ranges::count(names, row->name) == 0) names.push_back(row->name);
+  }
+  std::vector<std::string> header{"method"};
+  for (const double density : densities) header.push_back(fmt::format("{:g} %", 100 * density));
+  std::string text = header_of(header);
+  for (const std::string& name : names) {
+    std::vector<std::string> cells{name};
+    for (const double density : densities) {
+      const auto at = std::ranges::find_if(
+          rows, [&](const ReproduceRow* row) { return row->name == name && row->config.schedule.density == density; });
+      cells.push_back(at == rows.end() ? "" : cell(**at));
+    }
+    text += row_of(cells);
+  }
+  return text;
+}
+
+std::string published_of(const ReproduceRow& row) {
+  std::string text;
+  if (row.published_error) text = fmt::format("{:.2f}", *row.published_error);
+  if (row.published_gain) text += fmt::format("{}{:+.2f} pp over dense", text.empty() ? "" : ", ", *row.published_gain);
+  return text;
+}
+
+}  // namespace
+
+std::string reproduce_table(const std::vector<ReproduceRow>& rows, const ReproduceResults& results) {
+  const auto of = [&](const ReproduceRow& row) { return finished_of(row, rows, results); };
+  const auto stands_in_columns = [&](const ReproduceRow& row) {
+    return row.column || (row.dense && std::ranges::any_of(rows, [&](const ReproduceRow& other) {
+                            return other.column && other.twin == row.digest;
+                          }));
+  };
+  std::string text;
+  // A pair of tables for each model and data set that has columns.
+  std::vector<std::pair<std::string, std::vector<const ReproduceRow*>>> groups;
+  for (const ReproduceRow& row : rows) {
+    if (!stands_in_columns(row)) continue;
+    const std::string title = fmt::format("{} on {}", row.config.model, row.config.data);
+    auto group = std::ranges::find(groups, title, [](const auto& g) { return g.first; });
+    if (group == groups.end()) group = groups.insert(groups.end(), {title, {}});
+    group->second.push_back(&row);
+  }
+  for (const auto& [title, group] : groups) {
+    text += fmt::format("Test error in %, {}, by weights kept (mean ± sd over seeds, final epoch):\n\n{}\n", title,
+                        columns_table(group, [&](const ReproduceRow& row) { return text_of_error(row, of(row)); }));
+    text +=
+        "Weights kept in %, training FLOPs relative to dense, training seconds:\n\n" +
+        columns_table(group,
+                      [&](const ReproduceRow& row) {
+                        const Finished f = of(row);
+                        return fmt::format("{}, {}, {}", text_of_mean(f.kept, "{:.2f}"),
+                                           text_of_mean(f.flops_ratio, "{:.2f}"), text_of_mean(f.seconds, "{:.0f}"));
+                      }) +
+        "\n";
+    std::string published;
+    for (const ReproduceRow* row : group)
+      if (!published_of(*row).empty())
+        published += row_of({row->name, fmt::format("{:g} %", 100 * row->config.schedule.density), published_of(*row),
+                             text_of_error(*row, of(*row)), row->source});
+    if (!published.empty())
+      text += "Test error in % as published, and here:\n\n" +
+              header_of({"method", "kept", "published", "here", "source"}) + published + "\n";
+  }
+
+  std::string others;
+  for (const ReproduceRow& row : rows) {
+    if (stands_in_columns(row)) continue;
+    const Finished f = of(row);
+    const MeanSd gain = mean_sd(f.gains);
+    others += row_of(
+        {row.name, fmt::format("{}, {}", row.config.model, row.config.data), text_of_mean(f.kept, "{:.2f} %"),
+         text_of_error(row, f),
+         f.gains.empty() || row.dense ? "–"
+         : f.gains.size() < 2         ? fmt::format("{:+.2f}", gain.mean)
+                              : fmt::format("{:+.2f} ± {:.2f} ({:.2f})", gain.mean, gain.sd, gain.standard_error),
+         text_of_mean(f.flops_ratio, "{:.2f}"), text_of_mean(f.seconds, "{:.0f}"), published_of(row), row.source});
+  }
+  if (!others.empty())
+    text +=
+        "Accuracy minus that of the dense network of the same seed and budget, in percentage points: mean ± sd "
+        "(standard error).\n\n" +
+        header_of({"experiment", "model, data", "kept", "test error %", "minus dense, pp", "training FLOPs / dense",
+                   "seconds", "published", "source"}) +
+        others + "\n";
+
+  std::uint64_t asked = 0, done = 0;
+  for (const ReproduceRow& row : rows)
+    for (std::uint64_t seed = 1; seed <= row.seeds; ++seed) ++asked, done += results.contains(row.key(seed));
+  if (done < asked) text += fmt::format("Not finished: {} of {} trainings are done.\n", done, asked);
+  return text;
+}
+
+void write_between_markers(const std::filesystem::path& file, const std::string& table) {
+  constexpr std::string_view begin = "<!-- reproduce:begin -->", end = "<!-- reproduce:end -->";
+  constexpr std::uintmax_t limit_bytes = 1 << 24;
+  std::string text = read_file(file, limit_bytes);
+  const std::size_t from = text.find(begin), to = from == std::string::npos ? from : text.find(end, from);
+  if (to == std::string::npos)
+    throw FileError(fmt::format("{}: expected the lines {} and {}, found none", file.string(), begin, end));
+  text.replace(from + begin.size(), to - from - begin.size(), "\n\n" + table + "\n");
+  write_file_atomically(file, text);
+}
+
+}  // namespace espalier

@@ -1,0 +1,238 @@
+#include "apps/tool/reproduce.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <sstream>
+
+#include "apps/tool/commands.h"
+#include "apps/tool/training.h"
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "support/temporary_folder.h"
+#include "support/text.h"
+
+namespace espalier {
+namespace {
+
+using testing::contains;
+
+constexpr std::uintmax_t megabyte = 1 << 20;
+
+// Two seeds of: dense, magnitude at two densities, a ticket. One epoch, few weights.
+const std::string tiny = R"(
+[defaults]
+seeds = 2
+data = { name = "synthetic-digits" }
+run = { model = "mlp:784-8-10" }
+training = { epochs = 1, batch = 512 }
+
+[[experiment]]
+name = "dense"
+method = "dense"
+published = 1.64
+source = "Somebody 2015"
+
+[[experiment]]
+name = "magnitude"
+method = "magnitude"
+density = [0.5, 0.2]
+published = { "0.2" = 2.5 }
+source = "Somebody else 2017"
+
+[[experiment]]
+name = "ticket"
+method = "lottery"
+density = 0.3
+pruning = { rounds = 1 }
+published_gain = 0.3
+)";
+
+class Reproduce : public ::testing::Test {
+ protected:
+  void SetUp() override { experiments(tiny); }
+  void TearDown() override { interrupt_after(-1); }
+  void experiments(const std::string& text) { write_file_atomically(file(), text); }
+  std::filesystem::path file() const { return folder_.path() / "table.toml"; }
+  std::filesystem::path results() const { return folder_.path() / "results.jsonl"; }
+  ReproduceResults finished() const { return read_results(results()); }
+
+  int run(const std::string& flags) {
+    std::vector<std::string> words{"espalier", "reproduce", "--threads", "1", "--experiments", file().string()};
+    std::istringstream stream(flags);
+    for (std::string word; stream >> word;) words.push_back(word);
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    const int code = run_tool(static_cast<int>(argv.size()), argv.data());
+    std::fflush(stdout);
+    out_ = ::testing::internal::GetCapturedStdout();
+    err_ = ::testing::internal::GetCapturedStderr();
+    return code;
+  }
+  std::string error_of(const std::string& text) {
+    experiments(text);
+    try {
+      read_experiments(file());
+    } catch (const FileError& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+  testing::TemporaryFolder folder_;
+  std::string out_, err_;
+};
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  return text.replace(text.find(from), from.size(), to);
+}
+
+TEST_F(Reproduce, AListOfDensitiesIsARowForEach) {
+  const std::vector<ReproduceRow> rows = read_experiments(file());
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_TRUE(rows[0].dense);
+  EXPECT_EQ(rows[1].label(), "magnitude@0.5");
+  EXPECT_EQ(rows[2].label(), "magnitude@0.2");
+  EXPECT_EQ(rows[2].config.epochs, 1);
+  EXPECT_EQ(rows[2].published_error, 2.5);
+  EXPECT_FALSE(rows[1].published_error);
+  EXPECT_EQ(rows[3].config.rewind, "init");  // the method's own
+  for (const ReproduceRow& row : rows) {
+    EXPECT_EQ(row.seeds, 2u);
+    EXPECT_EQ(row.twin, rows[0].digest) << row.label();
+  }
+}
+
+TEST_F(Reproduce, ARowIsAnotherOneWhenItsResultMayBeAnother) {
+  const auto digest = [&](const std::string& from, const std::string& to) {
+    experiments(replaced(tiny, from, to));
+    return read_experiments(file())[3].digest;
+  };
+  const std::string before = read_experiments(file())[3].digest;
+  EXPECT_NE(digest("rounds = 1", "rounds = 2"), before);
+  EXPECT_NE(digest("epochs = 1", "epochs = 2"), before);
+  EXPECT_EQ(digest("seeds = 2", "seeds = 3"), before);
+  EXPECT_EQ(digest("run = {", "run = { threads = 2,"), before);
+  EXPECT_EQ(digest("published_gain = 0.3", ""), before);
+}
+
+TEST_F(Reproduce, RunsWhatIsNotFinishedAndNothingElse) {
+  ASSERT_EQ(run("--only dense --seeds 1"), exit_done) << err_;
+  EXPECT_EQ(finished().size(), 1u);
+  EXPECT_PRED2(contains, out_, "Not finished: 1 of 8 trainings are done.");
+  EXPECT_PRED2(contains, out_, "(1 of 2 seeds)");
+
+  interrupt_after(50);  // 22 steps a training: in the third of those to come
+  EXPECT_EQ(run(""), exit_interrupted);
+  interrupt_after(-1);
+  const ReproduceResults before = finished();
+  EXPECT_EQ(before.size(), 3u);
+
+  ASSERT_EQ(run(""), exit_done) << err_;
+  EXPECT_EQ(finished().size(), 8u);
+  for (const auto& [key, result] : before) EXPECT_EQ(finished().at(key), result);
+  EXPECT_FALSE(contains(out_, "Not finished"));
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
+    EXPECT_FALSE(entry.path().filename().string().starts_with("checkpoint")) << entry.path();
+
+  const std::string lines = read_file(results(), megabyte);
+  ASSERT_EQ(run(""), exit_done);
+  EXPECT_EQ(read_file(results(), megabyte), lines);
+  experiments(replaced(tiny, "rounds = 1", "rounds = 2"));
+  ASSERT_EQ(run("--only ticket --seeds 1"), exit_done);
+  EXPECT_EQ(finished().size(), 9u);
+}
+
+TEST_F(Reproduce, AnInterruptedTrainingEndsWithTheBitsOfOneThatWasNot) {
+  ASSERT_EQ(run("--only ticket --seeds 1"), exit_done) << err_;
+  const Json whole = finished().begin()->second;
+  std::filesystem::remove(results());
+  interrupt_after(30);
+  EXPECT_EQ(run("--only ticket --seeds 1"), exit_interrupted);
+  interrupt_after(-1);
+  ASSERT_EQ(run("--only ticket --seeds 1"), exit_done);
+  EXPECT_EQ(finished().begin()->second["test_loss"], whole["test_loss"]);
+}
+
+TEST_F(Reproduce, ListsWithoutRunning) {
+  ASSERT_EQ(run("--list --only mag*"), exit_done);
+  EXPECT_PRED2(contains, out_, "magnitude@0.5");
+  EXPECT_FALSE(contains(out_, "ticket"));
+  EXPECT_FALSE(std::filesystem::exists(results()));
+  EXPECT_EQ(run("--list --only nothing"), exit_usage);
+}
+
+// Results by hand: errors of 2 and 4 %, dense and pruned, of a gain of -1 and +1 points.
+TEST_F(Reproduce, TheTableSaysWhatTheResultsAre) {
+  const std::vector<ReproduceRow> rows = read_experiments(file());
+  ReproduceResults results;
+  const auto add = [&](const ReproduceRow& row, std::uint64_t seed, double accuracy, double flops) {
+    results[row.key(seed)] = {{"test_accuracy", accuracy},
+                              {"kept", row.config.schedule.density},
+                              {"train_flops", flops},
+                              {"train_seconds", 3}};
+  };
+  add(rows[0], 1, 0.98, 1000);
+  add(rows[0], 2, 0.96, 1000);
+  add(rows[1], 1, 0.97, 500);
+  add(rows[3], 1, 0.97, 1500);
+  add(rows[3], 2, 0.97, 1500);
+  const std::string table = reproduce_table(rows, results);
+  for (const char* line :
+       {"| method | 100 % | 50 % | 20 % |", "| dense | 3.00 ± 1.41 |  |  |",
+        "| magnitude |  | 3.00 (1 of 2 seeds) | – (0 of 2 seeds) |", "| magnitude |  | 50.00, 0.50, 3 | –, –, – |",
+        "| dense | 100 % | 1.64 | 3.00 ± 1.41 | Somebody 2015 |",
+        "| ticket | mlp:784-8-10, synthetic-digits | 30.00 % | 3.00 ± 0.00 | +0.00 ± 1.41 (1.00) | 1.50 | 3 | +0.30 pp "
+        "over "
+        "dense |  |",
+        "Not finished: 5 of 8 trainings are done."})
+    EXPECT_PRED2(contains, table, line);
+}
+
+TEST_F(Reproduce, WritesTheTableBetweenTheMarkersAndNowhereElse) {
+  const std::filesystem::path page = folder_.path() / "page.md";
+  write_file_atomically(page, "before\n<!-- reproduce:begin -->\nold\n<!-- reproduce:end -->\nafter\n");
+  for (int time = 0; time < 2; ++time) {
+    ASSERT_EQ(run("--table-only --write " + page.string()), exit_done) << err_;
+    const std::string text = read_file(page, megabyte);
+    EXPECT_TRUE(text.starts_with("before\n<!-- reproduce:begin -->\n")) << text;
+    EXPECT_TRUE(text.ends_with("\n<!-- reproduce:end -->\nafter\n")) << text;
+    EXPECT_FALSE(contains(text, "old"));
+    EXPECT_PRED2(contains, text, "| magnitude |");
+  }
+  write_file_atomically(page, "no markers");
+  EXPECT_EQ(run("--table-only --write " + page.string()), exit_file);
+}
+
+TEST_F(Reproduce, ForgetsALineThatWasCutOffAndRefusesOneThatIsNone) {
+  ASSERT_EQ(run("--only dense --seeds 1"), exit_done);
+  const std::string whole = read_file(results(), megabyte);
+  write_file_atomically(results(), whole + "{\"key\": \"half a li");
+  EXPECT_EQ(finished().size(), 1u);
+  write_file_atomically(results(), "nonsense\n" + whole);
+  EXPECT_THROW(finished(), FileError);
+}
+
+TEST_F(Reproduce, NamesTheExperimentThatItDoesNotUnderstand) {
+  EXPECT_PRED2(contains, error_of(replaced(tiny, "\"lottery\"", "\"guesswork\"")), "experiment \"ticket\"");
+  EXPECT_PRED2(contains, error_of(replaced(tiny, "rounds = 1", "turns = 1")), "unknown key pruning.turns");
+  EXPECT_PRED2(contains, error_of(replaced(tiny, "0.3", "3")), "(0, 1]");
+  EXPECT_PRED2(contains, error_of(replaced(tiny, "name = \"ticket\"", "name = \"dense\"\nseeds = 0")), "1 to 1000");
+  EXPECT_PRED2(contains, error_of("[experiments]\n"), "[[experiment]]");
+  EXPECT_PRED2(contains, error_of(tiny + "[[experiment]]\nname = \"dense\"\nmethod = \"dense\"\n"), "twice");
+}
+
+TEST_F(Reproduce, SaysThatDataAreMissingBeforeAnythingRuns) {
+  experiments(tiny +
+              "[[experiment]]\nname = \"last\"\nmethod = \"dense\"\nrun = { model = \"lenet-300-100\" }\n"
+              "data = { name = \"mnist\", folder = \"no-such-folder\" }\n");
+  EXPECT_EQ(run(""), exit_file);
+  EXPECT_PRED2(contains, err_, "no-such-folder");
+  EXPECT_FALSE(std::filesystem::exists(results()));
+}
+
+}  // namespace
+}  // namespace espalier
