@@ -39,7 +39,7 @@ void LatentMethod::derive(Mode mode, Index step) {
 
 bool LatentMethod::update(Parameter& W, const RowBlock& block, std::span<const Real> G, Real rate, Index step) {
   const auto found = index_.find(&W);
-  if (found == index_.end()) return false;
+  if (found == index_.end()) return frozen(W);
   update_layer(found->second, block, G, rate, step);
   return true;
 }

@@ -46,6 +46,8 @@ class LatentMethod : public Method, public Latents {
   virtual void before_derive(Mode /*mode*/, Index /*step*/) {}
   // One block of layer l.   G: [block.weights()] dL/dW
   virtual void update_layer(std::size_t l, const RowBlock& block, std::span<const Real> G, Real rate, Index step) = 0;
+  // Whether W, a parameter that is not derived (a bias, a protected layer), is not to be trained either.
+  virtual bool frozen(const Parameter& /*W*/) const { return false; }
 
   std::size_t layers() const { return layers_.size(); }
   const Parameter& layer(std::size_t l) const { return *layers_[l]; }

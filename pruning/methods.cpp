@@ -6,7 +6,10 @@
 
 #define ESPALIER_METHODS(X) \
   X(random)                 \
-  X(magnitude)
+  X(magnitude)              \
+  X(edge_popup)             \
+  X(supermask)              \
+  X(neuron_subnetwork)
 
 namespace espalier {
 namespace methods {

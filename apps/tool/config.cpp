@@ -131,6 +131,7 @@ void settle_pruning(RunConfig& c) {
   if (c.allocation == "auto") c.allocation = own.allocation;
   if (c.rewind == "auto") c.rewind = own.rewind;
   if (c.schedule.kind == "auto") c.schedule.kind = own.schedule.kind;
+  if (c.schedule.density == 0) c.schedule.density = own.schedule.density;
   if (c.schedule.begin < 0) c.schedule.begin = own.schedule.begin;
   if (c.schedule.end < 0) c.schedule.end = std::max(own.schedule.end, c.schedule.begin);
   if (c.schedule.interval == 0) c.schedule.interval = own.schedule.interval;

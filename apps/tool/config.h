@@ -37,7 +37,7 @@ struct RunConfig {
   // pruning; what is left open here is settled by the method's own defaults
   std::string method = "magnitude";
   std::string allocation = "auto";
-  Schedule schedule{.kind = "auto", .begin = -1, .end = -1, .interval = 0, .rounds = 0};
+  Schedule schedule{.kind = "auto", .density = 0, .begin = -1, .end = -1, .interval = 0, .rounds = 0};
   std::string rewind = "auto";  // none, init, rate, or a step: with --schedule iterative, rounds are whole trainings
   std::map<std::string, double> settings;  // the method's own
   std::vector<std::string> protect;

@@ -55,7 +55,8 @@ void add_flags(CLI::App& app, TrainFlags& f) {
          "--set", [&c](const std::vector<std::string>& texts) { set_settings(c.settings, texts); },
          "The method's own settings, e.g. drop=0.3; `espalier explain METHOD` lists them")
       ->delimiter(',');
-  app.add_option("--density", f.densities, "Fraction of weights kept, in (0, 1]; several give several runs")
+  app.add_option("--density", f.densities,
+                 "Fraction of weights kept, in (0, 1]; several give several runs (default: the method's)")
       ->delimiter(',');
   app.add_option("--schedule", c.schedule.kind, "one-shot, cubic or iterative (default: the method's)");
   app.add_option("--begin", c.schedule.begin, "Pruning begins after this fraction of the steps (default: the method's)")
@@ -140,7 +141,7 @@ Json run_once(const RunConfig& config, const Data& data, std::optional<Trained>&
     }
   }();
   const Json result = result_of(config, data, dense ? &*dense : nullptr, sparse);
-  leave_behind(folder, config, *sparse.model, result);
+  leave_behind(folder, config, sparse, result);
   return result;
 }
 
@@ -178,13 +179,13 @@ void run_train(TrainFlags& f) {
     f.out = f.resume;
   } else {
     sweep.base.dense_twin = sweep.base.dense_twin && !f.no_dense;
-    if (sweep.densities.empty()) sweep.densities = {sweep.base.schedule.density};
   }
   for (const double density : sweep.densities)
     require(density > 0 && density <= 1, "[--density] expected a fraction in (0, 1], got {}", density);
   require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
   RunConfig& base = sweep.base;
   check(base);
+  if (sweep.densities.empty()) sweep.densities = {base.schedule.density};
   Data data = load_data(base);  // "auto" is settled once, for all seeds
   if (f.out.empty()) {
     f.out = fmt::format("runs/{}-{}-{}", base.data, base.model, base.method);

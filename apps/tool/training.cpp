@@ -175,6 +175,7 @@ Trained train_model(const RunConfig& c, const Data& data, Side side, const Obser
                {.batch = c.batch, .lanes = c.lanes, .seed = c.seed, .augment = augmentation_named(c.augment)});
   const Loader validation = evaluation_loader(data.validation, c);
   const auto method = prune ? make_method({trainer, train, pruner_options(c)}) : nullptr;
+  if (method) result.origin = method->origin();
   const auto report = [&](const std::vector<PruneEvent>& events) {
     if (!events.empty() && observer.pruned) observer.pruned(events);
   };
