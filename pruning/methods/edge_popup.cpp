@@ -3,15 +3,15 @@
 //   Ramanujan, Wortsman, Kembhavi, Farhadi, Rastegari, "What's hidden in a randomly weighted neural network?", 2020
 //   that such subnetworks exist: Malach, Yehudai, Shalev-Shwartz, Shamir, "Proving the lottery ticket hypothesis", 2020
 //
-//   W = m w,   m = 1 for the k d largest scores s of a layer,   w = +-sqrt(2 / (d fan_in)), never trained
-//   dL/ds = dL/dW w                                             straight through the selection, live or dead
+//   W = m w,   m = 1 for the d n largest scores s of a layer,   w = +-sqrt(2 / (d fan_in)), never trained
+//   dL/ds = dL/dW w                                              straight through the selection, live or dead
 //
 // An edge whose weight would have been pushed towards growing, had it been allowed to, gains score, and pops up in
-// place of another. d is the density: with half of the weights there are most subnetworks to choose from, (n over n/2).
+// place of another. d is the density: at one half there are most subnetworks to choose from.
 // When: in every step. Cost: that of dense training, plus a selection of the top k in each step. Caveat: needs a
-// network several times as wide as a trained one of the same accuracy, and gains nothing while training. Try: espalier
-// train --data mnist --method edge-popup --epochs 20 Exercise: train with --density 0.1, 0.5 and 0.9. Why is the best
-// one in the middle, and which file is smallest?
+// network several times as wide as a trained one of the same accuracy, and saves nothing while it trains.
+// Try: espalier train --data mnist --method edge-popup --epochs 20
+// Exercise: train with --density 0.1, 0.5 and 0.9. Why is the best one in the middle, and which file is smallest?
 #include <cmath>
 
 #include "pruning/random_network.h"

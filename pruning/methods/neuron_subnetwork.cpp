@@ -33,19 +33,19 @@ class NeuronSubnetwork final : public RandomNetwork {
       initialise(score, Initialiser::lecun_uniform, context.options.seed);
     }
   }
-  void require_possible(double density) const override {
-    require(fraction(density) > 0, "[neuron-subnetwork] density {} of all weights is less than {} has; ask for more",
-            density, layer(layers() - 1).name());
-  }
+  void require_possible(double density) const override { fraction(density); }
 
  private:
   bool is_output(std::size_t l) const { return l + 1 == layers(); }
-  // Of the rows of every layer but the last, so that `density` of all weights stay.
+  // Of the rows of every layer but the last, so that `density` of all weights stay. Throws UsageError if none may.
   double fraction(double density) const {
     double all = 0;
     for (std::size_t l = 0; l < layers(); ++l) all += static_cast<double>(layer(l).positions());
     const auto output = static_cast<double>(layer(layers() - 1).positions());
-    return all > output ? (density * all - output) / (all - output) : 1;
+    require(density * all > output,
+            "[neuron-subnetwork] density {} of {} weights would not leave {} its {}; ask for more than {:.3f}", density,
+            all, layer(layers() - 1).name(), output, output / all);
+    return (density * all - output) / (all - output);
   }
   // Every layer but the first reads from a fraction of its columns only.
   Real scale(std::size_t l) const { return l == 0 ? Real{1} : static_cast<Real>(std::sqrt(1 / fraction_)); }
