@@ -7,7 +7,8 @@
 //   dL/ds = dL/dW w                                              straight through the selection, live or dead
 //
 // An edge whose weight would have been pushed towards growing, had it been allowed to, gains score, and pops up in
-// place of another. d is the density: at one half there are most subnetworks to choose from.
+// place of another. d is the density: at one half there are most subnetworks to choose from. Scores do not decay: only
+// their order counts, and where they shrink, steps of the same length change more of it, the network never settles.
 // When: in every step. Cost: that of dense training, plus a selection of the top k in each step. Caveat: needs a
 // network several times as wide as a trained one of the same accuracy, and saves nothing while it trains.
 // Try: espalier train --data mnist --method edge-popup --epochs 20
@@ -24,7 +25,8 @@ class EdgePopup final : public RandomNetwork {
   explicit EdgePopup(const MethodContext& context)
       : RandomNetwork(context), scale_(static_cast<Real>(std::sqrt(1 / context.options.schedule.density))) {
     for (std::size_t l = 0; l < layers(); ++l)
-      initialise(scores().emplace_back(latent_like(l, "score")), Initialiser::lecun_uniform, context.options.seed);
+      initialise(scores().emplace_back(latent_like(l, "score", Role::bias)), Initialiser::lecun_uniform,
+                 context.options.seed);
   }
 
  private:
@@ -58,7 +60,7 @@ MethodInfo edge_popup() {
       .caveat = "wants a wide network and a density near 0.5; saves nothing while it trains",
       .example = "espalier train --data mnist --method edge-popup --epochs 20",
       .defaults = {.allocation = "uniform", .schedule = {.density = 0.5}},
-      .settings = random_network_settings(1),
+      .settings = random_network_settings(10),
       .make = [](const MethodContext& context) { return std::make_unique<EdgePopup>(context); }};
 }
 }  // namespace methods

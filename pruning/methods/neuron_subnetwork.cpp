@@ -28,7 +28,7 @@ class NeuronSubnetwork final : public RandomNetwork {
   explicit NeuronSubnetwork(const MethodContext& context)
       : RandomNetwork(context), fraction_(fraction(context.options.schedule.density)) {
     for (std::size_t l = 0; l < layers(); ++l) {
-      Parameter& score = scores().emplace_back(layer(l).name() + "/score", layer(l).rows(), 1);
+      Parameter& score = scores().emplace_back(layer(l).name() + "/score", layer(l).rows(), 1, Role::bias);
       optimizer().prepare(score);
       initialise(score, Initialiser::lecun_uniform, context.options.seed);
     }
@@ -87,7 +87,7 @@ MethodInfo neuron_subnetwork() {
           .caveat = "no better than random features, as the paper proves",
           .example = "espalier train --data mnist --method neuron-subnetwork --epochs 20 --no-dense",
           .defaults = {.structure = "neurons", .allocation = "uniform", .schedule = {.density = 0.5}},
-          .settings = random_network_settings(1),
+          .settings = random_network_settings(10),
           .make = [](const MethodContext& context) { return std::make_unique<NeuronSubnetwork>(context); }};
 }
 }  // namespace methods

@@ -72,8 +72,8 @@ class Supermask final : public RandomNetwork {
 };
 
 std::vector<Setting> settings() {
-  std::vector<Setting> all = random_network_settings(100);
-  all.push_back({"sharpness", 100, "b at the end of training; 1: as in the paper"});
+  std::vector<Setting> all = random_network_settings(10);
+  all.push_back({"sharpness", 1000, "b at the end of training; 1: as in the paper"});
   return all;
 }
 

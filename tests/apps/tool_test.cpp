@@ -182,6 +182,11 @@ TEST(Tool, GoesOnWithTheSameViewsOfAugmentedImages) {
   expect_same_bits_after_interruption(quick + "--no-dense --augment crop-flip", {40, 60});
 }
 
+TEST(Tool, GoesOnWithTheScoresOfAMethodThatTrainsScores) {
+  expect_same_bits_after_interruption("train --data synthetic-digits --epochs 1 --method supermask --no-dense",
+                                      {10, 40});
+}
+
 TEST(Tool, GoesOnInTheMiddleOfARewindingRound) {
   expect_same_bits_after_interruption(
       "train --data synthetic-digits --epochs 1 --schedule iterative --rounds 2 --rewind 10 --density 0.25 --no-dense",
