@@ -60,7 +60,7 @@ int run(int argc, char** argv) {
   std::string out = "runs/cifar10";
   CLI::App app("Train a convolutional network on CIFAR-10, dense and pruned, and measure both.");
   app.add_option("--model", config.model, "conv-2, conv-4, conv-6, resnet-20 or vgg-small")->capture_default_str();
-  app.add_option("--density", config.schedule.density, "Fraction of weights kept")->capture_default_str();
+  app.add_option("--density", config.schedule.density, "Fraction of weights kept (default: the method's)");
   app.add_option("--epochs", config.epochs, "Epochs of each training")->capture_default_str();
   app.add_option("--data-dir", config.data_dir, "Where CIFAR-10's files are (else $ESPALIER_DATA, else ./data)");
   app.add_option("--out", out, "Run folder")->capture_default_str();
@@ -79,7 +79,7 @@ int run(int argc, char** argv) {
 
   // Measured in this process, dense and sparse in turn: parameters, FLOPs, bytes, time.
   const Json result = result_of(config, data, &dense, sparse);
-  leave_behind(folder, config, *sparse.model, result);
+  leave_behind(folder, config, sparse, result);
   fmt::print("{}", page_of(result));
   return exit_done;
 }

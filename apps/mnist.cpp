@@ -54,7 +54,7 @@ int run(int argc, char** argv) {
   config.epochs = 12;
   std::string out = "runs/mnist";
   CLI::App app("Train LeNet-300-100 on MNIST, dense and pruned, and measure both.");
-  app.add_option("--density", config.schedule.density, "Fraction of weights kept")->capture_default_str();
+  app.add_option("--density", config.schedule.density, "Fraction of weights kept (default: the method's)");
   app.add_option("--epochs", config.epochs, "Epochs of each training")->capture_default_str();
   app.add_option("--data-dir", config.data_dir, "Where MNIST's files are (else $ESPALIER_DATA, else ./data)");
   app.add_option("--out", out, "Run folder")->capture_default_str();
@@ -73,7 +73,7 @@ int run(int argc, char** argv) {
 
   // Measured in this process, dense and sparse in turn: parameters, FLOPs, bytes, time.
   const Json result = result_of(config, data, &dense, sparse);
-  leave_behind(folder, config, *sparse.model, result);
+  leave_behind(folder, config, sparse, result);
   fmt::print("{}", page_of(result));
   return exit_done;
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "core/parameter.h"
+#include "core/random.h"
 
 namespace espalier {
 
@@ -21,10 +22,29 @@ enum class Initialiser {
   signed_constant   // +-sqrt(2 / fan_in), the sign drawn               Ramanujan et al. 2020
 };
 
+// Where weights come from that were never trained: all that a file needs to say of them.
+struct Origin {
+  Initialiser initialiser = Initialiser::kaiming;
+  std::uint64_t seed = 1;
+};
+
+// The values that initialise() gives a matrix of W's name and shape with `live` weights, one by one.
+class InitialValues final {
+ public:
+  InitialValues(const Parameter& W, Index live, const Origin& origin);
+  Real at(Index position) const;  // row * cols + column
+
+ private:
+  Random random_;
+  Initialiser initialiser_;
+  double scale_;
+};
+
 // Every live weight of W. Slots are left alone.
 void initialise(Parameter& W, Initialiser initialiser, std::uint64_t seed);
 
 // Throws UsageError listing the known names.
 Initialiser initialiser_named(std::string_view name);
+std::string_view name_of(Initialiser initialiser);
 
 }  // namespace espalier

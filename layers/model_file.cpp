@@ -1,10 +1,14 @@
 #include "layers/model_file.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <charconv>
+#include <cmath>
 #include <cstring>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -18,10 +22,16 @@ namespace {
 
 constexpr std::string_view format_key = "format", format_name = "espalier-1";
 constexpr std::string_view form_prefix = "form/", shape_prefix = "shape/", state_prefix = "state/";
+constexpr std::string_view seed_prefix = "seed/", initialiser_prefix = "initialiser/", scale_prefix = "scale/",
+                           check_prefix = "check/", value_prefix = "value/";
 constexpr std::string_view real_dtype = std::is_same_v<Real, double> ? "F64" : "F32";
 constexpr std::uint8_t skip_and_continue = 255;  // as a delta: that many dead positions, and no weight yet
 
-enum class Form { dense, bitmap, delta8, csr };
+constexpr std::size_t limit = std::numeric_limits<std::uint32_t>::max() - 1;  // of live weights: slots are 32-bit
+
+enum class Form { dense, bitmap, delta8, csr, seed, seed_bitmap, seed_delta8, constant };
+constexpr std::array forms{Form::dense, Form::bitmap,      Form::delta8,      Form::csr,
+                           Form::seed,  Form::seed_bitmap, Form::seed_delta8, Form::constant};
 
 std::string_view name_of(Form form) {
   switch (form) {
@@ -33,6 +43,14 @@ std::string_view name_of(Form form) {
       return "delta8";
     case Form::csr:
       return "csr";
+    case Form::seed:
+      return "seed";
+    case Form::seed_bitmap:
+      return "seed+bitmap";
+    case Form::seed_delta8:
+      return "seed+delta8";
+    case Form::constant:
+      return "constant";
   }
   return "?";
 }
@@ -42,7 +60,9 @@ std::string key_of(std::string_view prefix, const std::string& name) {
 }
 
 bool reserved(const std::string& key) {
-  return key == format_key || key.starts_with(form_prefix) || key.starts_with(shape_prefix);
+  constexpr std::array prefixes{form_prefix,  shape_prefix, seed_prefix, initialiser_prefix,
+                                scale_prefix, check_prefix, value_prefix};
+  return key == format_key || std::ranges::any_of(prefixes, [&](auto prefix) { return key.starts_with(prefix); });
 }
 
 std::string shape_text(const Parameter& W) {
@@ -84,6 +104,66 @@ Form cheapest(const Parameter& W, const FormBytes& bytes) {
   return least == bytes.bitmap ? Form::bitmap : least == bytes.delta8 ? Form::delta8 : Form::csr;
 }
 
+// --- weights that can be drawn again
+// ----------------------------------------------------------------------------------
+
+struct Drawn {
+  Origin origin;
+  Real scale = 1;
+};
+
+bool same_bits(Real a, Real b) {
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
+
+// Whether every live weight of W is scale * initial, to the bit.
+bool is_drawn(const Parameter& W, const InitialValues& initial, Real scale) {
+  bool same = true;
+  W.for_each_weight(
+      [&](Index r, Index c, Index i) { same = same && same_bits(W.value()[i], scale * initial.at(r * W.cols() + c)); });
+  return same;
+}
+
+// How W comes from `origin`, if it does. The quotient of two rounded numbers is the scale but for its last bits.
+std::optional<Drawn> drawn_from(const Parameter& W, const Origin& origin) {
+  const InitialValues initial(W, W.positions(), origin);
+  Real quotient = 0;
+  W.for_each_weight([&](Index r, Index c, Index i) {
+    const Real first = quotient == 0 ? initial.at(r * W.cols() + c) : Real{0};
+    if (first != 0) quotient = W.value()[i] / first;
+  });
+  if (!std::isfinite(quotient) || quotient == 0) return {};
+  const Real up = std::nextafter(quotient, 2 * quotient), down = std::nextafter(quotient, Real{0});
+  for (const Real scale : {quotient, up, down, std::nextafter(up, 2 * up), std::nextafter(down, Real{0})})
+    if (is_drawn(W, initial, scale)) return Drawn{origin, scale};
+  return {};
+}
+
+// The live weights, in row-major order.
+std::vector<Real> drawn_values(const Parameter& W, const Pattern* pattern, const Drawn& drawn) {
+  const InitialValues initial(W, W.positions(), drawn.origin);
+  std::vector<Real> values;
+  for (Index r = 0; r < W.rows(); ++r) {
+    if (!pattern)
+      for (Index c = 0; c < W.cols(); ++c) values.push_back(drawn.scale * initial.at(r * W.cols() + c));
+    else
+      for (const std::uint32_t c : pattern->row(r))
+        values.push_back(drawn.scale * initial.at(r * W.cols() + static_cast<Index>(c)));
+  }
+  return values;
+}
+
+std::string check_of(std::span<const Real> values) {
+  const auto bytes = std::as_bytes(values);
+  return fmt::format("{:016x}", Random::hash({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+}
+
+bool is_constant(const Parameter& W) {
+  const auto value = W.value();
+  return !W.pattern() && std::isfinite(value[0]) &&
+         std::ranges::all_of(value, [&](Real v) { return same_bits(v, value[0]); });
+}
+
 // --- writing: first what tensors there will be, then what is in them ------------------------------------------------
 
 std::vector<SafeTensor> describe(const Parameter& W, Form form) {
@@ -101,6 +181,13 @@ std::vector<SafeTensor> describe(const Parameter& W, Form form) {
     case Form::csr:
       return {values, tensor(".row_begin", row_begin_dtype(W), {W.rows() + 1}),
               tensor(".columns", column_dtype(W), {W.nonzeros()})};
+    case Form::seed_bitmap:
+      return {tensor(".bitmap", "U8", {bitmap_length(W)})};
+    case Form::seed_delta8:
+      return {tensor(".deltas", "U8", {delta_count(W)})};
+    case Form::seed:
+    case Form::constant:
+      return {};
   }
   return {};
 }
@@ -129,8 +216,28 @@ void store(SafeTensor& tensor, const Numbers& numbers) {
   }
 }
 
+void fill_bitmap(const Parameter& W, SafeTensor& tensor) {
+  tensor.data.resize(static_cast<std::size_t>(bitmap_length(W)));
+  W.for_each_weight([&](Index r, Index c, Index) {
+    const Index position = r * W.cols() + c;
+    tensor.data[position / 8] |= std::byte{1} << (position % 8);
+  });
+}
+
+void fill_deltas(const Parameter& W, SafeTensor& tensor) {
+  tensor.data.reserve(static_cast<std::size_t>(tensor.shape[0]));
+  for_each_gap(W, [&](Index gap) {
+    tensor.data.insert(tensor.data.end(), static_cast<std::size_t>(gap / skip_and_continue),
+                       std::byte{skip_and_continue});
+    tensor.data.push_back(static_cast<std::byte>(gap % skip_and_continue));
+  });
+}
+
 // Fills what describe(W, form) returned.
 void fill(const Parameter& W, Form form, std::vector<SafeTensor>& tensors) {
+  if (tensors.empty()) return;
+  if (form == Form::seed_bitmap) return fill_bitmap(W, tensors[0]);
+  if (form == Form::seed_delta8) return fill_deltas(W, tensors[0]);
   if (form == Form::dense) {
     std::vector<Real> values(static_cast<std::size_t>(W.positions()), Real{0});
     W.for_each_weight([&](Index r, Index c, Index i) { values[r * W.cols() + c] = W.value()[i]; });
@@ -143,19 +250,9 @@ void fill(const Parameter& W, Form form, std::vector<SafeTensor>& tensors) {
   store<Real>(tensors[0], values);
 
   if (form == Form::bitmap) {
-    std::vector<std::byte>& bits = tensors[1].data;
-    bits.resize(static_cast<std::size_t>(bitmap_length(W)));
-    W.for_each_weight([&](Index r, Index c, Index) {
-      const Index position = r * W.cols() + c;
-      bits[position / 8] |= std::byte{1} << (position % 8);
-    });
+    fill_bitmap(W, tensors[1]);
   } else if (form == Form::delta8) {
-    std::vector<std::byte>& deltas = tensors[1].data;
-    deltas.reserve(static_cast<std::size_t>(tensors[1].shape[0]));
-    for_each_gap(W, [&](Index gap) {
-      deltas.insert(deltas.end(), static_cast<std::size_t>(gap / skip_and_continue), std::byte{skip_and_continue});
-      deltas.push_back(static_cast<std::byte>(gap % skip_and_continue));
-    });
+    fill_deltas(W, tensors[1]);
   } else {
     const Pattern& pattern = *W.pattern();
     if (tensors[1].dtype == "U32")
@@ -176,7 +273,26 @@ struct Packed {
   std::vector<StoredLayer> layers;
 };
 
-Packed pack(Module& model, const std::map<std::string, std::string>& metadata, Data data) {
+// The form without values in which W can be written, if it can; `metadata` then says how to draw it again.
+std::optional<Form> form_without_values(const Parameter& W, const Origin& origin, const FormBytes& bytes,
+                                        std::map<std::string, std::string>& metadata) {
+  if (!W.prunable()) {
+    if (!is_constant(W)) return {};
+    metadata.emplace(key_of(value_prefix, W.name()), fmt::format("{}", W.value()[0]));
+    return Form::constant;
+  }
+  const std::optional<Drawn> drawn = drawn_from(W, origin);
+  if (!drawn) return {};
+  metadata.emplace(key_of(seed_prefix, W.name()), fmt::format("{}", origin.seed));
+  metadata.emplace(key_of(initialiser_prefix, W.name()), name_of(origin.initialiser));
+  metadata.emplace(key_of(scale_prefix, W.name()), fmt::format("{}", drawn->scale));
+  metadata.emplace(key_of(check_prefix, W.name()), check_of(drawn_values(W, W.pattern().get(), *drawn)));
+  if (W.nonzeros() == W.positions()) return Form::seed;
+  return bytes.bitmap <= bytes.delta8 ? Form::seed_bitmap : Form::seed_delta8;
+}
+
+Packed pack(Module& model, const std::map<std::string, std::string>& metadata, const std::optional<Origin>& origin,
+            Data data) {
   Packed packed;
   SafeTensors& file = packed.file;
   for (const auto& [key, value] : metadata) {
@@ -187,7 +303,9 @@ Packed pack(Module& model, const std::map<std::string, std::string>& metadata, D
   file.metadata.emplace(format_key, format_name);
 
   model.visit_parameters([&](Parameter& W) {
-    const Form form = cheapest(W, form_bytes(W));
+    const FormBytes bytes = form_bytes(W);
+    const std::optional<Form> without = origin ? form_without_values(W, *origin, bytes, file.metadata) : std::nullopt;
+    const Form form = without ? *without : cheapest(W, bytes);
     std::vector<SafeTensor> tensors = describe(W, form);
     packed.layers.push_back({W.name(), std::string(name_of(form)), bytes_of(tensors)});
     file.metadata.emplace(key_of(form_prefix, W.name()), name_of(form));
@@ -277,9 +395,22 @@ class ModelFile final {
   const SafeTensor& take(const std::string& name, std::initializer_list<std::string_view> dtypes,
                          const std::vector<Index>& shape);
 
-  Content bitmap(const Parameter& W, std::vector<Real> values);
-  Content delta8(const Parameter& W, std::vector<Real> values);
-  Content csr(const Parameter& W, std::vector<Real> values);
+  // What metadata `prefix/W` says, as a number: all of it.
+  template <typename Number>
+  Number number(std::string_view prefix, const Parameter& W, std::string_view expected);
+  Drawn drawn(const Parameter& W);
+  // Of a mask: that it has a bit, or a delta, for each of the values, if the file has any.
+  void check_count(const SafeTensor& tensor, std::string_view what, std::size_t found,
+                   std::optional<std::size_t> values) const;
+  // values: how many the file has
+  PatternPtr bitmap(const Parameter& W, std::optional<std::size_t> values);
+  PatternPtr delta8(const Parameter& W, std::optional<std::size_t> values);
+  PatternPtr csr(const Parameter& W, std::size_t values);
+  PatternPtr mask(const Parameter& W, Form form, std::optional<std::size_t> values) {
+    return form == Form::bitmap || form == Form::seed_bitmap   ? bitmap(W, values)
+           : form == Form::delta8 || form == Form::seed_delta8 ? delta8(W, values)
+                                                               : csr(W, *values);
+  }
 
   std::filesystem::path path_;
   SafeTensors file_;
@@ -301,32 +432,82 @@ const SafeTensor& ModelFile::take(const std::string& name, std::initializer_list
   return tensor;
 }
 
-Content ModelFile::parameter(const Parameter& W) {
-  const std::string form_key = key_of(form_prefix, W.name()), shape_key = key_of(shape_prefix, W.name());
-  const std::string form = take_metadata(form_key);
-  if (form == name_of(Form::dense)) return {nullptr, values(take(W.name(), {real_dtype}, {W.rows(), W.cols()}))};
-
-  if (form != name_of(Form::bitmap) && form != name_of(Form::delta8) && form != name_of(Form::csr))
-    fail_about("metadata", form_key, "dense, bitmap, delta8 or csr", form.empty() ? "none" : in_quotes(form));
-  if (!W.prunable()) fail_about("metadata", form_key, "dense, for this is a bias", in_quotes(form));
-  if (const std::string shape = take_metadata(shape_key); shape != shape_text(W))
-    fail_about("metadata", shape_key, in_quotes(shape_text(W)), shape.empty() ? "none" : in_quotes(shape));
-  std::vector<Real> live = values(take(W.name() + ".values", {real_dtype}, {-1}));
-  constexpr std::size_t limit = std::numeric_limits<std::uint32_t>::max() - 1;  // slots are 32-bit
-  if (live.size() > limit)
-    fail(W.name() + ".values", fmt::format("at most {} weights", limit), fmt::format("{}", live.size()));
-  if (form == name_of(Form::bitmap)) return bitmap(W, std::move(live));
-  if (form == name_of(Form::delta8)) return delta8(W, std::move(live));
-  return csr(W, std::move(live));
+template <typename Number>
+Number ModelFile::number(std::string_view prefix, const Parameter& W, std::string_view expected) {
+  const std::string key = key_of(prefix, W.name()), text = take_metadata(key);
+  Number found{};
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, found);
+  const bool whole = error == std::errc() && stop == end;
+  if (!whole || !std::isfinite(static_cast<double>(found)))
+    fail_about("metadata", key, expected, text.empty() ? "none" : in_quotes(text));
+  return found;
 }
 
-Content ModelFile::bitmap(const Parameter& W, std::vector<Real> values) {
+Drawn ModelFile::drawn(const Parameter& W) {
+  Drawn drawn;
+  drawn.origin.seed = number<std::uint64_t>(seed_prefix, W, "a seed");
+  drawn.scale = number<Real>(scale_prefix, W, "a number");
+  const std::string key = key_of(initialiser_prefix, W.name()), name = take_metadata(key);
+  try {
+    drawn.origin.initialiser = initialiser_named(name);
+  } catch (const UsageError&) {
+    fail_about("metadata", key, "an initialiser such as signed-constant", name.empty() ? "none" : in_quotes(name));
+  }
+  return drawn;
+}
+
+Content ModelFile::parameter(const Parameter& W) {
+  const std::string form_key = key_of(form_prefix, W.name()), shape_key = key_of(shape_prefix, W.name());
+  const std::string name = take_metadata(form_key);
+  const auto known = std::ranges::find(forms, name, [](Form form) { return name_of(form); });
+  if (known == forms.end())
+    fail_about("metadata", form_key, "dense, bitmap, delta8, csr, seed, seed+bitmap, seed+delta8 or constant",
+               name.empty() ? "none" : in_quotes(name));
+  const Form form = *known;
+  if (form == Form::dense) return {nullptr, values(take(W.name(), {real_dtype}, {W.rows(), W.cols()}))};
+
+  if ((form == Form::constant) == W.prunable())
+    fail_about("metadata", form_key,
+               W.prunable() ? "not constant, for this is a weight" : "dense or constant, for this is a bias",
+               in_quotes(name));
+  if (const std::string shape = take_metadata(shape_key); shape != shape_text(W))
+    fail_about("metadata", shape_key, in_quotes(shape_text(W)), shape.empty() ? "none" : in_quotes(shape));
+  if (form == Form::constant)
+    return {nullptr,
+            std::vector<Real>(static_cast<std::size_t>(W.positions()), number<Real>(value_prefix, W, "a number"))};
+
+  Content content;
+  if (form == Form::seed || form == Form::seed_bitmap || form == Form::seed_delta8) {
+    const Drawn drawn = this->drawn(W);
+    if (form != Form::seed) content.pattern = mask(W, form, {});
+    content.values = drawn_values(W, content.pattern.get(), drawn);
+    const std::string check_key = key_of(check_prefix, W.name()), check = take_metadata(check_key);
+    if (const std::string found = check_of(content.values); check != found)
+      fail_about("metadata", check_key, in_quotes(found) + ", that of the weights as they are drawn here",
+                 check.empty() ? "none" : in_quotes(check));
+    return content;
+  }
+  content.values = values(take(W.name() + ".values", {real_dtype}, {-1}));
+  if (content.values.size() > limit)
+    fail(W.name() + ".values", fmt::format("at most {} weights", limit), fmt::format("{}", content.values.size()));
+  content.pattern = mask(W, form, content.values.size());
+  return content;
+}
+
+void ModelFile::check_count(const SafeTensor& tensor, std::string_view what, std::size_t found,
+                            std::optional<std::size_t> values) const {
+  if (values && found != *values)
+    fail(tensor.name, fmt::format("as many {} as there are values, {}", what, *values), fmt::format("{}", found));
+  if (found > limit) fail(tensor.name, fmt::format("at most {} weights", limit), fmt::format("{}", found));
+}
+
+PatternPtr ModelFile::bitmap(const Parameter& W, std::optional<std::size_t> values) {
   const SafeTensor& tensor = take(W.name() + ".bitmap", {"U8"}, {bitmap_length(W)});
   const auto bits = numbers_stored_as<std::uint8_t, std::uint8_t>(tensor);
   std::size_t live = 0;
   for (const std::uint8_t byte : bits) live += static_cast<std::size_t>(std::popcount(byte));
-  if (live != values.size())
-    fail(tensor.name, fmt::format("as many bits set as there are values, {}", values.size()), fmt::format("{}", live));
+  check_count(tensor, "bits set", live, values);
   if (const int used = static_cast<int>(W.positions() % 8); used != 0 && bits.back() >> used != 0)
     fail(tensor.name, fmt::format("no bit set after position {}", W.positions() - 1),
          fmt::format("a last byte of {:#04x}", bits.back()));
@@ -336,16 +517,14 @@ Content ModelFile::bitmap(const Parameter& W, std::vector<Real> values) {
   for (std::size_t i = 0; i < bits.size(); ++i)
     for (unsigned byte = bits[i]; byte != 0; byte &= byte - 1)  // clears the lowest bit that is set
       positions.push_back(static_cast<Index>(i) * 8 + std::countr_zero(byte));
-  return {Pattern::from_positions(W.rows(), W.cols(), positions), std::move(values)};
+  return Pattern::from_positions(W.rows(), W.cols(), positions);
 }
 
-Content ModelFile::delta8(const Parameter& W, std::vector<Real> values) {
+PatternPtr ModelFile::delta8(const Parameter& W, std::optional<std::size_t> values) {
   const SafeTensor& tensor = take(W.name() + ".deltas", {"U8"}, {-1});
   const auto deltas = numbers_stored_as<std::uint8_t, std::uint8_t>(tensor);
   const auto live = deltas.size() - static_cast<std::size_t>(std::ranges::count(deltas, skip_and_continue));
-  if (live != values.size())
-    fail(tensor.name, fmt::format("as many deltas below 255 as there are values, {}", values.size()),
-         fmt::format("{}", live));
+  check_count(tensor, "deltas below 255", live, values);
   if (!deltas.empty() && deltas.back() == skip_and_continue)
     fail(tensor.name, "a last delta below 255", "255 with no weight to come");
 
@@ -360,11 +539,11 @@ Content ModelFile::delta8(const Parameter& W, std::vector<Real> values) {
            fmt::format("{} at delta {}", next, i));
     positions.push_back(next++);
   }
-  return {Pattern::from_positions(W.rows(), W.cols(), positions), std::move(values)};
+  return Pattern::from_positions(W.rows(), W.cols(), positions);
 }
 
-Content ModelFile::csr(const Parameter& W, std::vector<Real> values) {
-  const auto nonzeros = static_cast<Index>(values.size());
+PatternPtr ModelFile::csr(const Parameter& W, std::size_t values) {
+  const auto nonzeros = static_cast<Index>(values);
   const SafeTensor& begin_tensor = take(W.name() + ".row_begin", {"U32", "I64"}, {W.rows() + 1});
   const SafeTensor& column_tensor = take(W.name() + ".columns", {"U16", "U32"}, {nonzeros});
   auto begin = begin_tensor.dtype == "U32" ? numbers_stored_as<std::uint32_t, Index>(begin_tensor)
@@ -386,7 +565,7 @@ Content ModelFile::csr(const Parameter& W, std::vector<Real> values) {
         fail(column_tensor.name, "ascending columns within a row",
              fmt::format("{} after {} in row {}", column[n], column[n - 1], r));
     }
-  return {Pattern::make(W.rows(), W.cols(), std::move(begin), std::move(column)), std::move(values)};
+  return Pattern::make(W.rows(), W.cols(), std::move(begin), std::move(column));
 }
 
 }  // namespace
@@ -396,14 +575,21 @@ FormBytes form_bytes(const Parameter& W) {
   return {bytes(Form::dense), bytes(Form::bitmap), bytes(Form::delta8), bytes(Form::csr)};
 }
 
+double mask_entropy_bytes(const Parameter& W) {
+  const double d = W.density();
+  if (d <= 0 || d >= 1) return 0;
+  return -(d * std::log2(d) + (1 - d) * std::log2(1 - d)) * static_cast<double>(W.positions()) / 8;
+}
+
 SavedModel save_model(Module& model, const std::map<std::string, std::string>& metadata,
-                      const std::filesystem::path& path) {
-  Packed packed = pack(model, metadata, Data::present);
+                      const std::filesystem::path& path, const std::optional<Origin>& origin) {
+  Packed packed = pack(model, metadata, origin, Data::present);
   return {save_safetensors(packed.file, path), std::move(packed.layers)};
 }
 
-SavedModel model_bytes(Module& model, const std::map<std::string, std::string>& metadata) {
-  Packed packed = pack(model, metadata, Data::absent);
+SavedModel model_bytes(Module& model, const std::map<std::string, std::string>& metadata,
+                       const std::optional<Origin>& origin) {
+  Packed packed = pack(model, metadata, origin, Data::absent);
   return {encode_header(packed.file).size() + bytes_of(packed.file.tensors), std::move(packed.layers)};
 }
 

@@ -27,11 +27,29 @@
 // loaded, and a live weight that happens to be 0 must still be live. Dense cannot tell them apart. So it is for full
 // matrices only, and a matrix that is pruned to a density above 31/32 takes more bytes than before.
 //
+// Random weights that were never trained need no values at all: `initialise` gives them again, up to one scale per
+// parameter. What is left is which of them live, at least H(density) bits per position, H(d) = -d log2 d - (1 - d)
+// log2 (1 - d): one whole bit at density 1/2, where a bitmap cannot be beaten.
+//
+//   seed+bitmap   W.bitmap                                                           1/8 per position
+//   seed+delta8   W.deltas                                                           1 per weight, 1 per 255 dead
+//   seed          nothing, if no weight is pruned                                    0
+//   constant      nothing: a bias, or scale, that is the same number everywhere      0
+//
+// The writer is told where the weights come from (Origin), and believes it of those only that come back to the last
+// bit; all others it writes as above.
+//
 // Metadata: what the caller gives, and
 //
-//   format             espalier-1
-//   form/fc1.weight    dense | bitmap | delta8 | csr
-//   shape/fc1.weight   300x784                          unless dense: there the tensor has it
+//   format                  espalier-1
+//   form/fc1.weight         dense | bitmap | delta8 | csr | seed | seed+bitmap | seed+delta8 | constant
+//   shape/fc1.weight        300x784                       unless dense: there the tensor has it
+//   seed/fc1.weight         1                             this and the next three: of the forms with a seed
+//   initialiser/fc1.weight  signed-constant
+//   scale/fc1.weight        1.4142135
+//   check/fc1.weight        9c1b00d5a7f3e224              of the values: the bits of a normal distribution depend on
+//                                                         the mathematical library, which need not be the writer's
+//   value/fc1.bias          0                             of a constant
 //
 // What Module::visit_state visits is in tensors state/NAME [count]. Tensors of wide numbers come first, so that each
 // begins at a multiple of its numbers' width. The test-only build over double writes F64 for F32.
@@ -40,9 +58,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "layers/initialise.h"
 #include "layers/module.h"
 
 namespace espalier {
@@ -52,6 +72,9 @@ struct FormBytes {
   std::uintmax_t dense = 0, bitmap = 0, delta8 = 0, csr = 0;
 };
 FormBytes form_bytes(const Parameter& parameter);
+
+// What saying which weights live costs at least, if each position lives independently: H(density) positions / 8.
+double mask_entropy_bytes(const Parameter& parameter);
 
 struct StoredLayer {
   std::string name;  // of a parameter, or state/NAME
@@ -68,17 +91,18 @@ struct SavedModel {
 
 // Writes the model; equal models give equal bytes. Throws FileError, and leaves what stood under that name, if it
 // cannot be written; UsageError if the model has a name twice, or the metadata have keys that the format keeps for
-// itself.
+// itself. origin: of weights that were never trained; parameters of which it is not true are written with their values.
 SavedModel save_model(Module& model, const std::map<std::string, std::string>& metadata,
-                      const std::filesystem::path& path);
+                      const std::filesystem::path& path, const std::optional<Origin>& origin = {});
 
 // What save_model would return, without writing or even making the file.
-SavedModel model_bytes(Module& model, const std::map<std::string, std::string>& metadata);
+SavedModel model_bytes(Module& model, const std::map<std::string, std::string>& metadata,
+                       const std::optional<Origin>& origin = {});
 
 // Loads into a model of the same names and shapes, whatever its own storage; returns the metadata given to save_model.
-// Every bit of a value comes back. Pruned parameters become csr, others dense; optimizer slots go the way become()
-// sends them. Throws FileError, naming file and tensor, if the file is broken or is not this model's: the model is then
-// as it was.
+// Every bit of a value comes back, drawn or read. Pruned parameters become csr, others dense; optimizer slots go the
+// way become() sends them. Throws FileError, naming file and tensor, if the file is broken or is not this model's: the
+// model is then as it was.
 std::map<std::string, std::string> load_model(Module& model, const std::filesystem::path& path);
 
 }  // namespace espalier

@@ -59,7 +59,8 @@ void LatentMethod::derive_block(std::size_t l, const RowBlock& block, Mode mode,
 
 bool LatentMethod::update(Parameter& W, const RowBlock& block, std::span<const Real> G, Real rate, Index step) {
   const auto found = index_.find(&W);
-  if (frozen() || found == index_.end()) return false;
+  if (found == index_.end()) return never_trained(W);
+  if (frozen()) return false;
   update_layer(found->second, block, G, rate, step);
   return true;
 }

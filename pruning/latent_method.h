@@ -56,6 +56,8 @@ class LatentMethod : public Method, public Latents {
   virtual void before_derive(Mode /*mode*/, Index /*step*/) {}
   // One block of layer l.   G: [block.weights()] dL/dW
   virtual void update_layer(std::size_t l, const RowBlock& block, std::span<const Real> G, Real rate, Index step) = 0;
+  // Whether W, a parameter that is not derived (a bias, a protected layer), is not to be trained either.
+  virtual bool never_trained(const Parameter& /*W*/) const { return false; }
 
   // After every step (and before the first) that does not freeze; density: what the schedule asks for by then.
   virtual void decide(Index /*step*/, double /*density*/) {}

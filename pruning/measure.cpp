@@ -98,7 +98,9 @@ std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const 
     ModelMeasurement& m = measurements.emplace_back();
     m.census = census_of(bench->model);
     m.effective_nonzeros = effective_nonzeros(bench->model, data->shape());
-    m.file = model_bytes(bench->model, o.metadata);
+    m.file = model_bytes(bench->model, o.metadata, o.origin);
+    for (const Parameter* W : parameters_of(bench->model))
+      if (W->prunable()) m.mask_entropy_bytes += mask_entropy_bytes(*W);
     m.train_step = timing_of(bench->train_step);
     m.inference = timing_of(bench->inference);
     m.latency = timing_of(bench->latency);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ struct ModelMeasurement {
   Index effective_nonzeros = 0;
   Flops forward_flops;  // one sample
   SavedModel file;
+  double mask_entropy_bytes = 0;          // of all weights: see model_file.h
   Timing train_step, inference, latency;  // a full batch; a full batch; one sample
   double first_loss = 0, last_loss = 0;   // of the timed steps
   std::vector<LayerMeasurement> layers;
@@ -48,6 +50,7 @@ struct MeasureOptions {
   std::uint64_t seed = 1;
   double rate = 0;                                   // of the timed steps
   std::map<std::string, std::string> metadata = {};  // what the model's file will carry besides: its bytes count too
+  std::optional<Origin> origin = {};                 // see save_model
 };
 
 // Measures each model on the first batch of `data`. A timed training step computes everything a step computes; with a

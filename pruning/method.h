@@ -11,9 +11,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "layers/initialise.h"
 #include "pruning/pruner.h"
 
 namespace espalier {
@@ -44,6 +46,8 @@ class Method {
   // What it has learnt or remembers, for checkpoints.
   virtual std::vector<Parameter*> latents() { return {}; }
   virtual std::vector<NamedNumbers> state() { return {}; }
+  // Where the weights come from, if the method never trains any: a file then need not hold them.
+  virtual std::optional<Origin> origin() const { return {}; }
 };
 
 // A number that one method has and others have not.
@@ -56,7 +60,7 @@ struct Setting {
 // Where in the space a method stands, unless told otherwise.
 struct MethodDefaults {
   std::string structure = "elements", allocation = "global", rewind = "none";
-  Schedule schedule = {};  // but for the density
+  Schedule schedule = {};
 };
 
 using CriterionFactory = std::function<std::unique_ptr<Criterion>(const std::map<std::string, double>& settings)>;

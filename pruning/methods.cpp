@@ -24,7 +24,10 @@
   X(set)                    \
   X(rigl)                   \
   X(snfs)                   \
-  X(lottery)
+  X(lottery)                \
+  X(edge_popup)             \
+  X(supermask)              \
+  X(neuron_subnetwork)
 
 namespace espalier {
 namespace methods {

@@ -22,7 +22,7 @@ namespace espalier {
 namespace {
 
 struct PruningFlags {
-  RunConfig config{.model = "mlp:784-800-450-10"};
+  RunConfig config{.model = "mlp:784-800-450-10", .schedule = Schedule{}};
   int repetitions = 21;
   bool json = false;
 };

@@ -133,10 +133,11 @@ void settle_pruning(RunConfig& c) {
   const MethodInfo& method = method_named(c.method);
   const MethodDefaults& own = method.defaults;
   if (c.structure == "auto") c.structure = own.structure;
-  const bool density_of_its_own = structure_named(c.structure).density().has_value();  // N:M: the same everywhere
-  if (c.allocation == "auto") c.allocation = density_of_its_own ? "uniform" : own.allocation;
+  const std::optional<double> fixed = structure_named(c.structure).density();  // N:M: the same everywhere
+  if (c.allocation == "auto") c.allocation = fixed ? "uniform" : own.allocation;
   if (c.rewind == "auto") c.rewind = own.rewind;
   if (c.schedule.kind == "auto") c.schedule.kind = own.schedule.kind;
+  if (c.schedule.density == 0) c.schedule.density = fixed.value_or(own.schedule.density);
   if (c.schedule.begin < 0) c.schedule.begin = own.schedule.begin;
   if (c.schedule.end < 0) c.schedule.end = std::max(own.schedule.end, c.schedule.begin);
   if (c.schedule.interval == 0) c.schedule.interval = own.schedule.interval;
@@ -170,8 +171,7 @@ void check(RunConfig& c) {
   if (const auto density = structure_named(c.structure).density()) {
     require(c.allocation == "uniform", "[--allocation] expected none or uniform with --structure {}, got {}",
             c.structure, c.allocation);
-    if (c.schedule.density != RunConfig{}.schedule.density) check_fixed_density(c, c.schedule.density, *density);
-    c.schedule.density = *density;
+    check_fixed_density(c, c.schedule.density, *density);
   }
   control_named(c.control);
   c.schedule.check();

@@ -38,7 +38,7 @@ struct RunConfig {
   std::string method = "magnitude";
   std::string allocation = "auto";
   std::string structure = "auto";
-  Schedule schedule{.kind = "auto", .begin = -1, .end = -1, .interval = 0, .rounds = 0};
+  Schedule schedule{.kind = "auto", .density = 0, .begin = -1, .end = -1, .interval = 0, .rounds = 0};
   std::string rewind = "auto";   // none, init, rate, or a step: with --schedule iterative, rounds are whole trainings
   std::string control = "none";  // what is trained in the pruned network's place: see pruning/controls.h
   std::map<std::string, double> settings;  // the method's own

@@ -24,8 +24,8 @@ void explain(const std::string& name) {
   fmt::print("formula    {}\n", m.formula);
   fmt::print("costs      {}\n", m.cost);
   fmt::print("caveat     {}\n", m.caveat);
-  fmt::print("defaults   structure {}, allocation {}, schedule {} from {:g} to {:g} of the steps{}{}\n",
-             m.defaults.structure, m.defaults.allocation, s.kind, s.begin, s.end,
+  fmt::print("defaults   density {:g}, structure {}, allocation {}, schedule {} from {:g} to {:g} of the steps{}{}\n",
+             s.density, m.defaults.structure, m.defaults.allocation, s.kind, s.begin, s.end,
              s.kind == "iterative"  ? fmt::format(", {} rounds", s.rounds)
              : s.kind == "one-shot" ? std::string()
                                     : fmt::format(", every {} steps", s.interval),

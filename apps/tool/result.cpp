@@ -43,6 +43,7 @@ constexpr Row rows[] = {
     {"forward FLOPs, one sample", "forward_flops", "forward_flops_executed", text_of_count, "forward_flops", "fewer",
      "more"},
     {"model file", "file_bytes", "file_bytes", text_of_bytes, "file_bytes", "smaller", "larger"},
+    {"entropy of the mask", "mask_entropy_bytes", "mask_entropy_bytes", text_of_bytes},
     {"training step, one batch", "train_step_seconds", "train_step_seconds", text_of_seconds, "train_step", "faster",
      "slower"},
     {"inference, one batch", "inference_seconds", "inference_seconds", text_of_seconds, "inference", "faster",
@@ -90,6 +91,7 @@ Json to_json(const Trained& trained, const ModelMeasurement& m) {
   json["train_flops_executed"] = trained.train_flops.executed;
   json["train_flops_useful"] = trained.train_flops.useful;
   json["removed_units"] = 0;
+  if (trained.origin) json["mask_entropy_bytes"] = m.mask_entropy_bytes;  // all that the file would have to hold
   return json;
 }
 
@@ -158,7 +160,7 @@ std::string layer_table_of(const Json& result) {
   std::size_t widest = 16;
   for (const Json& layer : result["layers"]) widest = std::max(widest, layer["name"].get<std::string>().size());
   const auto row = [&](const auto& name, const auto&... rest) {
-    return fmt::format("{:<{}}", name, widest) + fmt::format("{:>14}{:>10}  {:<8}{:<18}{:<8}{:>12}\n", rest...);
+    return fmt::format("{:<{}}", name, widest) + fmt::format("{:>14}{:>10}  {:<8}{:<18}{:<12}{:>8}\n", rest...);
   };
   std::string text = row("layer", "shape", "density", "storage", "kernel", "in file", "forward");
   for (const Json& layer : result["layers"])

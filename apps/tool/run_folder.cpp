@@ -104,7 +104,8 @@ Json result_of(const RunConfig& config, const Data& data, const Trained* dense, 
                                  .lanes = config.lanes,
                                  .threads = threads_of(config),
                                  .seed = config.seed,
-                                 .metadata = file_metadata(config, *sparse.model)});
+                                 .metadata = file_metadata(config, *sparse.model),
+                                 .origin = sparse.origin});
   Json result = {{"dataset", data.name},    {"provenance", data.provenance},    {"model", config.model},
                  {"method", config.method}, {"schedule", config.schedule.kind}, {"density", config.schedule.density},
                  {"seed", config.seed},     {"threads", threads_of(config)},    {"lanes", config.lanes},
@@ -117,9 +118,9 @@ Json result_of(const RunConfig& config, const Data& data, const Trained* dense, 
   return result;
 }
 
-void leave_behind(const RunFolder& folder, const RunConfig& config, Module& sparse, const Json& result) {
+void leave_behind(const RunFolder& folder, const RunConfig& config, const Trained& sparse, const Json& result) {
   folder.write("config.toml", to_toml(config));
-  save_model(sparse, file_metadata(config, sparse), folder.path() / "model.safetensors");
+  save_model(*sparse.model, file_metadata(config, *sparse.model), folder.path() / "model.safetensors", sparse.origin);
   folder.write("result.json", result.dump(2) + "\n");
 }
 

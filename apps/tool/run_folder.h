@@ -47,6 +47,6 @@ class MetricsLog {
 Json result_of(const RunConfig& config, const Data& data, const Trained* dense, const Trained& sparse);
 
 // Everything but the metrics.
-void leave_behind(const RunFolder& folder, const RunConfig& config, Module& sparse, const Json& result);
+void leave_behind(const RunFolder& folder, const RunConfig& config, const Trained& sparse, const Json& result);
 
 }  // namespace espalier

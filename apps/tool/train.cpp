@@ -55,7 +55,8 @@ void add_flags(CLI::App& app, TrainFlags& f) {
          "--set", [&c](const std::vector<std::string>& texts) { set_settings(c.settings, texts); },
          "The method's own settings, e.g. drop=0.3; `espalier explain METHOD` lists them")
       ->delimiter(',');
-  app.add_option("--density", f.densities, "Fraction of weights kept, in (0, 1]; several give several runs")
+  app.add_option("--density", f.densities,
+                 "Fraction of weights kept, in (0, 1]; several give several runs (default: the method's)")
       ->delimiter(',');
   app.add_option("--schedule", c.schedule.kind, "one-shot, linear, cubic or iterative (default: the method's)");
   app.add_option("--begin", c.schedule.begin, "Pruning begins after this fraction of the steps (default: the method's)")
@@ -149,7 +150,7 @@ Json run_once(const RunConfig& config, const Data& data, std::optional<Trained>&
     }
   }();
   const Json result = result_of(config, data, dense ? &*dense : nullptr, sparse);
-  leave_behind(folder, config, *sparse.model, result);
+  leave_behind(folder, config, sparse, result);
   return result;
 }
 
@@ -179,8 +180,9 @@ std::vector<Json> run_sweep(Sweep& sweep, Data& data, const RunFolder& folder) {
   return results;
 }
 
-// N:M, and densities given layer by layer, fix the overall density; whoever asked for another one is told so.
-void settle_densities(Sweep& sweep, Module& model) {
+// N:M, and densities given layer by layer, fix the overall density; whoever asked for another one is told so. open:
+// nobody asked.
+void settle_densities(Sweep& sweep, Module& model, bool open) {
   RunConfig& base = sweep.base;
   std::optional<double> fixed = structure_named(base.structure).density();
   const Allocation allocation = allocation_named(base.allocation);
@@ -190,7 +192,7 @@ void settle_densities(Sweep& sweep, Module& model) {
     fixed = overall_density(allocation, layers);
   }
   if (fixed) {
-    if (base.schedule.density != RunConfig{}.schedule.density) check_fixed_density(base, base.schedule.density, *fixed);
+    if (!open) check_fixed_density(base, base.schedule.density, *fixed);
     for (const double density : sweep.densities) check_fixed_density(base, density, *fixed);
     base.schedule.density = *fixed;
     sweep.densities = {*fixed};
@@ -211,6 +213,7 @@ void run_train(TrainFlags& f) {
     require(density > 0 && density <= 1, "[--density] expected a fraction in (0, 1], got {}", density);
   require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
   RunConfig& base = sweep.base;
+  const bool open = base.schedule.density == 0;
   check(base);
   Data data = load_data(base);  // "auto" is settled once, for all seeds
   if (f.out.empty()) {
@@ -219,7 +222,7 @@ void run_train(TrainFlags& f) {
   }
   // What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
   const ModulePtr model = model_of(base, data);
-  settle_densities(sweep, *model);
+  settle_densities(sweep, *model, open);
   if (base.rewind == "none") base.schedule.check(base.epochs * ((data.train->samples() + base.batch - 1) / base.batch));
   require_possible(base, data, sweep.densities);
   const RunFolder folder(f.out, resume ? Begin::where_it_stopped : Begin::afresh);

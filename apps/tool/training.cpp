@@ -206,6 +206,7 @@ Trained train_from(ModulePtr model, const RunConfig& c, const Data& data, bool p
   const auto method = prune ? make_method({trainer, train, pruner_options(c, *result.model, data.train->shape()),
                                            c.epochs * train.batches()})
                             : nullptr;
+  if (method) result.origin = method->origin();
   const auto report = [&](const std::vector<PruneEvent>& events) {
     if (!events.empty() && observer.pruned) observer.pruned(events);
   };

@@ -14,9 +14,10 @@ namespace espalier {
 
 struct Trained {
   ModulePtr model;
-  Evaluation validation, test;  // at the final epoch
-  double train_seconds = 0;     // without evaluations
-  Flops train_flops;            // all rounds; of a control, with what it took to find its pattern
+  Evaluation validation, test;        // at the final epoch
+  double train_seconds = 0;           // without evaluations
+  Flops train_flops;                  // all rounds; of a control, with what it took to find its pattern
+  std::optional<Origin> origin = {};  // of the weights, if none was ever trained
 };
 
 // What happened on the way, as it happens.

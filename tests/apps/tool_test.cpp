@@ -119,6 +119,27 @@ TEST(Tool, RunsAConvolutionalNetAgainToTheSameBitsOnAnotherNumberOfThreads) {
   EXPECT_GT(result["layers"][1]["forward_flops_executed"].get<double>(), 0);
 }
 
+TEST(Tool, LeavesASeedAndAMaskOfANetworkWhoseWeightsWereNeverTrained) {
+  const testing::TemporaryFolder folder;
+  const std::filesystem::path out = folder.path() / "run";
+  const Ran ran =
+      tool("train --data synthetic-digits --method edge-popup --epochs 1 --no-dense --json --out " + out.string());
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  const auto result = nlohmann::json::parse(ran.out);
+  EXPECT_EQ(result["density"], 0.5);
+  EXPECT_EQ(result["sparse"]["nonzeros"], 133'100 + 410);
+  EXPECT_GT(result["sparse"]["test_accuracy"].get<double>(), 0.5);
+  for (const auto& layer : result["layers"]) EXPECT_EQ(layer["file_form"], "seed+bitmap");
+  const double entropy = result["sparse"]["mask_entropy_bytes"], bytes = result["sparse"]["file_bytes"];
+  EXPECT_EQ(entropy, 266'200.0 / 8);  // a bit per position
+  EXPECT_EQ(bytes, static_cast<double>(std::filesystem::file_size(out / "model.safetensors")));
+  EXPECT_LT(bytes, 1.05 * entropy);
+
+  const ModulePtr model = make_model("lenet-300-100", {.input = {1, 28, 28}, .outputs = 10, .seed = 9});
+  load_model(*model, out / "model.safetensors");
+  EXPECT_EQ(census_of(*model).live, 133'100);
+}
+
 // Stops the tool before the given step (counted over dense twin and sparse network), lets it go on, and compares with
 // a run that nobody interrupted.
 void expect_same_bits_after_interruption(const std::string& command, std::initializer_list<Index> stops) {
@@ -161,6 +182,11 @@ TEST(Tool, GoesOnAfterAnInterruptionToTheBitsOfARunThatHadNone) {
 
 TEST(Tool, GoesOnWithTheSameViewsOfAugmentedImages) {
   expect_same_bits_after_interruption(quick + "--no-dense --augment crop-flip", {40, 60});
+}
+
+TEST(Tool, GoesOnWithTheScoresOfAMethodThatTrainsScores) {
+  expect_same_bits_after_interruption("train --data synthetic-digits --epochs 1 --method supermask --no-dense",
+                                      {10, 40});
 }
 
 TEST(Tool, GoesOnInTheMiddleOfARewindingRound) {
@@ -559,6 +585,15 @@ TEST(Config, ReadsBackWhatItWrites) {
   EXPECT_EQ(to_toml(back), to_toml(config));
   EXPECT_EQ(back.rate.rate, config.rate.rate);
   EXPECT_EQ(back.storage.csr_below_of, config.storage.csr_below_of);
+}
+
+TEST(Config, TheDensityIsTheMethodsOwnUnlessTold) {
+  RunConfig by_magnitude, by_scores{.method = "edge-popup"}, told{.method = "edge-popup"};
+  told.schedule.density = 0.2;
+  for (RunConfig* config : {&by_magnitude, &by_scores, &told}) check(*config);
+  EXPECT_EQ(by_magnitude.schedule.density, 0.1);
+  EXPECT_EQ(by_scores.schedule.density, 0.5);
+  EXPECT_EQ(told.schedule.density, 0.2);
 }
 
 TEST(Config, NamesFileAndKeyOfWhatItDoesNotUnderstand) {

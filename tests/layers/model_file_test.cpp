@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -475,6 +476,7 @@ class BrokenModelFile : public ModelFile {
       target.data = data;
     });
   }
+  std::pair<int, int> damage(const std::function<void(Bag&)>& build);
   Bag model_;
 };
 
@@ -505,8 +507,12 @@ TEST_F(BrokenModelFile, MetadataMustFitTheModel) {
   };
   EXPECT_EQ(without("format"), R"(metadata "format": expected "espalier-1", found none)");
   EXPECT_EQ(set("format", "pt"), R"(metadata "format": expected "espalier-1", found "pt")");
-  EXPECT_EQ(without("form/W"), R"(metadata "form/W": expected dense, bitmap, delta8 or csr, found none)");
-  EXPECT_EQ(set("form/W", "coo"), R"(metadata "form/W": expected dense, bitmap, delta8 or csr, found "coo")");
+  EXPECT_EQ(
+      without("form/W"),
+      R"(metadata "form/W": expected dense, bitmap, delta8, csr, seed, seed+bitmap, seed+delta8 or constant, found none)");
+  EXPECT_EQ(
+      set("form/W", "coo"),
+      R"(metadata "form/W": expected dense, bitmap, delta8, csr, seed, seed+bitmap, seed+delta8 or constant, found "coo")");
   EXPECT_EQ(without("shape/W"), R"(metadata "shape/W": expected "2x5", found none)");
   EXPECT_EQ(set("shape/W", "5x2"), R"(metadata "shape/W": expected "2x5", found "5x2")");
   EXPECT_EQ(set("form/V", "dense"),
@@ -602,7 +608,7 @@ TEST_F(BrokenModelFile, ABiasIsNeverSparse) {
   Bag model;
   model.add("W", 2, 5, Role::bias);
   save_safetensors(small_file("bitmap"), path_);
-  EXPECT_EQ(complaint(model), R"(metadata "form/W": expected dense, for this is a bias, found "bitmap")");
+  EXPECT_EQ(complaint(model), R"(metadata "form/W": expected dense or constant, for this is a bias, found "bitmap")");
 }
 
 TEST_F(BrokenModelFile, TheLastParameterOfAModelCanSpoilAllWithoutChangingAny) {
@@ -617,28 +623,10 @@ TEST_F(BrokenModelFile, TheLastParameterOfAModelCanSpoilAllWithoutChangingAny) {
   EXPECT_PRED2(contains, complaint(loaded), "\"last\": expected");  // complaint() compares the model before and after
 }
 
-TEST_F(BrokenModelFile, AnyDamagedByteGivesAFileErrorOrAModelAndNoHalfModel) {
-  // One of each form, a bias and a state, as small as they come.
-  const auto build = [](Bag& model) {
-    model.add("a", 2, 2);
-    model.add("b", 2, 5);
-    model.add(Parameter("c", every(1, 900, 500)));
-    model.add(Parameter("d", every(1, 8'000, 5'000)));
-    model.add("e", 2, 1, Role::bias);
-    model.add_state("s", {1});
-  };
-  Bag saved;
-  build(saved);
-  saved.visit_parameters([](Parameter& W) { number(W); });
-  parameters_of(saved)[1]->become(every(2, 5, 2), Storage::csr);
-  parameters_of(saved)[2]->become(every(1, 900, 300, 260), Storage::csr);
-  parameters_of(saved)[3]->become(every(1, 8'000, 800, 600), Storage::csr);
-  const SavedModel written = save_model(saved, {{"k", "v"}}, path_);
-  std::vector<std::string> forms;
-  for (const StoredLayer& layer : written.layers) forms.push_back(layer.form);
-  EXPECT_EQ(forms, (std::vector<std::string>{"dense", "bitmap", "delta8", "csr", "dense", "dense"}));
+// The file at path_, cut short at every length and damaged at every byte: a FileError or a model, and no half model.
+// Returns how many were accepted and refused.
+std::pair<int, int> BrokenModelFile::damage(const std::function<void(Bag&)>& build) {
   const std::string bytes = read_file(path_, 1 << 20);
-
   Bag pristine;
   build(pristine);
   const auto untouched = contents_of(pristine);
@@ -670,8 +658,191 @@ TEST_F(BrokenModelFile, AnyDamagedByteGivesAFileErrorOrAModelAndNoHalfModel) {
       attempt(damaged);
     }
   }
+  return {accepted, refused};
+}
+
+std::vector<std::string> forms_of(const SavedModel& saved) {
+  std::vector<std::string> forms;
+  for (const StoredLayer& layer : saved.layers) forms.push_back(layer.form);
+  return forms;
+}
+
+TEST_F(BrokenModelFile, AnyDamagedByteGivesAFileErrorOrAModelAndNoHalfModel) {
+  // One of each form, a bias and a state, as small as they come.
+  const auto build = [](Bag& model) {
+    model.add("a", 2, 2);
+    model.add("b", 2, 5);
+    model.add(Parameter("c", every(1, 900, 500)));
+    model.add(Parameter("d", every(1, 8'000, 5'000)));
+    model.add("e", 2, 1, Role::bias);
+    model.add_state("s", {1});
+  };
+  Bag saved;
+  build(saved);
+  saved.visit_parameters([](Parameter& W) { number(W); });
+  parameters_of(saved)[1]->become(every(2, 5, 2), Storage::csr);
+  parameters_of(saved)[2]->become(every(1, 900, 300, 260), Storage::csr);
+  parameters_of(saved)[3]->become(every(1, 8'000, 800, 600), Storage::csr);
+  EXPECT_EQ(forms_of(save_model(saved, {{"k", "v"}}, path_)),
+            (std::vector<std::string>{"dense", "bitmap", "delta8", "csr", "dense", "dense"}));
+  const auto [accepted, refused] = damage(build);
   EXPECT_GT(accepted, 100);  // other values, other positions: a file has no checksum
   EXPECT_GT(refused, 10'000);
+}
+
+// --- random weights that were never trained
+// ---------------------------------------------------------------------------
+
+constexpr Origin origin{Initialiser::signed_constant, 7};
+
+// W as it is drawn, times `scale`, on a pattern (null: all of it).
+Parameter& draw(Parameter& W, const PatternPtr& pattern, Real scale, const Origin& from = origin) {
+  W.become(nullptr, Storage::dense);
+  initialise(W, from.initialiser, from.seed);
+  for (Real& w : W.value()) w *= scale;
+  if (pattern) W.become(pattern, Storage::masked);
+  return W;
+}
+
+TEST_F(ModelFile, RandomWeightsCostTheirMaskAndComeBackBitByBit) {
+  struct Net {
+    const char* name;
+    Shape input;
+  };
+  for (const Net& net : {Net{"lenet-300-100", {784}}, Net{"lenet-5", {1, 28, 28}}})
+    for (const char* initialiser : {"kaiming", "kaiming-uniform", "xavier", "lecun-uniform", "signed-constant"}) {
+      SCOPED_TRACE(fmt::format("{} {}", net.name, initialiser));
+      const Origin from{initialiser_named(initialiser), 12345678901234567890u};
+      const ModulePtr saved = make_model(net.name, {.input = net.input, .outputs = 10, .seed = 3});
+      const ModulePtr loaded = make_model(net.name, {.input = net.input, .outputs = 10, .seed = 4});
+      std::uintmax_t mask_bytes = 0;
+      std::vector<std::string> forms;
+      Index layer = 0;
+      for (Parameter* W : parameters_of(*saved)) {
+        if (!W->prunable()) {
+          forms.push_back("constant");
+          continue;
+        }
+        const Index step = std::vector<Index>{2, 20, 3, 1}[static_cast<std::size_t>(layer)];
+        draw(*W, step == 1 ? nullptr : every(W->rows(), W->cols(), step), std::sqrt(Real(1.1) + Real(layer++)), from);
+        forms.push_back(step == 1 ? "seed" : step > 8 ? "seed+delta8" : "seed+bitmap");
+        if (step > 1) mask_bytes += static_cast<std::uintmax_t>(step > 8 ? W->nonzeros() : (W->positions() + 7) / 8);
+      }
+      const SavedModel written = save_model(*saved, {{"model", net.name}}, path_, from);
+      EXPECT_EQ(written, model_bytes(*saved, {{"model", net.name}}, from));
+      EXPECT_EQ(written.file_bytes, std::filesystem::file_size(path_));
+      EXPECT_EQ(forms_of(written), forms);
+      std::uintmax_t bytes = 0;
+      for (const StoredLayer& stored : written.layers) bytes += stored.bytes;
+      EXPECT_EQ(bytes, mask_bytes);
+      EXPECT_EQ(load_model(*loaded, path_), (Metadata{{"model", net.name}}));
+      EXPECT_EQ(contents_of(*loaded), contents_of(*saved));
+    }
+}
+
+TEST_F(ModelFile, AWeightThatWasTrainedIsWrittenWithItsLayersValues) {
+  Bag saved, loaded;
+  draw(saved.add("trained", 6, 8), every(6, 8, 2), Real(1.5));
+  draw(saved.add("untouched", 6, 8), every(6, 8, 2), Real(1.5));
+  draw(saved.add("another seed", 6, 8), nullptr, 1, {origin.initialiser, origin.seed + 1});
+  saved.add("bias", 6, 1, Role::bias).value()[5] = Real(0.25);
+  saved.add("scale", 6, 1, Role::bias);
+  std::ranges::fill(parameters_of(saved)[4]->value(), Real{1});
+  Real& last = parameters_of(saved)[0]->value()[46];
+  last = std::nextafter(last, Real{2});
+  for (const Parameter* W : parameters_of(saved)) loaded.add(W->name(), W->rows(), W->cols(), W->role());
+  EXPECT_EQ(forms_of(save_model(saved, {}, path_, origin)),
+            (std::vector<std::string>{"bitmap", "seed+bitmap", "dense", "dense", "constant"}));
+  load_model(loaded, path_);
+  EXPECT_EQ(contents_of(loaded), contents_of(saved));
+  // Nobody said where the weights are from.
+  EXPECT_EQ(forms_of(save_model(saved, {}, path_)),
+            (std::vector<std::string>{"bitmap", "bitmap", "dense", "dense", "dense"}));
+}
+
+TEST(ModelFileForms, TheEntropyOfAMaskIsABitPerPositionAtOneHalfAndLessElsewhere) {
+  EXPECT_DOUBLE_EQ(mask_entropy_bytes(Parameter("W", every(10, 20, 2))), 25);
+  EXPECT_NEAR(mask_entropy_bytes(Parameter("W", every(10, 20, 10))), 0.468996 * 25, 1e-4);
+  EXPECT_EQ(mask_entropy_bytes(Parameter("W", 10, 20)), 0);
+  EXPECT_EQ(mask_entropy_bytes(Parameter("W", Pattern::from_positions(10, 20, {}))), 0);
+}
+
+TEST_F(BrokenModelFile, WhatDrawsTheWeightsMustBeCompleteAndTrue) {
+  Bag saved, model;
+  draw(saved.add("W", 2, 5), every(2, 5, 3), Real(0.75));
+  saved.add("b", 2, 1, Role::bias);
+  model.add("W", 2, 5);
+  model.add("b", 2, 1, Role::bias);
+  save_model(saved, {}, path_, origin);
+  const SafeTensors right = load_safetensors(path_);
+  EXPECT_EQ(right.metadata.at("form/W"), "seed+bitmap");
+  EXPECT_EQ(right.metadata.at("scale/W"), "0.75");
+  const auto spoil = [&](const std::function<void(SafeTensors&)>& how) {
+    SafeTensors file = right;
+    how(file);
+    save_safetensors(file, path_);
+    return complaint(model);
+  };
+  const auto set = [&](const std::string& key, const std::string& value) {
+    return spoil([&](SafeTensors& file) { file.metadata[key] = value; });
+  };
+  const auto without = [&](const std::string& key) {
+    return spoil([&](SafeTensors& file) { file.metadata.erase(key); });
+  };
+  EXPECT_EQ(without("seed/W"), R"(metadata "seed/W": expected a seed, found none)");
+  EXPECT_EQ(set("seed/W", "-1"), R"(metadata "seed/W": expected a seed, found "-1")");
+  EXPECT_EQ(set("seed/W", "18446744073709551616"),
+            R"(metadata "seed/W": expected a seed, found "18446744073709551616")");
+  EXPECT_PRED2(contains, set("seed/W", "8"), R"(metadata "check/W": expected ")");
+  EXPECT_EQ(without("initialiser/W"),
+            R"(metadata "initialiser/W": expected an initialiser such as signed-constant, found none)");
+  EXPECT_EQ(set("initialiser/W", "zeros"),
+            R"(metadata "initialiser/W": expected an initialiser such as signed-constant, found "zeros")");
+  EXPECT_PRED2(contains, set("initialiser/W", "kaiming"), "that of the weights as they are drawn here");
+  EXPECT_EQ(without("scale/W"), R"(metadata "scale/W": expected a number, found none)");
+  for (const char* scale : {"", "1x", "nan", "inf", "1e999"})
+    EXPECT_PRED2(contains, set("scale/W", scale), R"(metadata "scale/W": expected a number, found )");
+  EXPECT_PRED2(contains, set("scale/W", "0.7500001"), R"(metadata "check/W": expected ")");
+  EXPECT_PRED2(contains, without("check/W"), "as they are drawn here, found none");
+  EXPECT_EQ(without("shape/W"), R"(metadata "shape/W": expected "2x5", found none)");
+  EXPECT_EQ(without("value/b"), R"(metadata "value/b": expected a number, found none)");
+  EXPECT_EQ(set("value/b", "zero"), R"(metadata "value/b": expected a number, found "zero")");
+  EXPECT_EQ(set("form/W", "constant"),
+            R"(metadata "form/W": expected not constant, for this is a weight, found "constant")");
+  EXPECT_EQ(set("form/b", "seed"),
+            R"(metadata "form/b": expected dense or constant, for this is a bias, found "seed")");
+  EXPECT_EQ(set("seed/V", "1"), R"(metadata "seed/V": expected no parameter of this name in this model, found "1")");
+  EXPECT_EQ(spoil([](SafeTensors& file) { file.tensors.clear(); }),
+            R"(tensor "W.bitmap": expected U8 [2], found no tensor of this name)");
+  EXPECT_EQ(spoil([](SafeTensors& file) {
+              file.tensors[0].shape = {3};
+              file.tensors[0].data.resize(3);
+            }),
+            R"(tensor "W.bitmap": expected U8 [2], found U8 [3])");
+  // Another mask draws other weights.
+  EXPECT_PRED2(contains, spoil([](SafeTensors& file) { file.tensors[0].data[0] ^= std::byte{1}; }),
+               R"(metadata "check/W": expected ")");
+  for (const char* key : {"seed/x", "initialiser/x", "scale/x", "check/x", "value/x"})
+    EXPECT_THROW(save_model(saved, {{key, "mine"}}, path_), UsageError) << key;
+}
+
+TEST_F(BrokenModelFile, AnyDamagedByteOfDrawnWeightsGivesAFileErrorOrAModelAndNoHalfModel) {
+  const auto build = [](Bag& model) {
+    model.add("a", 2, 2);
+    model.add("b", 2, 5);
+    model.add("c", 3, 30);
+    model.add("d", 2, 1, Role::bias);
+  };
+  Bag saved;
+  build(saved);
+  draw(*parameters_of(saved)[0], nullptr, 1);
+  draw(*parameters_of(saved)[1], every(2, 5, 2), Real(1.5));
+  draw(*parameters_of(saved)[2], every(3, 30, 20), Real(0.3));
+  EXPECT_EQ(forms_of(save_model(saved, {}, path_, origin)),
+            (std::vector<std::string>{"seed", "seed+bitmap", "seed+delta8", "constant"}));
+  const auto [accepted, refused] = damage(build);
+  EXPECT_LT(accepted, 200);  // most of what may be damaged is checked: what stays is another constant
+  EXPECT_GT(refused, 5'000);
 }
 
 }  // namespace
