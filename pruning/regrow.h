@@ -48,6 +48,9 @@ class SparseTraining : public Method {
   void require_possible(double density) const override;
   double density() const override { return density_of(layers_); }
 
+  // Larger initial weights keep the variance of a row's sum, which a static pattern profits from. But they also are
+  // hard to overtake for the newborn, which start at 0: who grows by gradient or momentum does better without
+  // (LeNet-300-100 at density 0.02, ten epochs: validation 97.1 instead of 96.6 %).
   static Setting rescale_setting(double unless_told_otherwise);
   static Setting drop_setting();
   static MethodDefaults defaults();

@@ -6,12 +6,14 @@
 //   |  dense  | sparse | dense | sparse | ... | sparse |       sparse: at its beginning, the d n largest |w| of all
 //   0       begin                                     end      layers stay;  dense: the dead come back at 0
 //
-// Every dense phase is a chance to have been wrong: a weight that was cut may grow again, and stays if it overtakes one
-// that was not. When: dense for the first tenth of the training, then 2 rounds - 1 phases of equal length. Cost: half
-// of the steps are dense; at each sparse phase one pass over all weights. Caveat: the dense phases cost what dense
-// training costs, in time and memory; and the last sparse phase must be long enough to recover. Try: espalier train
-// --method ac-dc --density 0.02 Exercise: how many weights that are cut in one sparse phase are back in the next? Plot
-// it over the phases.
+// Every dense phase is a chance to have been wrong: a weight that was cut may grow again, and stays if it overtakes
+// one that was not. When: dense for the first tenth of the training, then 2 rounds - 1 phases of equal length. Cost:
+// half of the steps are dense; at each sparse phase one pass over all weights. Caveat: the dense phases cost what
+// dense training costs, in time and memory; and the last sparse phase must be long enough to recover.
+//
+// Try: espalier train --method ac-dc --density 0.02
+//
+// Exercise: how many weights that are cut in one sparse phase are back in the next? Plot it over the phases.
 #include <cmath>
 
 #include "core/error.h"

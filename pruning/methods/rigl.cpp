@@ -5,11 +5,15 @@
 //   every 100 steps, in every layer:   drop the f(t) n_l smallest |w|,   grow as many where |dL/dw| is largest
 //
 // Of the weights that do not exist, those with the largest gradient would lower the loss fastest if they did. When:
-// from the first step to three quarters of the training. Cost: at every exchange one forward and backward pass with all
-// weights as dense arrays, on the batch that the next step trains on; spread over 100 steps, little. Caveat: the
+// from the first step to three quarters of the training. Cost: at every exchange one forward and backward pass with
+// all weights as dense arrays, on the batch that the next step trains on; spread over 100 steps, little. Caveat: the
 // gradient is that of one batch, and only of the first step that a newborn weight will make; memory for that moment is
-// dense. Try: espalier train --method rigl --density 0.02 Exercise: the newborn start at 0. Would starting at -rate
-// dL/dw be better, or is that what the next step does anyway?
+// dense.
+//
+// Try: espalier train --method rigl --density 0.02
+//
+// Exercise: the newborn start at 0. Would starting at -rate dL/dw be better, or is that what the next step does
+// anyway?
 #include "pruning/regrow.h"
 
 namespace espalier {

@@ -11,7 +11,9 @@
 // are a hundred places to try for each to fill. Two details differ from the paper, which exchanges a constant fraction
 // and gives newborn weights random values: f falls to 0 by a cosine, as in Evci et al. 2020, who compare under equal
 // conditions, and the newborn start at 0, so that nothing the network computes changes when they come.
+//
 // Try: espalier train --method set --density 0.02
+//
 // Exercise: how many different positions have been live by the end of training? With --interval 10?
 #include "pruning/regrow.h"
 

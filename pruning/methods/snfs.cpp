@@ -9,12 +9,15 @@
 //
 // The layer whose weights are pulled hardest, each for itself, has too few; and those of the dead that were pulled in
 // the same direction for many batches are missed most. When: from the first step to three quarters of the training; a
-// layer that would get more than it has room for is filled, and the rest shared again. Cost: M is as large as the dense
-// network, and so is the gradient it sums: every step but for the last quarter is followed by a dense pass. That is the
-// paper's price for momentum; `--set every=10` takes it of each tenth step only (M then looks back ten times as far),
-// and the FLOPs are counted either way. Caveat: trained sparse, but neither in dense memory nor in dense FLOPs. Try:
-// espalier train --method snfs --density 0.02 Exercise: print n_l over time. Which layer gives, which takes? Does
-// `--set every=10` change the answer?
+// layer that would get more than it has room for is filled, and the rest shared again. Cost: M is as large as the
+// dense network, and so is the gradient it sums: every step but for the last quarter is followed by a dense pass. That
+// is the paper's price for momentum; `--set every=10` takes it of each tenth step only (M then looks back ten times as
+// far), and the FLOPs are counted either way (LeNet-300-100 at density 0.02, ten epochs, validation: 96.9 instead of
+// 97.1 %). Caveat: trained sparse, but neither in dense memory nor in dense FLOPs.
+//
+// Try: espalier train --method snfs --density 0.02
+//
+// Exercise: print n_l over time. Which layer gives, which takes? Does `--set every=10` change the answer?
 #include <algorithm>
 #include <cmath>
 #include <numeric>

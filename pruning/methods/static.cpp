@@ -7,9 +7,11 @@
 //
 // If a sparse network could be trained from scratch just as well, nobody would need to look for the right pattern.
 // When: before the first step, and never again. Cost: none; every step is as cheap as the last. Caveat: it is the
-// control that every method of this family must beat; at low densities units are born without inputs and stay so. Try:
-// espalier train --method static --density 0.02 Exercise: with `--allocation uniform`, which layer starves? And what
-// does `--set rescale=0` do to the first epochs?
+// control that every method of this family must beat; at low densities units are born without inputs and stay so.
+//
+// Try: espalier train --method static --density 0.02
+//
+// Exercise: with `--allocation uniform`, which layer starves? And what does `--set rescale=0` do to the first epochs?
 #include "pruning/regrow.h"
 
 namespace espalier {
