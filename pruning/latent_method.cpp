@@ -166,6 +166,13 @@ std::vector<NamedNumbers> LatentMethod::state() {
   return {{"latent-method/frozen", {&frozen_, 1}}};
 }
 
+Steering::Steering(double pressure, double gain, double integral_gain)
+    : integral_(static_cast<Real>(std::log(pressure))), gain_(gain), integral_gain_(integral_gain) {
+  require(pressure > 0 && gain >= 0 && integral_gain >= 0,
+          "[steering] expected a pressure above 0 and gains of at least 0, got {}, {} and {}", pressure, gain,
+          integral_gain);
+}
+
 void Steering::observe(double density, double target) {
   const double e = std::clamp(std::log(std::max(density, 1e-9) / target), -1.0, 1.0);
   integral_ += static_cast<Real>(integral_gain_ * e);

@@ -13,7 +13,6 @@
 // interruption finds it in the checkpoint.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -103,12 +102,13 @@ class LatentMethod : public Method, public Latents {
 //   e = log(density / target), within [-1, 1]      I += integral_gain e      pressure = exp(I + gain e)
 class Steering {
  public:
-  Steering(double pressure, double gain, double integral_gain)
-      : integral_(static_cast<Real>(std::log(pressure))), gain_(gain), integral_gain_(integral_gain) {}
+  // pressure: at e = I = 0; above 0.
+  Steering(double pressure, double gain, double integral_gain);
   void observe(double density, double target);
   Real pressure() const { return pressure_; }
-  NamedNumbers state_integral() { return {"steering/integral", {&integral_, 1}}; }
-  NamedNumbers state_pressure() { return {"steering/pressure", {&pressure_, 1}}; }
+  std::vector<NamedNumbers> state() {
+    return {{"steering/integral", {&integral_, 1}}, {"steering/pressure", {&pressure_, 1}}};
+  }
 
  private:
   Real integral_, pressure_ = 0;
