@@ -30,6 +30,7 @@ class LatentMethod : public Method, public Latents {
 
   // Method. Freezing: every layer takes the values derived for evaluation, on the pattern of those that are live.
   std::vector<PruneEvent> finish(Index step) final;  // freezes, unless that has happened
+  using Latents::finish;
   std::vector<PruneEvent> after_step(Index step, Index steps) override;
   void require_possible(double density) const override;
   double density() const override;

@@ -130,7 +130,7 @@ MethodInfo l0() {
                        {"gate_rate", 0.01, "learning rate of log alpha"},
                        {"lambda", 1, "the penalty when the density is on its path"},
                        {"gain", 3, "how strongly lambda answers to log(density / target)"},
-                       {"integral_gain", 0.01, "and to its sum over steps"}},
+                       {"integral_gain", 0.003, "and to its sum over steps"}},
           .make = [](const MethodContext& context) { return std::make_unique<HardConcreteGates>(context); }};
 }
 }  // namespace methods
