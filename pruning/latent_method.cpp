@@ -33,7 +33,7 @@ Parameter LatentMethod::latent_like(std::size_t l, const std::string& what, Role
 }
 
 void LatentMethod::derive(Mode mode, Index step) {
-  if (frozen()) return;
+  if (is_frozen()) return;
   before_derive(mode, step);
   struct Task {
     std::size_t layer;
@@ -58,14 +58,14 @@ void LatentMethod::derive_block(std::size_t l, const RowBlock& block, Mode mode,
 
 bool LatentMethod::update(Parameter& W, const RowBlock& block, std::span<const Real> G, Real rate, Index step) {
   const auto found = index_.find(&W);
-  if (frozen() || found == index_.end()) return false;
+  if (is_frozen() || found == index_.end()) return false;
   update_layer(found->second, block, G, rate, step);
   return true;
 }
 
 std::vector<PruneEvent> LatentMethod::after_step(Index step, Index steps) {
   steps_ = steps;
-  if (frozen()) return {};
+  if (is_frozen()) return {};
   const double until = learns_until();
   if (until < 1 && step >= std::llround(until * static_cast<double>(steps))) return freeze(step);
   decide(step, options_.schedule.density_at(step, steps));
@@ -73,7 +73,7 @@ std::vector<PruneEvent> LatentMethod::after_step(Index step, Index steps) {
 }
 
 std::vector<PruneEvent> LatentMethod::finish(Index step) {
-  return frozen() ? std::vector<PruneEvent>{} : freeze(step);
+  return is_frozen() ? std::vector<PruneEvent>{} : freeze(step);
 }
 
 std::vector<PruneEvent> LatentMethod::freeze(Index step) {
@@ -153,7 +153,7 @@ void LatentMethod::require_possible(double density) const {
 }
 
 double LatentMethod::density() const {
-  if (frozen()) return density_of(layers_);
+  if (is_frozen()) return density_of(layers_);
   Index live = 0, positions = 0;
   for (const auto& mask : live_) {
     live += std::ranges::count(mask, std::uint8_t{1});

@@ -77,7 +77,7 @@ class LatentMethod : public Method, public Latents {
   const Parameter& layer(std::size_t l) const { return *layers_[l]; }
   const PrunerOptions& options() const { return options_; }
   double setting(const std::string& name) const { return options_.settings.at(name); }
-  bool frozen() const { return frozen_ != 0; }
+  bool is_frozen() const { return frozen_ != 0; }
   const Optimizer& optimizer() const { return trainer_.optimizer(); }
   Trainer& trainer() { return trainer_; }
   Index steps() const { return steps_; }  // of the whole training; 0 before after_step(0, ...)

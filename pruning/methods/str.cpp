@@ -78,7 +78,7 @@ class SoftThreshold final : public LatentMethod {
     optimizer().update(w_[l], block, dw, rate, step);
   }
   void finish(Real rate, Index step) override {  // sums in the order of the blocks, whoever computed them
-    for (std::size_t l = 0; l < layers() && !frozen(); ++l) {
+    for (std::size_t l = 0; l < layers() && !is_frozen(); ++l) {
       double sum = 0;
       for (const double part : sums_[l]) sum += part;
       const Real g = threshold(l), ds = static_cast<Real>(sum) * g * (1 - g);
