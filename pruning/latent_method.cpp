@@ -34,7 +34,7 @@ Parameter LatentMethod::latent_like(std::size_t l, const std::string& what, Role
 }
 
 void LatentMethod::derive(Mode mode, Index step) {
-  if (frozen()) return;
+  if (is_frozen()) return;
   before_derive(mode, step);
   struct Task {
     std::size_t layer;
@@ -60,14 +60,14 @@ void LatentMethod::derive_block(std::size_t l, const RowBlock& block, Mode mode,
 bool LatentMethod::update(Parameter& W, const RowBlock& block, std::span<const Real> G, Real rate, Index step) {
   const auto found = index_.find(&W);
   if (found == index_.end()) return never_trained(W);
-  if (frozen()) return false;
+  if (is_frozen()) return false;
   update_layer(found->second, block, G, rate, step);
   return true;
 }
 
 std::vector<PruneEvent> LatentMethod::after_step(Index step, Index steps) {
   steps_ = steps;
-  if (frozen()) return {};
+  if (is_frozen()) return {};
   const double until = learns_until();
   if (until < 1 && step >= std::llround(until * static_cast<double>(steps))) return freeze(step);
   decide(step, options_.schedule.density_at(step, steps));
@@ -75,7 +75,7 @@ std::vector<PruneEvent> LatentMethod::after_step(Index step, Index steps) {
 }
 
 std::vector<PruneEvent> LatentMethod::finish(Index step) {
-  return frozen() ? std::vector<PruneEvent>{} : freeze(step);
+  return is_frozen() ? std::vector<PruneEvent>{} : freeze(step);
 }
 
 std::vector<PruneEvent> LatentMethod::freeze(Index step) {
@@ -155,7 +155,7 @@ void LatentMethod::require_possible(double density) const {
 }
 
 double LatentMethod::density() const {
-  if (frozen()) return density_of(layers_);
+  if (is_frozen()) return density_of(layers_);
   Index live = 0, positions = 0;
   for (const auto& mask : live_) {
     live += std::ranges::count(mask, std::uint8_t{1});
@@ -166,6 +166,13 @@ double LatentMethod::density() const {
 
 std::vector<NamedNumbers> LatentMethod::state() {
   return {{"latent-method/frozen", {&frozen_, 1}}};
+}
+
+Steering::Steering(double pressure, double gain, double integral_gain)
+    : integral_(static_cast<Real>(std::log(pressure))), gain_(gain), integral_gain_(integral_gain) {
+  require(pressure > 0 && gain >= 0 && integral_gain >= 0,
+          "[steering] expected a pressure above 0 and gains of at least 0, got {}, {} and {}", pressure, gain,
+          integral_gain);
 }
 
 void Steering::observe(double density, double target) {

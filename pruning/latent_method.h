@@ -13,7 +13,6 @@
 // interruption finds it in the checkpoint.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -31,6 +30,7 @@ class LatentMethod : public Method, public Latents {
 
   // Method. Freezing: every layer takes the values derived for evaluation, on the pattern of those that are live.
   std::vector<PruneEvent> finish(Index step) final;  // freezes, unless that has happened
+  using Latents::finish;
   std::vector<PruneEvent> after_step(Index step, Index steps) override;
   void require_possible(double density) const override;
   double density() const override;
@@ -79,7 +79,7 @@ class LatentMethod : public Method, public Latents {
   const Parameter& layer(std::size_t l) const { return *layers_[l]; }
   const PrunerOptions& options() const { return options_; }
   double setting(const std::string& name) const { return options_.settings.at(name); }
-  bool frozen() const { return frozen_ != 0; }
+  bool is_frozen() const { return frozen_ != 0; }
   const Optimizer& optimizer() const { return trainer_.optimizer(); }
   Trainer& trainer() { return trainer_; }
   Index steps() const { return steps_; }  // of the whole training
@@ -105,12 +105,13 @@ class LatentMethod : public Method, public Latents {
 //   e = log(density / target), within [-1, 1]      I += integral_gain e      pressure = exp(I + gain e)
 class Steering {
  public:
-  Steering(double pressure, double gain, double integral_gain)
-      : integral_(static_cast<Real>(std::log(pressure))), gain_(gain), integral_gain_(integral_gain) {}
+  // pressure: at e = I = 0; above 0.
+  Steering(double pressure, double gain, double integral_gain);
   void observe(double density, double target);
   Real pressure() const { return pressure_; }
-  NamedNumbers state_integral() { return {"steering/integral", {&integral_, 1}}; }
-  NamedNumbers state_pressure() { return {"steering/pressure", {&pressure_, 1}}; }
+  std::vector<NamedNumbers> state() {
+    return {{"steering/integral", {&integral_, 1}}, {"steering/pressure", {&pressure_, 1}}};
+  }
 
  private:
   Real integral_, pressure_ = 0;

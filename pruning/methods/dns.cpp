@@ -7,11 +7,11 @@
 // Pruning may err if it can be taken back: pruned weights are trained on, and are spliced in again when they have
 // grown. When: every `interval` steps until `end`; from then on the pattern is fixed and its weights are trained alone.
 // The paper sets a and b by hand; here they lie `width` below and above the |w| that leaves the schedule's density,
-// layer by layer or, with global allocation, the same everywhere. At `end` a = b: exactly the density that was asked
-// for stays. Cost: dense products, two more arrays, a pass over all weights every `interval` steps. Caveat: with a = b
-// weights at the threshold flicker; between a and b it is history that decides, not importance. Try: espalier train
-// --method dns --density 0.02 Exercise: count the splicings of a training with width 0, 0.1 and 0.5. Which one ends
-// best?
+// layer by layer or, with global allocation, the same everywhere. At `end` a = b: exactly the density asked for stays.
+// Cost: dense products, two more arrays, a pass over all weights every `interval` steps. Caveat: with a = b weights at
+// the threshold flicker; between a and b it is history that decides, not importance.
+// Try: espalier train --method dns --density 0.02
+// Exercise: count the splicings of a training with width 0, 0.1 and 0.5. Which one ends best?
 #include <cmath>
 
 #include "core/error.h"

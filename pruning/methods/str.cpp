@@ -3,16 +3,16 @@
 //   Kusupati, Ramanujan, Somani, Wortsman, Jain, Kakade, Farhadi, "Soft threshold weight reparameterization for
 //   learnable sparsity", 2020
 //
-//   w' = sign(w) relu(|w| - g(s)),   g = sigmoid, s learnt per layer      dL/ds = -g'(s) sum over live i sign(w_i)
-//   dL/dw'_i s <- s - rate dL/ds - decay log(density / target) s
+//   w' = sign(w) relu(|w| - g(s)),   g = sigmoid, s learnt per layer
+//   dL/ds = -g'(s) sum_i sign(w_i) dL/dw'_i, over the live i        s <- s - rate dL/ds - decay log(density / target) s
 //
 // Every layer learns below which size it can do without a weight, and pays no jump when one crosses. The paper lets
 // weight decay pull s from far below towards 0 (g = 1/2) and takes the density that comes of it; here the decay is
 // stronger the more weights are live than the schedule wants at that step, and turns round when they are fewer: layers
 // learn their shares, the user says the sum. When: every step until `end`; from then on the pattern is fixed, the
 // threshold has been taken off for good, and the weights are trained alone. Cost: dense products, one more array.
-// Caveat: survivors are shrunk by g(s) and have to grow back; what is left above the asked density at `end` (a few
-// weights, those just above their threshold) is cut.
+// Caveat: survivors are shrunk by g(s) and have to grow back; the loss pulls thresholds down, so the density stays a
+// little above its target, and at `end` the rest, those just above their threshold, is cut.
 // Try: espalier train --method str --density 0.05
 // Exercise: print g(s) of the three layers of lenet-300-100. Which one learns the highest threshold, and why?
 #include "core/error.h"
@@ -78,7 +78,7 @@ class SoftThreshold final : public LatentMethod {
     optimizer().update(w_[l], block, dw, rate, step);
   }
   void finish(Real rate, Index step) override {  // sums in the order of the blocks, whoever computed them
-    for (std::size_t l = 0; l < layers() && !frozen(); ++l) {
+    for (std::size_t l = 0; l < layers() && !is_frozen(); ++l) {
       double sum = 0;
       for (const double part : sums_[l]) sum += part;
       const Real g = threshold(l), ds = static_cast<Real>(sum) * g * (1 - g);
@@ -108,7 +108,7 @@ MethodInfo str() {
           .example = "espalier train --method str --density 0.05",
           .defaults = {.schedule = {.begin = 0.05, .end = 0.7}},
           .settings = {{"start", -8, "s before training; sigmoid(-8) = 0.0003"},
-                       {"decay", 0.03, "of s, per step and e-fold of density above its target"}},
+                       {"decay", 0.1, "of s, per step and e-fold of density above its target"}},
           .make = [](const MethodContext& context) { return std::make_unique<SoftThreshold>(context); }};
 }
 }  // namespace methods

@@ -17,9 +17,10 @@
 //    weights have log alpha <= 3, fewer stay.
 // When: KL and noise in every step, a choice every `interval` steps, until `end`; from then on noise is off, the
 // pattern is fixed and the weights are trained alone. Cost: dense products, six more arrays, several exponentials per
-// weight and step. Caveat: a pressure far above 1 thins out faster, and drowns the survivors in noise as well. Try:
-// espalier train --method variational --density 0.02 Exercise: at `end`, compare the ranking by -log alpha with that of
-// obd, w^2 d2L/dw^2 / 2. Why are they alike?
+// weight and step. Caveat: a pressure far above 1 thins out faster, and drowns the survivors in noise as well.
+// Try: espalier train --method variational --density 0.02
+// Exercise: at `end`, compare the ranking by -log alpha with that of obd, w^2 d2L/dw^2 / 2. Why are they alike?
+#include "core/error.h"
 #include "core/random.h"
 #include "pruning/latent_method.h"
 #include "pruning/relaxations.h"
@@ -36,6 +37,9 @@ class Variational final : public LatentMethod {
         samples_(static_cast<Real>(context.train.data().samples())),
         batch_(static_cast<Real>(context.train.options().batch)),
         limit_(layers(), noisiest) {
+    require(noise_rate_ > 0 && setting("pressure") >= 0,
+            "[variational] expected a noise_rate above 0 and a pressure of at least 0, got {} and {}", noise_rate_,
+            setting("pressure"));
     for (std::size_t l = 0; l < layers(); ++l) {
       theta_.push_back(latent_like(l, "theta", Role::bias));
       std::ranges::copy(layer(l).value(), theta_.back().value().begin());

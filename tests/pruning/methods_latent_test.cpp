@@ -520,6 +520,8 @@ TEST(LatentMethods, RefuseWhatCannotBe) {
   EXPECT_THROW(Training("movement", 1, 0.1, 40, "sgd", {{"memory", 0}}), UsageError);
   EXPECT_THROW(Training("dns", 1, 0.1, 40, "sgd", {{"width", 1}}), UsageError);
   EXPECT_THROW(Training("str", 1, 0.1, 40, "sgd", {{"decay", 0}}), UsageError);
+  EXPECT_THROW(Training("l0", 1, 0.1, 40, "sgd", {{"lambda", 0}}), UsageError);
+  EXPECT_THROW(Training("variational", 1, 0.1, 40, "sgd", {{"pressure", -1}}), UsageError);
 }
 
 }  // namespace
