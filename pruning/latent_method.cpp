@@ -14,6 +14,8 @@ LatentMethod::LatentMethod(const MethodContext& context)
       options_(context.options),
       layers_(pruned_layers(context.trainer.parameters(), context.options.protect)),
       steps_(context.steps) {
+  require(options_.allocation.rule != Allocation::lamp,
+          "[{}] expected uniform, er, erk, global or densities by layer for --allocation, got lamp", options_.method);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     require(layers_[l]->storage() == Storage::dense, "[{}] {}: expected dense weights to begin with, got {}",
             options_.method, layers_[l]->name(), name_of(layers_[l]->storage()));
@@ -102,7 +104,7 @@ std::vector<PruneEvent> LatentMethod::freeze(Index step) {
 void LatentMethod::cut_to_density() {
   constexpr Real infinity = std::numeric_limits<Real>::infinity();
   std::vector<std::vector<Real>> scores(layers_.size());
-  std::vector<Scored> scored;
+  std::vector<Scored> scored = shapes_of(layers_, options_);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     scores[l].resize(live_[l].size());
     if (!score_layer(l, scores[l])) return;
@@ -110,7 +112,7 @@ void LatentMethod::cut_to_density() {
     for (std::size_t i = 0; i < scores[l].size(); ++i)
       if (!live_[l][i]) scores[l][i] = -infinity;
     *best = infinity;
-    scored.push_back({layers_[l], scores[l]});
+    scored[l].scores = scores[l];
   }
   const std::vector<Index> keep = allocate(options_.allocation, scored, options_.schedule.density);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
@@ -121,11 +123,9 @@ void LatentMethod::cut_to_density() {
 
 std::vector<Real> LatentMethod::thresholds(double density) const {
   std::vector<std::vector<Real>> scores(layers_.size());
-  std::vector<Scored> shapes;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     scores[l].resize(live_[l].size());
     score_layer(l, scores[l]);
-    shapes.push_back({layers_[l], {}});
   }
   const auto best = [](std::vector<Real>& all, Index k) {  // the k-th best
     const auto nth = all.begin() + std::clamp<Index>(k, 1, static_cast<Index>(all.size())) - 1;
@@ -138,7 +138,7 @@ std::vector<Real> LatentMethod::thresholds(double density) const {
     const auto k = static_cast<Index>(std::llround(density * static_cast<double>(pooled.size())));
     return std::vector<Real>(layers_.size(), best(pooled, k));
   }
-  const std::vector<Index> keep = allocate(options_.allocation, shapes, density);
+  const std::vector<Index> keep = allocate(options_.allocation, shapes_of(layers_, options_), density);
   std::vector<Real> result;
   for (std::size_t l = 0; l < layers_.size(); ++l) result.push_back(best(scores[l], keep[l]));
   return result;
@@ -146,9 +146,8 @@ std::vector<Real> LatentMethod::thresholds(double density) const {
 
 void LatentMethod::require_possible(double density) const {
   Index positions = 0;
-  std::vector<Scored> shapes;
-  for (const Parameter* W : layers_) positions += W->positions(), shapes.push_back({W, {}});
-  if (options_.allocation != Allocation::global) allocate(options_.allocation, shapes, density);
+  for (const Parameter* W : layers_) positions += W->positions();
+  if (options_.allocation != Allocation::global) allocate(options_.allocation, shapes_of(layers_, options_), density);
   require(density * static_cast<double>(positions) >= static_cast<double>(layers_.size()),
           "[{}] density {} of {} weights would leave some of {} layers without a single weight; ask for more",
           options_.method, density, positions, layers_.size());

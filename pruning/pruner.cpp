@@ -60,14 +60,19 @@ Pruner::Pruner(std::span<Parameter* const> parameters, PrunerOptions options, Ev
       require(options_.geometry.contains(W->name()), "[pruner] erk: expected the geometry of {}, got none", W->name());
 }
 
-std::vector<Scored> Pruner::scored(std::span<const std::vector<Real>> scores) const {
-  std::vector<Scored> layers;
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    Scored& layer = layers.emplace_back(Scored{layers_[l], {}});
-    if (!scores.empty()) layer.scores = scores[l];
-    const auto geometry = options_.geometry.find(layers_[l]->name());
-    if (geometry != options_.geometry.end() && geometry->second.window) layer.window = &*geometry->second.window;
+std::vector<Scored> shapes_of(std::span<Parameter* const> layers, const PrunerOptions& options) {
+  std::vector<Scored> shapes;
+  for (const Parameter* W : layers) {
+    Scored& shape = shapes.emplace_back(Scored{W, {}});
+    const auto geometry = options.geometry.find(W->name());
+    if (geometry != options.geometry.end() && geometry->second.window) shape.window = &*geometry->second.window;
   }
+  return shapes;
+}
+
+std::vector<Scored> Pruner::scored(std::span<const std::vector<Real>> scores) const {
+  std::vector<Scored> layers = shapes_of(layers_, options_);
+  for (std::size_t l = 0; l < scores.size(); ++l) layers[l].scores = scores[l];
   return layers;
 }
 

@@ -69,6 +69,8 @@ class Pruner {
 
 // The prunable ones that are not protected. Throws UsageError for a protected name that no parameter has.
 std::vector<Parameter*> pruned_layers(std::span<Parameter* const> parameters, std::span<const std::string> protect);
+// The layers as allocations see them, without scores; they look into `options` for the kernels of convolutions.
+std::vector<Scored> shapes_of(std::span<Parameter* const> layers, const PrunerOptions& options);
 // Live weights of all weights.
 double density_of(std::span<Parameter* const> layers);
 

@@ -104,9 +104,7 @@ MethodDefaults SparseTraining::defaults() {
 }
 
 std::vector<Index> SparseTraining::counts(double density) const {
-  std::vector<Scored> shapes;
-  for (const Parameter* W : layers_) shapes.push_back({W, {}});
-  return allocate(options_.allocation, shapes, density);
+  return allocate(options_.allocation, shapes_of(layers_, options_), density);
 }
 
 void SparseTraining::require_possible(double density) const {

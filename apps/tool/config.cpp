@@ -138,8 +138,9 @@ void settle_pruning(RunConfig& c) {
   if (c.rewind == "auto") c.rewind = own.rewind;
   if (c.schedule.kind == "auto") c.schedule.kind = own.schedule.kind;
   if (c.schedule.density == 0) c.schedule.density = fixed.value_or(own.schedule.density);
-  if (c.schedule.begin < 0) c.schedule.begin = own.schedule.begin;
-  if (c.schedule.end < 0) c.schedule.end = std::max(own.schedule.end, c.schedule.begin);
+  const Schedule& times = c.schedule.kind == own.schedule.kind ? own.schedule : Schedule{};
+  if (c.schedule.begin < 0) c.schedule.begin = times.begin;
+  if (c.schedule.end < 0) c.schedule.end = std::max(times.end, c.schedule.begin);
   if (c.schedule.interval == 0) c.schedule.interval = own.schedule.interval;
   if (c.schedule.rounds == 0) c.schedule.rounds = own.schedule.rounds;
   c.settings = settings_of(method, c.settings);
@@ -181,6 +182,8 @@ void check(RunConfig& c) {
     require(error == std::errc() && end == c.rewind.data() + c.rewind.size() && step >= 0,
             "[--rewind] expected none, init, rate or a step number, got \"{}\"", c.rewind);
   }
+  require(c.rewind == "none" || method_named(c.method).criterion,
+          "[--rewind] expected a method that prunes by scores, such as lottery or magnitude, got {}", c.method);
   require(c.rewind == "none" || c.schedule.kind == "iterative",
           "[--rewind] expected --schedule iterative, whose rounds can begin again, got {}", c.schedule.kind);
 }

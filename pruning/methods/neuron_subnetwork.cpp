@@ -86,7 +86,7 @@ MethodInfo neuron_subnetwork() {
           .cost = "dense training",
           .caveat = "no better than random features, as the paper proves",
           .example = "espalier train --data mnist --method neuron-subnetwork --epochs 20 --no-dense",
-          .defaults = {.structure = "neurons", .allocation = "uniform", .schedule = {.density = 0.5}},
+          .defaults = {.allocation = "uniform", .schedule = {.density = 0.5}},
           .settings = random_network_settings(10),
           .make = [](const MethodContext& context) { return std::make_unique<NeuronSubnetwork>(context); }};
 }
