@@ -91,7 +91,7 @@ std::vector<std::vector<Real>> state_of_bits(Module& model) {
 //   y = W x, L = mean over samples of |y - t|^2 / 2, in two batches of two samples:   dL/dW = mean of (y - t) x'
 
 struct OneLayer {
-  static constexpr std::size_t in = 3, out = 2, samples = 4;
+  static constexpr std::size_t in = 3, out = 2;
   const std::vector<std::vector<Real>> x{{1, 2, 0}, {3, -1, 1}, {0, 1, -2}, {-1, 1, 4}},
       t{{1, 0}, {0, 2}, {-1, 1}, {2, 2}};
   const Numbers w{0.5, -2, 1, 0.25, 0, -0.75};

@@ -95,7 +95,9 @@ TEST(StrongTicket, EveryLiveWeightIsTheRandomOneOfItsPosition) {
   for (const Match match : {Match::subset, Match::single}) {
     const StrongTicket ticket = strong_ticket(*target, {.width = 6, .match = match, .seed = 17});
     Index live = 0;
-    for (const auto& [name, W] : by_name(*ticket.net)) {
+    for (const auto& entry : by_name(*ticket.net)) {
+      const std::string& name = entry.first;
+      const auto& W = entry.second;
       const Random random(17, "strong-ticket/" + name);
       const StrongTicketLayer& layer = ticket.layers[name.starts_with("fc1") ? 0 : 1];
       const double scale = name.ends_with(".b.weight") ? layer.scale : 1;
