@@ -4,12 +4,12 @@
 // Each image is one figure on a ground of two colours that run into each other. Seven classes are outlines: disc, ring,
 // square, triangle, star, cross, crescent, filled with one colour. Three are textures: stripes, checkerboard, dots,
 // inside an outline that may be a disc or a square. What the class does not decide is random: all colours, whether the
-// figure is lighter or darker than the ground, place, scale, rotation, aspect, the texture's period and phase, shading,
+// figure is lighter or darker than the ground, place, scale, a tilt, aspect, the texture's period and phase, shading,
 // noise:
 //
 //   pixel -> turn, scale -> signed distance to the outline -> coverage -> colour (or texture of two) -> noise -> bytes
 //
-// So no pixel by itself says anything about the class: a linear model finds hardly more than chance, while a small
+// So no pixel by itself says anything about the class: a linear model finds little, while a small
 // convolutional network, which can look for edges and corners anywhere, learns nearly all of it.
 #pragma once
 

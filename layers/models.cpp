@@ -216,13 +216,13 @@ ModulePtr vgg_small(const ModelOptions& options) {
 struct ImageModel {
   std::string_view name;
   Index channels, extent;  // of the images it was made for
-  double rate;             // see ModelProfile
+  double rate, warmup;     // see ModelProfile
   ModulePtr (*make)(const ModelOptions&);
 };
 constexpr std::array image_models{
-    ImageModel{"lenet-5", 1, 28, 0.05, lenet_5},     ImageModel{"conv-2", 3, 32, 0.02, conv_n<2>},
-    ImageModel{"conv-4", 3, 32, 0.02, conv_n<4>},    ImageModel{"conv-6", 3, 32, 0.02, conv_n<6>},
-    ImageModel{"resnet-20", 3, 32, 0.05, resnet_20}, ImageModel{"vgg-small", 3, 32, 0.05, vgg_small}};
+    ImageModel{"lenet-5", 1, 28, 0.05, 0.05, lenet_5},     ImageModel{"conv-2", 3, 32, 0.01, 0.1, conv_n<2>},
+    ImageModel{"conv-4", 3, 32, 0.01, 0.1, conv_n<4>},     ImageModel{"conv-6", 3, 32, 0.01, 0.1, conv_n<6>},
+    ImageModel{"resnet-20", 3, 32, 0.05, 0.05, resnet_20}, ImageModel{"vgg-small", 3, 32, 0.05, 0.05, vgg_small}};
 
 const ImageModel& image_model(const std::string& name) {
   const auto found = std::ranges::find(image_models, name, &ImageModel::name);
@@ -253,7 +253,7 @@ ModelProfile model_profile(const std::string& name) {
           .images = true,
           .lanes = 16,
           .rate = known.rate,
-          .warmup = 0.05};
+          .warmup = known.warmup};
 }
 
 std::vector<std::string> known_models() {

@@ -87,7 +87,7 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--weight-decay", c.optimizer.weight_decay, "On weights, not on biases")->capture_default_str();
   app.add_option(
          "--rate", c.rate.rate,
-         "Highest learning rate; 0: what suits the model: 0.1, or 0.02 to 0.05 with a warm-up for convolutional ones")
+         "Highest learning rate; 0: what suits the model: 0.1, or 0.01 to 0.05 with a warm-up for convolutional ones")
       ->capture_default_str();
   app.add_option("--rate-schedule", c.rate.schedule, "constant, step or cosine")->capture_default_str();
   app.add_option("--warmup", c.rate.warmup, "Fraction of the steps")->capture_default_str();
