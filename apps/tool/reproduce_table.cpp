@@ -53,7 +53,8 @@ std::string text_of_error(const ReproduceRow& row, const Finished& f) {
     text =
         f.errors.size() > 1 ? fmt::format("{:.2f} ± {:.2f}", error.mean, error.sd) : fmt::format("{:.2f}", error.mean);
   }
-  if (f.errors.size() < row.seeds) text += fmt::format(" ({} of {} seeds)", f.errors.size(), row.seeds);
+  if (!f.errors.empty() && f.errors.size() < row.seeds)
+    text += fmt::format(" ({} of {} seeds)", f.errors.size(), row.seeds);
   if (f.failed) text += fmt::format(" ({} failed)", f.failed);
   return text;
 }
@@ -127,6 +128,7 @@ std::string reproduce_table(const std::vector<ReproduceRow>& rows, const Reprodu
         columns_table(group,
                       [&](const ReproduceRow& row) {
                         const Finished f = of(row);
+                        if (f.kept.empty()) return std::string("–");
                         return fmt::format("{}, {}, {}", text_of_mean(f.kept, "{:.2f}"),
                                            text_of_mean(f.flops_ratio, "{:.2f}"), text_of_mean(f.seconds, "{:.0f}"));
                       }) +

@@ -183,7 +183,7 @@ TEST_F(Reproduce, TheTableSaysWhatTheResultsAre) {
   const std::string table = reproduce_table(rows, results);
   for (const char* line :
        {"| method | 100 % | 50 % | 20 % |", "| dense | 3.00 ± 1.41 |  |  |",
-        "| magnitude |  | 3.00 (1 of 2 seeds) | – (0 of 2 seeds) |", "| magnitude |  | 50.00, 0.50, 3 | –, –, – |",
+        "| magnitude |  | 3.00 (1 of 2 seeds) | – |", "| magnitude |  | 50.00, 0.50, 3 | – |",
         "| dense | 100 % | 1.64 | 3.00 ± 1.41 | Somebody 2015 |",
         "| ticket | mlp:784-8-10, synthetic-digits | 30.00 % | 3.00 ± 0.00 | +0.00 ± 1.41 (1.00) | 1.50 | 3 | +0.30 pp "
         "over "
