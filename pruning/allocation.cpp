@@ -132,30 +132,6 @@ std::optional<double> density_in(std::string_view text) {
   return density;
 }
 
-// The k-th highest score, k from 1 on, and how many of those that are equal to it are among the k highest. A histogram
-// over leading bits tells which few scores it is among.
-std::pair<Real, std::ptrdiff_t> kth_highest(std::span<const Real> scores, std::size_t k) {
-  using Bits = std::conditional_t<sizeof(Real) == sizeof(std::uint32_t), std::uint32_t, std::uint64_t>;
-  constexpr int width = 8 * sizeof(Bits), bucket_bits = 14;
-  const auto bucket_of = [](Real score) {  // rises with the score
-    constexpr Bits sign = Bits{1} << (width - 1);
-    const auto bits = std::bit_cast<Bits>(score + Real{0});  // -0 is 0
-    return static_cast<std::size_t>((bits & sign ? ~bits : bits | sign) >> (width - bucket_bits));
-  };
-  std::vector<std::uint32_t> in_bucket(std::size_t{1} << bucket_bits, 0);
-  for (const Real score : scores) ++in_bucket[bucket_of(score)];
-  std::size_t bucket = in_bucket.size() - 1;
-  for (; in_bucket[bucket] < k; --bucket) k -= in_bucket[bucket];
-  std::vector<Real> few;
-  few.reserve(in_bucket[bucket]);
-  for (const Real score : scores)
-    if (bucket_of(score) == bucket) few.push_back(score);
-  const auto kth = few.begin() + static_cast<std::ptrdiff_t>(k) - 1;
-  std::nth_element(few.begin(), kth, few.end(), std::greater{});
-  const Real limit = *kth;
-  return {limit, kth + 1 - few.begin() - std::count_if(few.begin(), kth, [&](Real s) { return s > limit; })};
-}
-
 }  // namespace
 
 Allocation allocation_named(const std::string& name) {
@@ -250,12 +226,36 @@ std::vector<Index> share_out(Index count, std::span<const double> share, std::sp
   return counts;
 }
 
+// A histogram over leading bits tells among which few scores it is.
+KthHighest kth_highest(std::span<const Real> scores, Index kth_place) {
+  auto k = static_cast<std::size_t>(kth_place);
+  using Bits = std::conditional_t<sizeof(Real) == sizeof(std::uint32_t), std::uint32_t, std::uint64_t>;
+  constexpr int width = 8 * sizeof(Bits), bucket_bits = 14;
+  const auto bucket_of = [](Real score) {  // rises with the score
+    constexpr Bits sign = Bits{1} << (width - 1);
+    const auto bits = std::bit_cast<Bits>(score + Real{0});  // -0 is 0
+    return static_cast<std::size_t>((bits & sign ? ~bits : bits | sign) >> (width - bucket_bits));
+  };
+  std::vector<std::uint32_t> in_bucket(std::size_t{1} << bucket_bits, 0);
+  for (const Real score : scores) ++in_bucket[bucket_of(score)];
+  std::size_t bucket = in_bucket.size() - 1;
+  for (; in_bucket[bucket] < k; --bucket) k -= in_bucket[bucket];
+  std::vector<Real> few;
+  few.reserve(in_bucket[bucket]);
+  for (const Real score : scores)
+    if (bucket_of(score) == bucket) few.push_back(score);
+  const auto kth = few.begin() + static_cast<std::ptrdiff_t>(k) - 1;
+  std::nth_element(few.begin(), kth, few.end(), std::greater{});
+  const Real limit = *kth;
+  return {limit, kth + 1 - few.begin() - std::count_if(few.begin(), kth, [&](Real s) { return s > limit; })};
+}
+
 std::vector<std::uint32_t> top_k(std::span<const Real> scores, Index k) {
   const auto count = static_cast<std::size_t>(std::clamp<Index>(k, 0, static_cast<Index>(scores.size())));
   std::vector<std::uint32_t> kept;
   if (count == 0) return kept;
   // Whoever is above the k-th highest stays, and of those that are equal to it the first.
-  auto [limit, ties] = kth_highest(scores, count);
+  auto [limit, ties] = kth_highest(scores, static_cast<Index>(count));
   kept.reserve(count);
   for (std::size_t i = 0; i < scores.size(); ++i)
     if (scores[i] > limit || (scores[i] == limit && ties-- > 0)) kept.push_back(static_cast<std::uint32_t>(i));

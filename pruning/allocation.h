@@ -59,6 +59,14 @@ std::vector<Index> allocate(const Allocation& allocation, std::span<const Scored
 // rounding leaves goes to the largest remainders. Exactly `count` in all. Throws UsageError if there is no room.
 std::vector<Index> share_out(Index count, std::span<const double> share, std::span<const Index> room);
 
+// The k-th highest score, k from 1 to scores.size(), and how many of those that are equal to it are among the k
+// highest.
+struct KthHighest {
+  Real score;
+  std::ptrdiff_t ties;
+};
+KthHighest kth_highest(std::span<const Real> scores, Index k);
+
 // The k live weights of highest score, ties to the lowest index, as ascending indices.
 // Exactly k, even when all scores are equal.
 std::vector<std::uint32_t> top_k(std::span<const Real> scores, Index k);

@@ -1,27 +1,11 @@
 #include "pruning/random_network.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <functional>
-#include <type_traits>
 
 #include "core/error.h"
 
 namespace espalier {
-namespace {
-
-using Key = std::conditional_t<sizeof(Real) == 8, std::uint64_t, std::uint32_t>;
-
-// In the order of the numbers: the sign bit flipped, all bits of negative ones.
-Key key_of(Real number) {
-  constexpr Key sign = Key{1} << (8 * sizeof(Key) - 1);
-  const Key bits = std::bit_cast<Key>(number);
-  return bits & sign ? ~bits : bits | sign;
-}
-
-}  // namespace
-
 RandomNetwork::RandomNetwork(const MethodContext& context)
     : LatentMethod(context),
       origin_{setting("normal") != 0 ? Initialiser::kaiming : Initialiser::signed_constant, context.options.seed} {
@@ -53,26 +37,9 @@ std::vector<Setting> random_network_settings(double score_rate) {
 Real mark_top_k(std::span<const Real> scores, Index k, std::span<std::uint8_t> live) {
   require(k >= 1 && static_cast<std::size_t>(k) <= scores.size() && live.size() == scores.size(),
           "[mark_top_k] expected 1 to {} weights to mark, got {}", scores.size(), k);
-  constexpr int shift = 8 * sizeof(Key) - 16;
-  std::vector<Index> count(1 << 16, 0);
-  for (const Real s : scores) ++count[key_of(s) >> shift];
-  std::size_t bin = count.size() - 1;
-  Index left = k;  // how many of this bin
-  while (count[bin] < left) left -= count[bin--];
-  std::vector<Key> inside;
-  inside.reserve(static_cast<std::size_t>(count[bin]));
-  for (const Real s : scores)
-    if (key_of(s) >> shift == bin) inside.push_back(key_of(s));
-  std::nth_element(inside.begin(), inside.begin() + (left - 1), inside.end(), std::greater{});
-  const Key last = inside[static_cast<std::size_t>(left - 1)];
-  Index ties = left - std::count_if(inside.begin(), inside.end(), [&](Key key) { return key > last; });
-  Real threshold = 0;
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    const Key key = key_of(scores[i]);
-    live[i] = key > last || (key == last && ties-- > 0);
-    if (key == last) threshold = scores[i];
-  }
-  return threshold;
+  auto [limit, ties] = kth_highest(scores, k);
+  for (std::size_t i = 0; i < scores.size(); ++i) live[i] = scores[i] > limit || (scores[i] == limit && ties-- > 0);
+  return limit;
 }
 
 }  // namespace espalier

@@ -47,7 +47,7 @@ class RandomNetwork : public LatentMethod {
 std::vector<Setting> random_network_settings(double score_rate);
 
 // live[i] = 1 for the k largest scores and 0 for the others, ties to the lowest index; 1 <= k <= scores.size(). Returns
-// the k-th largest. Linear, and fast enough to be done in every step: a histogram of the leading 16 bits first.
+// the k-th largest.
 Real mark_top_k(std::span<const Real> scores, Index k, std::span<std::uint8_t> live);
 
 }  // namespace espalier
