@@ -66,6 +66,7 @@ std::map<std::string, double> settings_of(const MethodInfo& method, const std::m
 std::unique_ptr<Method> make_method(MethodContext context) {
   const MethodInfo& info = method_named(context.options.method);
   context.options.settings = settings_of(info, context.options.settings);
+  context.options.threads = context.trainer.threads();
   if (!info.make) return std::make_unique<ByScores>(context);
   require(name_of(context.options.structure) == "elements",
           "[--structure] expected elements, for {} chooses weights one by one, got {}", info.name,

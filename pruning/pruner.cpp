@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/threads.h"
 
 namespace espalier {
 
@@ -116,20 +117,23 @@ std::vector<PruneEvent> Pruner::prune_once(double density, Index step) {
     criterion_->score(*W, context, scores.back());
   }
   const std::vector<Index> keep = allocate(options_.allocation, scored(scores), density);
-  std::vector<std::vector<std::uint32_t>> kept;
-  for (std::size_t l = 0; l < layers_.size(); ++l)
-    kept.push_back(select(options_.structure, *layers_[l], scores[l], keep[l]));
+  std::vector<std::vector<std::uint32_t>> kept(layers_.size());
+  const auto each_layer = [&](auto&& work) {
+    parallel_for(static_cast<Index>(layers_.size()), options_.threads,
+                 [&](Index l) { work(static_cast<std::size_t>(l)); });
+  };
+  each_layer([&](std::size_t l) { kept[l] = select(options_.structure, *layers_[l], scores[l], keep[l]); });
   for (std::size_t l = 0; l < layers_.size(); ++l) criterion_->compensate(*layers_[l], kept[l], context);
 
-  std::vector<PruneEvent> events;
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
+  std::vector<PruneEvent> events(layers_.size());
+  each_layer([&](std::size_t l) {
     Parameter& W = *layers_[l];
     const auto live = static_cast<Index>(kept[l].size());
     const double layer_density = static_cast<double>(live) / static_cast<double>(W.positions());
     const Storage storage = options_.storage.storage_for(W, layer_density);
     W.become(storage == Storage::dense ? nullptr : keep_live(W, kept[l]), storage);
-    events.push_back({step, W.name(), live, layer_density, storage});
-  }
+    events[l] = {step, W.name(), live, layer_density, storage};
+  });
   return events;
 }
 

@@ -32,6 +32,7 @@ struct PrunerOptions {
   StorageRules storage{};
   std::vector<std::string> protect{};  // parameter names that are never pruned
   std::uint64_t seed = 1;
+  int threads = 1;                                  // a method takes its trainer's; never changes the result
   std::map<std::string, double> settings{};         // the method's own
   std::map<std::string, LayerGeometry> geometry{};  // geometries_of(model, input), which erk wants to know
 };
