@@ -100,6 +100,9 @@ void add_rows(std::vector<ReproduceRow>& rows, const toml::table& defaults, cons
     check(added.config);
     added.twin = digest_of(without_pruning(added.config));
     added.digest = row.dense ? added.twin : digest_of(added.config);
+    RunConfig found = added.config;
+    found.control = "none";
+    added.found = row.dense ? added.twin : digest_of(found);
   }
 }
 
@@ -224,8 +227,10 @@ std::string time_left(std::span<const Pending> left, const ReproduceResults& res
   return ", about " + text_of_duration(seconds) + " left";
 }
 
-// Trains, and says what came of it. A training that fails is a result, too: the others need not wait for it.
-Json run_one(const Pending& p, const RunConfig& config, const Data& data, const std::filesystem::path& checkpoint) {
+// Trains, and says what came of it. A training that fails is a result, too: the others need not wait for it. found:
+// where the network is left for the controls of the same method, unless empty.
+Json run_one(const Pending& p, const RunConfig& config, const Data& data, const std::filesystem::path& checkpoint,
+             const std::filesystem::path& found) {
   Json line = {{"key", p.row->key(p.seed)},
                {"name", p.row->name},
                {"method", p.row->dense ? "dense" : config.method},
@@ -238,6 +243,7 @@ Json run_one(const Pending& p, const RunConfig& config, const Data& data, const 
   const auto start = std::chrono::steady_clock::now();
   try {
     const Trained trained = train_model(config, data, p.row->dense ? Side::dense : Side::sparse, {}, checkpoint);
+    if (!found.empty()) save_finished(trained, found);
     const Census census = census_of(*trained.model);
     line["test_accuracy"] = trained.test.accuracy;
     line["test_loss"] = trained.test.loss;
@@ -265,8 +271,43 @@ void remove_checkpoint(const std::filesystem::path& checkpoint) {
     std::filesystem::remove(std::filesystem::path(checkpoint) += suffix, ignored);
 }
 
+// A control trains again what its method has found. Where the method is a row of its own, that comes before its
+// controls: its network is kept for them until all is done, so that a ticket of nine rounds is found once and not five
+// times. To a control it looks like a training of its own that was interrupted between the two.
+class FoundNetworks {
+ public:
+  FoundNetworks(std::filesystem::path folder, std::span<const Pending> pending)
+      : folder_(std::move(folder)), pending_(pending) {}
+  // Where the network of p has to be left, if somebody wants it.
+  std::filesystem::path keep(const Pending& p) const {
+    const bool wanted = p.row->config.control == "none" && std::ranges::any_of(pending_, [&](const Pending& other) {
+                          return uses_found(other) && other.row->found == p.row->found && other.seed == p.seed;
+                        });
+    return wanted ? file(p) : std::filesystem::path();
+  }
+  void hand_over(const Pending& p, const std::filesystem::path& checkpoint) const {
+    std::error_code ignored;  // then it is found anew
+    if (uses_found(p)) std::filesystem::copy_file(file(p), checkpoint, ignored);
+  }
+  void remove_all() const {
+    std::error_code ignored;
+    for (const Pending& p : pending_) std::filesystem::remove(file(p), ignored);
+  }
+
+ private:
+  static bool uses_found(const Pending& p) {
+    return p.row->config.control != "none" && p.row->config.control != "small-dense";
+  }
+  std::filesystem::path file(const Pending& p) const {
+    return folder_ / fmt::format("checkpoint-found-{}-{}", p.row->found, p.seed);
+  }
+  std::filesystem::path folder_;
+  std::span<const Pending> pending_;
+};
+
 void run_pending(const std::vector<Pending>& pending, const ReproduceFlags& f, const std::filesystem::path& file,
                  ReproduceResults& results) {
+  const FoundNetworks found(file.parent_path(), pending);
   std::set<std::string> loaded;
   for (const Pending& p : pending)  // what is missing is said before hours of training, not after
     if (RunConfig config = p.config(f); loaded.insert(config.data).second) load_data(config);
@@ -279,9 +320,10 @@ void run_pending(const std::vector<Pending>& pending, const ReproduceFlags& f, c
         file.parent_path() / fmt::format("checkpoint-reproduce-{}-{}", p.row->digest, p.seed);
     fmt::print(stderr, "{:>4}/{}  {}, seed {}{}\n", i + 1, pending.size(), p.row->label(), p.seed,
                time_left(std::span(pending).subspan(i), results));
+    found.hand_over(p, checkpoint);
     const Json line = [&] {
       try {
-        return run_one(p, config, data, checkpoint);
+        return run_one(p, config, data, checkpoint, found.keep(p));
       } catch (const InterruptedError& error) {
         throw InterruptedError(fmt::format("{}; to go on: the same command again", error.what()));
       }
@@ -296,6 +338,7 @@ void run_pending(const std::vector<Pending>& pending, const ReproduceFlags& f, c
                  100 * (1 - line["test_accuracy"].get<double>()), 100 * line["kept"].get<double>(),
                  text_of_duration(line["wall_seconds"].get<double>()));
   }
+  found.remove_all();
 }
 
 void run_reproduce(const ReproduceFlags& f) {

@@ -34,7 +34,8 @@ struct ReproduceRow {
   std::uint64_t seeds = 1;
   std::optional<double> published_error, published_gain;  // %, percentage points
   std::string source;
-  std::string digest, twin;  // of everything that decides the result; the same of its training without pruning
+  // Of everything that decides the result; of its training without pruning; of what its control is compared with.
+  std::string digest, twin, found;
   std::string label() const { return dense ? name : fmt::format("{}@{:g}", name, config.schedule.density); }
   std::string key(std::uint64_t seed) const { return fmt::format("{} {} {}", name, digest, seed); }
 };

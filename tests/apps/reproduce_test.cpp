@@ -119,6 +119,24 @@ TEST_F(Reproduce, ARowIsAnotherOneWhenItsResultMayBeAnother) {
   EXPECT_EQ(digest("published_gain = 0.3", ""), before);
 }
 
+TEST_F(Reproduce, ControlsTakeTheNetworkThatTheirMethodFound) {
+  const auto with_control = [](const std::string& name, const std::string& control) {
+    return "[[experiment]]\nname = \"" + name + "\"\nmethod = \"lottery\"\ndensity = 0.3\n" +
+           "pruning = { rounds = 1, control = \"" + control + "\" }\n";
+  };
+  experiments(tiny + with_control("reinitialised", "reinit"));
+  ASSERT_EQ(run("--only reinitialised --seeds 1"), exit_done) << err_;  // finds its ticket itself
+  const Json alone = finished().begin()->second;
+  std::filesystem::remove(results());
+  interrupt_after(22 * 4);  // 22 steps a training: the ticket is two, the control one more
+  ASSERT_EQ(run("--only *ti* --seeds 1"), exit_done) << err_;
+  interrupt_after(-1);
+  ASSERT_EQ(finished().size(), 2u);
+  const Json after_its_ticket = finished().at(alone["key"]);
+  for (const char* what : {"test_loss", "test_accuracy", "nonzeros", "train_flops"})
+    EXPECT_EQ(after_its_ticket[what], alone[what]) << what;
+}
+
 TEST_F(Reproduce, RunsWhatIsNotFinishedAndNothingElse) {
   ASSERT_EQ(run("--only dense --seeds 1"), exit_done) << err_;
   EXPECT_EQ(finished().size(), 1u);
