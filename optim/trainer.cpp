@@ -52,7 +52,7 @@ double sum_of_squared_errors(const Tensor& output, const Tile& tile) {
 
 Trainer::Trainer(Module& model, Loss loss, const Optimizer& optimizer, TrainerOptions options)
     : model_(model),
-      loss_(loss),
+      loss_(std::move(loss)),
       optimizer_(optimizer),
       options_(options),
       parameters_(parameters_of(model)),
@@ -85,7 +85,7 @@ void Trainer::diverged(const char* what) const {
       fmt::format("training diverged at step {}: {} is not finite; try a smaller --rate", steps_, what));
 }
 
-void Trainer::carry_through(const Loader& loader, Index b, Loss loss_of, StepResult& result) {
+void Trainer::carry_through(const Loader& loader, Index b, const Loss& loss_of, StepResult& result) {
   const Index tiles = loader.tiles(b);
   ensure_workers(tiles);
   for (Parameter* parameter : parameters_) parameter->unpack();  // here, where nobody else is looking
@@ -181,7 +181,7 @@ void Trainer::settle_and_update(double rate, StepResult& result) {
   if (latents_) latents_->finish(static_cast<Real>(rate), steps_ + 1);
 }
 
-const std::vector<AlignedVector<Real>>& Trainer::gradients(const Loader& loader, Index b, Loss loss) {
+const std::vector<AlignedVector<Real>>& Trainer::gradients(const Loader& loader, Index b, const Loss& loss) {
   StepResult result;
   carry_through(loader, b, loss ? loss : loss_, result);
   settle_all(/*whole=*/true, result, [](const Task&, std::span<const Real>) {});

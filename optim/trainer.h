@@ -59,7 +59,7 @@ class Trainer {
   //
   // dL/dW of the mean loss over batch b, for each of parameters(), in the order of its arrays; good until the next step
   // or probe. loss: instead of the training's.
-  const std::vector<AlignedVector<Real>>& gradients(const Loader& loader, Index b, Loss loss = nullptr);
+  const std::vector<AlignedVector<Real>>& gradients(const Loader& loader, Index b, const Loss& loss = nullptr);
   // Carries batch b through without dropout or batch statistics, and shows the tapes to `look`, in tile order.
   void examine(const Loader& loader, Index b, const std::function<void(const Tape&)>& look);
   // FLOPs of probes that no step has counted yet.
@@ -108,7 +108,7 @@ class Trainer {
   Worker& filled_worker(const Loader& loader, Index b, Index t);
   void list_tasks();
   // Forward, loss, backward of all tiles; the ledger then knows what is owed.
-  void carry_through(const Loader& loader, Index b, Loss loss, StepResult& result);
+  void carry_through(const Loader& loader, Index b, const Loss& loss, StepResult& result);
   // Settles every block: into gradients_ if whole, else into scratch. use(task, G) follows, on the same thread.
   template <typename Use>
   void settle_all(bool whole, StepResult& result, Use&& use);

@@ -55,7 +55,7 @@ struct MeasureOptions {
 
 // Measures each model on the first batch of `data`. A timed training step computes everything a step computes; with a
 // learning rate of 0 the weights stay as they are, optimizer slots do not.
-std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const DatasetPtr& data, Loss loss,
+std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const DatasetPtr& data, const Loss& loss,
                                       const Optimizer& optimizer, const MeasureOptions& options);
 
 Timing timing_of(std::vector<double> seconds);
