@@ -38,13 +38,14 @@ struct StepResult {
   Flops flops;  // forward, backward and weight gradients; and what was asked for by probes since the step before
 };
 
-// What a data set says of a model. Classification: accuracy; regression: rmse.
+// What a data set says of a model. Classification: accuracy; regression: rmse. More of it in metrics.h.
 struct Evaluation {
   double loss = 0;
   double accuracy = 0;  // fraction
-  double rmse = 0;      // on the scale of the targets the data set gives
+  double rmse = 0;      // in original units: see TargetScale
   Index samples = 0;
   Flops flops;
+  Index classes = 0;  // 0: regression
 };
 
 class Trainer {
@@ -70,6 +71,8 @@ class Trainer {
 
   // The model as it is, on every sample of the loader; nothing is changed.
   Evaluation evaluate(const Loader& loader);
+  // Its outputs, [samples, outputs] row-major, row i for sample i of the loader's data whatever the loader's order.
+  std::vector<Real> predict(const Loader& loader);
   // Outputs for batch b, without recording; keeps nothing. For timing inference.
   void infer(const Loader& loader, Index b);
 
