@@ -40,6 +40,7 @@ Json baselines_of(const RunConfig& config, const Data& data, const std::filesyst
     if (!checkpoint.empty()) save_finished(linear, checkpoint);
     Json& json = all["linear"] = to_json(linear.metrics);
     json["parameters"] = census_of(*linear.model).parameters();
+    json["nonzeros"] = json["parameters"];
     json["epochs"] = c.epochs;
     json["train_seconds"] = linear.train_seconds;
   } catch (const DivergedError& error) {
