@@ -277,18 +277,17 @@ ModulePtr tabular_resnet(const std::string& name, const ModelOptions& options) {
 // Models that take their inputs and outputs from the data.
 struct TableModel {
   std::string_view prefix, form;  // with a prefix that is the whole name: no extents
-  double rate, warmup;            // see ModelProfile
   ModulePtr (*make)(const std::string& name, const ModelOptions&);
   TableName (*parse)(const std::string& name);  // throws
 };
 constexpr std::array table_models{
-    TableModel{"linear", "linear", 0.02, 0,
+    TableModel{"linear", "linear",
                [](const std::string& name, const ModelOptions& options) {
                  return Builder(name, options).linear("output", options.outputs).done();
                },
                [](const std::string&) { return TableName{}; }},
-    TableModel{tabular_prefix, "tabular:HIDDEN-...[+norm][+dropout=P]", 0.02, 0.05, tabular, tabular_name},
-    TableModel{tabular_resnet_prefix, "tabular-resnet:WIDTHxBLOCKS[+norm][+dropout=P]", 0.02, 0.05, tabular_resnet,
+    TableModel{tabular_prefix, "tabular:HIDDEN-...[+norm][+dropout=P]", tabular, tabular_name},
+    TableModel{tabular_resnet_prefix, "tabular-resnet:WIDTHxBLOCKS[+norm][+dropout=P]", tabular_resnet,
                tabular_resnet_name}};
 
 // The one of that name, or null.
@@ -393,10 +392,7 @@ ModelProfile model_profile(const std::string& name) {
   if (const TableModel* table = table_model(name)) {
     constexpr Index columns = 100;  // of no table in particular
     table->parse(name);
-    return {.input = {columns},
-            .chain = table->prefix != tabular_resnet_prefix,
-            .rate = table->rate,
-            .warmup = table->warmup};
+    return {.input = {columns}, .chain = table->prefix != tabular_resnet_prefix, .warmup = 0.05, .clip_norm = 1};
   }
   const ImageModel& known = image_model(name);
   return {.input = {known.channels, known.extent, known.extent},

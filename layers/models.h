@@ -39,6 +39,9 @@ struct ModelProfile {
   // A learning rate at which it learns with momentum 0.9, and the fraction of the steps over which to rise to it.
   // (LeNet-5 has no activations between its convolutions: without rising, 0.02 already diverges.)
   double rate = 0.1, warmup = 0;
+  // To which the gradient's norm is best cut off; 0: never. Tables have outliers: a row a hundred deviations out gives
+  // a squared error, and a gradient, as large as those of thousands of others.
+  double clip_norm = 0;
 };
 ModelProfile model_profile(const std::string& name);
 

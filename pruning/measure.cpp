@@ -26,7 +26,7 @@ struct Bench {
 
   Bench(Module& m, const Loss& loss_function, const Optimizer& optimizer, const MeasureOptions& o)
       : model(m),
-        batch(m, loss_function, optimizer, {.threads = o.threads, .seed = o.seed}),
+        batch(m, loss_function, optimizer, {.threads = o.threads, .seed = o.seed, .clip_norm = o.clip_norm}),
         single(m, loss_function, optimizer, {.threads = 1, .seed = o.seed}),
         rate(o.rate) {
     batch.keep_tiles();

@@ -49,6 +49,7 @@ struct MeasureOptions {
   int repetitions = 15;  // turns; each times every kind of work three times
   std::uint64_t seed = 1;
   double rate = 0;                                   // of the timed steps
+  double clip_norm = 0;                              // likewise: a pass over all gradients more, if above 0
   std::map<std::string, std::string> metadata = {};  // what the model's file will carry besides: its bytes count too
   std::optional<Origin> origin = {};                 // see save_model
 };

@@ -15,6 +15,7 @@ RunConfig linear_of(RunConfig c) {
   const ModelProfile profile = model_profile("linear");
   c.model = "linear";
   c.epochs = std::min(c.epochs, most_epochs);
+  c.clip_norm = profile.clip_norm;
   if (c.optimizer.name == "sgd" || c.optimizer.name == "nesterov") {
     c.rate.rate = profile.rate;
     c.rate.warmup = profile.warmup;

@@ -165,6 +165,7 @@ void check(RunConfig& c) {
   require(c.validation >= 0, "[--validation] expected at least 0 samples, got {}", c.validation);
   const ModelProfile profile = model_profile(c.model);
   if (c.lanes == 0) c.lanes = profile.lanes;
+  if (c.clip_norm == -1) c.clip_norm = profile.clip_norm;
   if (c.rate.rate == 0) {
     c.rate.rate = profile.rate;
     if (c.rate.warmup == 0) c.rate.warmup = profile.warmup;
@@ -175,7 +176,8 @@ void check(RunConfig& c) {
           c.lanes);
   require(c.epochs >= 1 && c.epochs <= 1000000, "[--epochs] expected 1 to 1000000, got {}", c.epochs);
   require(c.batch >= 1 && c.batch <= 1 << 24, "[--batch] expected 1 to 2^24 samples, got {}", c.batch);
-  require(c.clip_norm >= 0 && std::isfinite(c.clip_norm), "[--clip-norm] expected at least 0, got {}", c.clip_norm);
+  require(c.clip_norm >= 0 && std::isfinite(c.clip_norm), "[--clip-norm] expected at least 0, or -1, got {}",
+          c.clip_norm);
   constexpr std::array<std::string_view, 5> losses{"auto", "cross-entropy", "mse", "huber", "quantile"};
   require(std::ranges::count(losses, c.loss) > 0, "[--loss] expected {}, got \"{}\"", fmt::join(losses, ", "), c.loss);
   require(c.huber_delta > 0 && std::isfinite(c.huber_delta), "[--huber-delta] expected a number above 0, got {}",

@@ -104,6 +104,7 @@ Json result_of(const RunConfig& config, const Data& data, const Trained* dense, 
                                  .lanes = config.lanes,
                                  .threads = threads_of(config),
                                  .seed = config.seed,
+                                 .clip_norm = config.clip_norm,
                                  .metadata = file_metadata(config, *sparse.model),
                                  .origin = sparse.origin});
   Json result = {{"dataset", data.name},    {"provenance", data.provenance},    {"model", config.model},

@@ -100,7 +100,9 @@ void add_flags(CLI::App& app, TrainFlags& f) {
       ->capture_default_str();
   app.add_option("--rate-schedule", c.rate.schedule, "constant, step or cosine")->capture_default_str();
   app.add_option("--warmup", c.rate.warmup, "Fraction of the steps")->capture_default_str();
-  app.add_option("--clip-norm", c.clip_norm, "Clip the gradient's global norm; 0: never")->capture_default_str();
+  app.add_option("--clip-norm", c.clip_norm,
+                 "Clip the gradient's global norm; 0: never; -1: what suits the model: 1 for tables, else never")
+      ->capture_default_str();
   app.add_option("--seed", c.seed, "Of everything that is random")->capture_default_str();
   app.add_option("--seeds", f.seeds, "This many runs, with seeds --seed, --seed + 1, ...")->capture_default_str();
   app.add_option("--threads", c.threads, "0: one per processor; never changes the result")->capture_default_str();

@@ -161,7 +161,9 @@ TEST(Models, ForTablesTakeInputsAndOutputsFromTheData) {
     EXPECT_EQ(model->output_shape({5}), Shape{2});
     std::vector<std::string> names;
     for (const Parameter* parameter : parameters_of(*model)) names.push_back(parameter->name());
-    if (!facts.parameters.empty()) EXPECT_EQ(names, facts.parameters);
+    if (!facts.parameters.empty()) {
+      EXPECT_EQ(names, facts.parameters);
+    }
     EXPECT_NO_THROW(model_profile(facts.name));
   }
 }
