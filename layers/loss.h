@@ -1,6 +1,5 @@
 // Losses: from a network's output to one number per sample. The batch's loss is their mean; the tape starts the way
-// back with 1/denominator per valid lane. A loss
-// keeps a reference to the tile: it must outlive the way back.
+// back with 1/denominator per valid lane. A loss keeps a reference to the tile: it must outlive the way back.
 //
 //   classification    softmax_cross_entropy     -log p[label]
 //                     class_weighted            -w[label] log p[label]
