@@ -6,8 +6,8 @@
 //   method      one of `espalier methods`, or "dense": no pruning
 //   density     a number, or a list: the columns of a table
 //   seeds       how many: 1, 2, ...
-//   published   a test error in %, or a table of them by density: { "0.05" = 1.53 };  published_gain: over dense, in
-//               percentage points;  source: of both
+//   published   a test error in % (regression: an RMSE), or a table of them by density: { "0.05" = 1.53 };
+//               published_gain: over dense, in percentage points;  source: of both
 //
 // Every finished (row, seed) is a line of results.jsonl beside the file. A row whose configuration has changed is
 // another row, and runs again.
