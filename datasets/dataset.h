@@ -20,6 +20,11 @@
 
 namespace espalier {
 
+// How targets relate to what was measured: original = mean + deviation * target, the same for all outputs.
+struct TargetScale {
+  double mean = 0, deviation = 1;
+};
+
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -37,7 +42,14 @@ class Dataset {
   // Writes what sample i should be mapped to, to values[outputs()]. The default, for classification sets, throws
   // std::logic_error.
   virtual void target(Index i, std::span<Real> values) const;
+  // Of a regression set that gives standardised targets; people are told of errors in original units.
+  virtual TargetScale target_scale() const { return {}; }
 };
+
+// What a model for this data has to put out: numbers per sample, a logit for each class or each regression output.
+inline Index outputs_for(const Dataset& data) {
+  return data.classes() > 0 ? data.classes() : data.outputs();
+}
 
 using DatasetPtr = std::shared_ptr<const Dataset>;
 
@@ -81,6 +93,7 @@ class Subset final : public Dataset {
   void read(Index i, std::span<Real> features) const override { data_->read(base(i), features); }
   std::int32_t label(Index i) const override { return data_->label(base(i)); }
   void target(Index i, std::span<Real> values) const override { data_->target(base(i), values); }
+  TargetScale target_scale() const override { return data_->target_scale(); }
 
   const std::vector<Index>& indices() const { return indices_; }
 
@@ -116,6 +129,7 @@ class Standardised final : public Dataset {
   void read(Index i, std::span<Real> features) const override;
   std::int32_t label(Index i) const override { return data_->label(i); }
   void target(Index i, std::span<Real> values) const override { data_->target(i, values); }
+  TargetScale target_scale() const override { return data_->target_scale(); }
 
  private:
   struct Channel {

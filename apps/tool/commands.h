@@ -18,6 +18,7 @@ Command add_reproduce(CLI::App& app);
 Command add_bench_kernels(CLI::App& bench);
 Command add_bench_convolution(CLI::App& bench);
 Command add_bench_pruning(CLI::App& bench);
+Command add_bench_csv(CLI::App& bench);
 
 // Runs a program's body, which returns its exit code; turns errors into one line on stderr and the documented exit
 // code.
