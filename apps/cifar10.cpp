@@ -49,6 +49,7 @@ Trained train(const RunConfig& config, const Data& data, Side side, const Observ
   };
   trained.validation = fit(trainer, loader, &validation, options).back().validation;
   trained.test = trainer.evaluate(test);
+  trained.metrics = metrics_of(trainer.predict(test), *data.test);
   return trained;
 }
 

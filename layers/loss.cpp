@@ -2,33 +2,42 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "core/error.h"
 
 namespace espalier {
+namespace {
 
-Var softmax_cross_entropy(const Var& logits, const Tile& tile) {
+// -w[label] log softmax(z)[label]      w: [classes] or null, all 1
+Var cross_entropy(const Var& logits, const Tile& tile, const char* operation,
+                  const std::shared_ptr<const std::vector<Real>>& w) {
   Tape& tape = logits.tape();
   const Tensor& z = logits.value();
   const Index classes = z.features(), valid = z.valid();
-  require(static_cast<Index>(tile.label.size()) >= valid, "[softmax_cross_entropy] expected {} labels, got {}", valid,
+  require(static_cast<Index>(tile.label.size()) >= valid, "[{}] expected {} labels, got {}", operation, valid,
           tile.label.size());
+  require(!w || static_cast<Index>(w->size()) == classes, "[{}] expected a weight for each of {} classes, got {}",
+          operation, classes, w ? w->size() : 0);
   Tensor p = tape.make(z.shape()), loss = tape.make({1});
   for (Index lane = 0; lane < valid; ++lane) {
     const Index label = tile.label[static_cast<std::size_t>(lane)];
-    require(label >= 0 && label < classes, "[softmax_cross_entropy] expected labels below {}, got {}", classes, label);
+    require(label >= 0 && label < classes, "[{}] expected labels below {}, got {}", operation, classes, label);
     Real highest = z.row(0)[lane], sum = 0;  // subtracted, so that exp cannot overflow
     for (Index c = 1; c < classes; ++c) highest = std::max(highest, z.row(c)[lane]);
     for (Index c = 0; c < classes; ++c) sum += p.row(c)[lane] = std::exp(z.row(c)[lane] - highest);
     for (Index c = 0; c < classes; ++c) p.row(c)[lane] /= sum;
     loss.row(0)[lane] = std::log(sum) + highest - z.row(label)[lane];
+    if (w) loss.row(0)[lane] *= (*w)[static_cast<std::size_t>(label)];
   }
   std::fill(loss.row(0) + valid, loss.row(0) + z.lanes(), Real{0});
-  return tape.record({.operation = "softmax_cross_entropy", .inputs = {logits}}, loss,
-                     [logits, p, &tile, classes, valid](Tape& t, Tensor& dL) {
-                       // dz = (p - onehot) dL
+  return tape.record({.operation = operation, .inputs = {logits}}, loss,
+                     [logits, p, &tile, classes, valid, w](Tape& t, Tensor& dL) {
+                       // dz = w[label] (p - onehot) dL
                        const auto dz = t.gradient_of(logits);
                        if (!dz) return;
+                       for (Index lane = 0; w && lane < valid; ++lane)
+                         dL.row(0)[lane] *= (*w)[static_cast<std::size_t>(tile.label[static_cast<std::size_t>(lane)])];
                        for (Index c = 0; c < classes; ++c) {
                          Real* row = dz->tensor->row(c);
                          for (Index lane = 0; lane < p.lanes(); ++lane) {
@@ -40,36 +49,95 @@ Var softmax_cross_entropy(const Var& logits, const Tile& tile) {
                      });
 }
 
-Var mean_squared_error(const Var& y, const Tile& tile) {
+// mean over outputs of value(e), e = y - target;  slope = value'
+template <typename Value, typename Slope>
+Var mean_over_outputs(const Var& y, const Tile& tile, const char* operation, Value value, Slope slope) {
   Tape& tape = y.tape();
   const Index outputs = y.value().features(), valid = y.value().valid();
-  require(tile.target && tile.target.features() == outputs,
-          "[mean_squared_error] expected {} targets per sample, got {}", outputs,
-          tile.target ? tile.target.features() : 0);
-  require(tile.target.lanes() >= valid, "[mean_squared_error] expected targets for {} samples, got {} lanes", valid,
+  require(tile.target && tile.target.features() == outputs, "[{}] expected {} targets per sample, got {}", operation,
+          outputs, tile.target ? tile.target.features() : 0);
+  require(tile.target.lanes() >= valid, "[{}] expected targets for {} samples, got {} lanes", operation, valid,
           tile.target.lanes());
   Tensor loss = tape.make({1});
   loss.fill(0);
   for (Index o = 0; o < outputs; ++o)
-    for (Index lane = 0; lane < valid; ++lane) {
-      const Real e = y.value().row(o)[lane] - tile.target.row(o)[lane];
-      loss.row(0)[lane] += e * e / static_cast<Real>(outputs);
-    }
-  return tape.record({.operation = "mean_squared_error", .inputs = {y}}, loss,
-                     [y, &tile, outputs, valid](Tape& t, Tensor& dL) {
-                       // dy = 2 (y - target) / outputs dL
+    for (Index lane = 0; lane < valid; ++lane)
+      loss.row(0)[lane] += value(y.value().row(o)[lane] - tile.target.row(o)[lane]) / static_cast<Real>(outputs);
+  return tape.record({.operation = operation, .inputs = {y}}, loss,
+                     [y, &tile, outputs, valid, slope](Tape& t, Tensor& dL) {
+                       // dy = slope(y - target) / outputs dL
                        const auto dy = t.gradient_of(y);
                        if (!dy) return;
                        for (Index o = 0; o < outputs; ++o) {
                          Real* row = dy->tensor->row(o);
                          for (Index lane = 0; lane < y.value().lanes(); ++lane) {
-                           const Real g = lane < valid ? 2 * (y.value().row(o)[lane] - tile.target.row(o)[lane]) /
+                           const Real g = lane < valid ? slope(y.value().row(o)[lane] - tile.target.row(o)[lane]) /
                                                              static_cast<Real>(outputs) * dL.row(0)[lane]
                                                        : 0;
                            row[lane] = dy->write == Write::add ? row[lane] + g : g;
                          }
                        }
                      });
+}
+
+}  // namespace
+
+Var softmax_cross_entropy(const Var& logits, const Tile& tile) {
+  return cross_entropy(logits, tile, "softmax_cross_entropy", nullptr);
+}
+
+Loss class_weighted_cross_entropy(std::vector<double> weights) {
+  double sum = 0;
+  for (const double weight : weights) {
+    require(weight >= 0 && std::isfinite(weight), "[class weights] expected finite ones of at least 0, got {}", weight);
+    sum += weight;
+  }
+  require(sum > 0, "[class weights] expected one above 0, got none");
+  const auto w = std::make_shared<const std::vector<Real>>(weights.begin(), weights.end());
+  return [w](const Var& logits, const Tile& tile) {
+    return cross_entropy(logits, tile, "class_weighted_cross_entropy", w);
+  };
+}
+
+std::vector<double> balanced_weights(std::span<const Index> samples_of_class) {
+  double samples = 0, classes = 0;
+  for (const Index n : samples_of_class) {
+    samples += static_cast<double>(n);
+    classes += n > 0;
+  }
+  require(samples > 0, "[class weights] expected samples to balance, got none");
+  std::vector<double> weights;
+  for (const Index n : samples_of_class) weights.push_back(n > 0 ? samples / (classes * static_cast<double>(n)) : 1);
+  return weights;
+}
+
+Var mean_squared_error(const Var& y, const Tile& tile) {
+  return mean_over_outputs(
+      y, tile, "mean_squared_error", [](Real e) { return e * e; }, [](Real e) { return 2 * e; });
+}
+
+// Comparisons are such that a NaN stays one: a training that diverged has to notice.
+Loss huber(double delta) {
+  require(delta > 0 && std::isfinite(delta), "[huber] expected a delta above 0, got {}", delta);
+  const auto d = static_cast<Real>(delta);
+  return [d](const Var& y, const Tile& tile) {
+    return mean_over_outputs(
+        y, tile, "huber", [d](Real e) { return std::abs(e) <= d ? e * e / 2 : d * (std::abs(e) - d / 2); },
+        [d](Real e) { return std::abs(e) <= d ? e : std::copysign(d, e); });
+  };
+}
+
+Loss quantile(double tau) {
+  require(tau > 0 && tau < 1, "[quantile] expected one in (0, 1), got {}", tau);
+  const auto q = static_cast<Real>(tau);
+  return [q](const Var& y, const Tile& tile) {
+    // at e = 0 any slope between the two would do
+    return mean_over_outputs(
+        y, tile, "quantile", [q](Real e) { return e > 0 ? (1 - q) * e : -q * e; },
+        [q](Real e) { return e > 0   ? 1 - q
+                             : e < 0 ? -q
+                                     : 0; });
+  };
 }
 
 }  // namespace espalier

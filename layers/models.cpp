@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "layers/batch_norm.h"
 #include "layers/conv2d.h"
+#include "layers/dropout.h"
 #include "layers/linear.h"
 #include "layers/pooling.h"
 #include "layers/residual.h"
@@ -18,7 +19,13 @@
 namespace espalier {
 namespace {
 
-constexpr std::string_view mlp_prefix = "mlp:";
+constexpr std::string_view mlp_prefix = "mlp:", tabular_prefix = "tabular:", tabular_resnet_prefix = "tabular-resnet:";
+
+// What may stand behind the name of a model for tables.
+struct Suffixes {
+  bool norm = false;
+  double dropout = 0;
+};
 
 // Puts one layer after the other and keeps track of the shape in between.
 class Builder {
@@ -26,13 +33,28 @@ class Builder {
   Builder(std::string name, const ModelOptions& options)
       : name_(std::move(name)), options_(options), model_(std::make_unique<Sequential>(name_)), shape_(options.input) {}
 
-  Builder& linear(const std::string& name, Index out, Activation f = Activation::none) {
+  Builder& linear(const std::string& name, Index out, Activation f = Activation::none, bool bias = true) {
     return add(std::make_unique<Linear>(LinearOptions{.name = name,
                                                       .in = shape_.features(),
                                                       .out = out,
                                                       .activation = f,
+                                                      .bias = bias,
                                                       .pattern = born(name, out, shape_.features())},
                                         options_.seed));
+  }
+  // relu(W x + b), or relu(norm(W x)), and dropout behind it.
+  Builder& hidden(const std::string& name, Index out, const Suffixes& suffixes) {
+    if (suffixes.norm)
+      linear(name, out, Activation::none, /*bias=*/false).batch_norm(name + ".norm", Activation::relu);
+    else
+      linear(name, out, Activation::relu);
+    return suffixes.dropout > 0 ? add(std::make_unique<Dropout>(name + ".dropout", static_cast<Real>(suffixes.dropout)))
+                                : *this;
+  }
+  // Of features.
+  Builder& batch_norm(const std::string& name, Activation f) {
+    return add(
+        std::make_unique<BatchNorm>(BatchNormOptions{.name = name, .channels = shape_.features(), .activation = f}));
   }
   Builder& conv(const std::string& name, Index out, const Window& window, Activation f = Activation::none,
                 bool max_pool = false) {
@@ -58,6 +80,17 @@ class Builder {
     if (!same) shortcut.normalised_conv(name + ".projection", out, projection, Activation::none);
     bytes_ = body.bytes_;
     return add(std::make_unique<Residual>(name, body.done(), same ? nullptr : shortcut.done(), Activation::relu));
+  }
+  // x + fc2(hidden(norm(x))), fc1 twice as wide as x: nothing but the sum stands between two blocks.
+  Builder& tabular_block(const std::string& name, const Suffixes& suffixes) {
+    const Index width = shape_.features();
+    Builder body(name + ".body", at(shape_));
+    body.bytes_ = bytes_;
+    body.batch_norm(name + ".norm", Activation::none)
+        .hidden(name + ".fc1", 2 * width, suffixes)
+        .linear(name + ".fc2", width);
+    bytes_ = body.bytes_;
+    return add(std::make_unique<Residual>(name, body.done()));
   }
   // Refuses a matrix that would not fit into memory beside those before it. Value, one optimizer slot and, if sparse,
   // column, transposed column and slot number; for every row and column, if sparse, where it begins.
@@ -116,8 +149,9 @@ class Builder {
   double bytes_ = 0;
 };
 
-// "784-300-100-10" -> {784, 300, 100, 10}
-std::vector<Index> parse_extents(const std::string& model, std::string_view text) {
+// "300-100" -> {300, 100}
+std::vector<Index> parse_extents(const std::string& model, std::string_view text, std::string_view example,
+                                 char separator = '-') {
   std::vector<Index> extents;
   const char* at = text.data();
   const char* const end = at + text.size();
@@ -125,20 +159,21 @@ std::vector<Index> parse_extents(const std::string& model, std::string_view text
     Index extent = 0;
     const auto [stop, error] = std::from_chars(at, end, extent);
     require(error == std::errc() && extent > 0 && extent <= Index{1} << 31,
-            "[model] {}: expected extents from 1 to 2^31 such as mlp:784-300-10, got \"{}\"", model, text);
+            "[model] {}: expected extents from 1 to 2^31 such as {}, got \"{}\"", model, example, text);
     extents.push_back(extent);
     if (stop == end) break;
-    require(*stop == '-', "[model] {}: expected extents joined by '-', got '{}'", model, *stop);
+    require(*stop == separator, "[model] {}: expected extents joined by '{}', got '{}'", model, separator, *stop);
     at = stop + 1;
   }
-  require(extents.size() >= 2, "[model] {}: expected at least inputs and outputs, got {} extent", model,
-          extents.size());
   return extents;
 }
 
 std::vector<Index> extents_of(const std::string& name) {
   if (name == "lenet-300-100") return {784, 300, 100, 10};
-  return parse_extents(name, std::string_view(name).substr(mlp_prefix.size()));
+  const std::vector<Index> extents =
+      parse_extents(name, std::string_view(name).substr(mlp_prefix.size()), "mlp:784-300-10");
+  require(extents.size() >= 2, "[model] {}: expected at least inputs and outputs, got {} extent", name, extents.size());
+  return extents;
 }
 
 bool is_mlp(const std::string& name) {
@@ -159,6 +194,108 @@ ModulePtr mlp(const std::string& name, const ModelOptions& options) {
   for (std::size_t i = 1; i + 1 < extents.size(); ++i)
     model.linear(fmt::format("fc{}", i), extents[i], Activation::relu);
   return model.linear("output", extents.back()).done();
+}
+
+// A table model's name without prefix and suffixes, and what the suffixes say.
+struct TableName {
+  std::string_view extent_text, suffix_text;
+  std::vector<Index> extents;
+  Suffixes suffixes;
+};
+
+TableName table_name(const std::string& name, std::string_view prefix) {
+  TableName parsed;
+  std::string_view rest = std::string_view(name).substr(prefix.size());
+  const std::size_t plus = rest.find('+');
+  parsed.extent_text = rest.substr(0, plus);
+  parsed.suffix_text = rest.substr(parsed.extent_text.size());
+  constexpr std::string_view dropout = "dropout=";
+  bool seen_dropout = false;
+  for (rest = parsed.suffix_text; !rest.empty();) {
+    rest.remove_prefix(1);
+    const std::string_view suffix = rest.substr(0, rest.find('+'));
+    rest.remove_prefix(suffix.size());
+    if (suffix == "norm" && !parsed.suffixes.norm) {
+      parsed.suffixes.norm = true;
+      continue;
+    }
+    double& p = parsed.suffixes.dropout;
+    const std::string_view number = suffix.starts_with(dropout) ? suffix.substr(dropout.size()) : std::string_view();
+    const auto [stop, error] = std::from_chars(number.data(), number.data() + number.size(), p);
+    require(!seen_dropout && !number.empty() && error == std::errc() && stop == number.data() + number.size() &&
+                p >= 0 && p < 1,
+            "[model] {}: expected each of +norm and +dropout=P, P in [0, 1), at most once, got \"+{}\"", name, suffix);
+    seen_dropout = true;
+  }
+  return parsed;
+}
+
+// Hidden widths.
+TableName tabular_name(const std::string& name) {
+  TableName parsed = table_name(name, tabular_prefix);
+  parsed.extents = parse_extents(name, parsed.extent_text, "tabular:256-256");
+  return parsed;
+}
+
+ModulePtr tabular(const std::string& name, const ModelOptions& options) {
+  const TableName parsed = tabular_name(name);
+  const std::vector<Index>& widths = parsed.extents;
+  Builder all(name, options);  // nothing is allocated before all are known to fit
+  Index in = options.input.features();
+  for (const Index width : widths) all.require_memory(static_cast<double>(width), static_cast<double>(in)), in = width;
+  Builder model(name, options);
+  for (std::size_t i = 0; i < widths.size(); ++i) model.hidden(fmt::format("fc{}", i + 1), widths[i], parsed.suffixes);
+  return model.linear("output", options.outputs).done();
+}
+
+// Width and blocks.
+TableName tabular_resnet_name(const std::string& name) {
+  TableName parsed = table_name(name, tabular_resnet_prefix);
+  constexpr Index most_blocks = 1000;
+  parsed.extents = parse_extents(name, parsed.extent_text, "tabular-resnet:128x3", 'x');
+  require(parsed.extents.size() == 2 && parsed.extents[1] <= most_blocks,
+          "[model] {}: expected a width and 1 to {} blocks such as tabular-resnet:128x3, got \"{}\"", name, most_blocks,
+          parsed.extent_text);
+  return parsed;
+}
+
+// The ResNet of Gorishniy et al., "Revisiting deep learning models for tabular data", 2021: normalised before, not
+// after, so that nothing stands on the way from the first sum to the last; one more norm and ReLU behind the last
+// block.
+ModulePtr tabular_resnet(const std::string& name, const ModelOptions& options) {
+  const TableName parsed = tabular_resnet_name(name);
+  const std::vector<Index>& extents = parsed.extents;
+  const auto width = static_cast<double>(extents[0]), blocks = static_cast<double>(extents[1]);
+  Builder all(name, options);
+  all.require_memory(width, static_cast<double>(options.input.features()) + 4 * width * blocks);
+  Builder model(name, options);
+  model.linear("input", extents[0]);
+  for (Index b = 1; b <= extents[1]; ++b) model.tabular_block(fmt::format("block{}", b), parsed.suffixes);
+  return model.batch_norm("norm", Activation::relu).linear("output", options.outputs).done();
+}
+
+// Models that take their inputs and outputs from the data.
+struct TableModel {
+  std::string_view prefix, form;  // with a prefix that is the whole name: no extents
+  ModulePtr (*make)(const std::string& name, const ModelOptions&);
+  TableName (*parse)(const std::string& name);  // throws
+};
+constexpr std::array table_models{
+    TableModel{"linear", "linear",
+               [](const std::string& name, const ModelOptions& options) {
+                 return Builder(name, options).linear("output", options.outputs).done();
+               },
+               [](const std::string&) { return TableName{}; }},
+    TableModel{tabular_prefix, "tabular:HIDDEN-...[+norm][+dropout=P]", tabular, tabular_name},
+    TableModel{tabular_resnet_prefix, "tabular-resnet:WIDTHxBLOCKS[+norm][+dropout=P]", tabular_resnet,
+               tabular_resnet_name}};
+
+// The one of that name, or null.
+const TableModel* table_model(const std::string& name) {
+  const auto found = std::ranges::find_if(table_models, [&](const TableModel& model) {
+    return model.prefix.ends_with(':') ? name.starts_with(model.prefix) : name == model.prefix;
+  });
+  return found == table_models.end() ? nullptr : &*found;
 }
 
 // LeNet-5 in the 20-50-500-10 variant that pruning papers use: no activation after the convolutions.
@@ -236,6 +373,10 @@ ModulePtr make_model(const std::string& name, const ModelOptions& options) {
   require(options.density > 0 && options.density <= 1, "[model] {}: expected a density above 0 and up to 1, got {}",
           name, options.density);
   if (is_mlp(name)) return mlp(name, options);
+  if (const TableModel* table = table_model(name)) {
+    require(options.outputs >= 1, "[model] {}: expected at least 1 class or output, got {}", name, options.outputs);
+    return table->make(name, options);
+  }
   const ImageModel& known = image_model(name);
   require(options.input.rank() == 3, "[model] {}: expected images [C, H, W], got samples of {}", name,
           options.input.text());
@@ -246,7 +387,12 @@ ModulePtr make_model(const std::string& name, const ModelOptions& options) {
 ModelProfile model_profile(const std::string& name) {
   if (is_mlp(name)) {
     const std::vector<Index> extents = extents_of(name);
-    return {.input = {extents.front()}, .outputs = extents.back()};
+    return {.input = {extents.front()}, .outputs = extents.back(), .chain = true};
+  }
+  if (const TableModel* table = table_model(name)) {
+    constexpr Index columns = 100;  // of no table in particular
+    table->parse(name);
+    return {.input = {columns}, .chain = table->prefix != tabular_resnet_prefix, .warmup = 0.05, .clip_norm = 1};
   }
   const ImageModel& known = image_model(name);
   return {.input = {known.channels, known.extent, known.extent},
@@ -256,10 +402,18 @@ ModelProfile model_profile(const std::string& name) {
           .warmup = known.warmup};
 }
 
+std::string with_extents(const std::string& name, const std::vector<Index>& extents) {
+  require(model_profile(name).chain && extents.size() >= 2, "[model] expected a chain of linear layers, got {}", name);
+  if (!name.starts_with(tabular_prefix)) return fmt::format("{}{}", mlp_prefix, fmt::join(extents, "-"));
+  return fmt::format("{}{}{}", tabular_prefix, fmt::join(extents.begin() + 1, extents.end() - 1, "-"),
+                     table_name(name, tabular_prefix).suffix_text);
+}
+
 std::vector<std::string> known_models() {
   std::vector<std::string> names{"lenet-300-100"};
   for (const ImageModel& model : image_models) names.emplace_back(model.name);
   names.emplace_back("mlp:INPUTS-HIDDEN-...-OUTPUTS");
+  for (const TableModel& model : table_models) names.emplace_back(model.form);
   return names;
 }
 

@@ -52,7 +52,7 @@ double sum_of_squared_errors(const Tensor& output, const Tile& tile) {
 
 Trainer::Trainer(Module& model, Loss loss, const Optimizer& optimizer, TrainerOptions options)
     : model_(model),
-      loss_(loss),
+      loss_(std::move(loss)),
       optimizer_(optimizer),
       options_(options),
       parameters_(parameters_of(model)),
@@ -85,7 +85,7 @@ void Trainer::diverged(const char* what) const {
       fmt::format("training diverged at step {}: {} is not finite; try a smaller --rate", steps_, what));
 }
 
-void Trainer::carry_through(const Loader& loader, Index b, Loss loss_of, StepResult& result) {
+void Trainer::carry_through(const Loader& loader, Index b, const Loss& loss_of, StepResult& result) {
   const Index tiles = loader.tiles(b);
   ensure_workers(tiles);
   for (Parameter* parameter : parameters_) parameter->unpack();  // here, where nobody else is looking
@@ -181,7 +181,7 @@ void Trainer::settle_and_update(double rate, StepResult& result) {
   if (latents_) latents_->finish(static_cast<Real>(rate), steps_ + 1);
 }
 
-const std::vector<AlignedVector<Real>>& Trainer::gradients(const Loader& loader, Index b, Loss loss) {
+const std::vector<AlignedVector<Real>>& Trainer::gradients(const Loader& loader, Index b, const Loss& loss) {
   StepResult result;
   carry_through(loader, b, loss ? loss : loss_, result);
   settle_all(/*whole=*/true, result, [](const Task&, std::span<const Real>) {});
@@ -207,9 +207,9 @@ void Trainer::examine(const Loader& loader, Index b, const std::function<void(co
 
 Evaluation Trainer::evaluate(const Loader& loader) {
   if (latents_) latents_->derive(Mode::evaluation, steps_);
-  Evaluation sum;
+  Evaluation sum{.classes = loader.data().classes()};
   double squared_errors = 0;
-  const bool classification = loader.data().classes() > 0;
+  const bool classification = sum.classes > 0;
   for (Index b = 0; b < loader.batches(); ++b) {
     const Index tiles = loader.tiles(b);
     ensure_workers(tiles);
@@ -239,8 +239,28 @@ Evaluation Trainer::evaluate(const Loader& loader) {
   const double n = static_cast<double>(std::max<Index>(sum.samples, 1));
   sum.loss /= n;
   sum.accuracy /= n;
-  sum.rmse = std::sqrt(squared_errors / (n * static_cast<double>(std::max<Index>(loader.data().outputs(), 1))));
+  sum.rmse = loader.data().target_scale().deviation *
+             std::sqrt(squared_errors / (n * static_cast<double>(std::max<Index>(loader.data().outputs(), 1))));
   return sum;
+}
+
+std::vector<Real> Trainer::predict(const Loader& loader) {
+  if (latents_) latents_->derive(Mode::evaluation, steps_);
+  const Index width = model_.output_shape(loader.data().shape()).features();
+  std::vector<Real> outputs(static_cast<std::size_t>(loader.data().samples() * width));
+  for (Index b = 0; b < loader.batches(); ++b) {
+    const Index tiles = loader.tiles(b), start = b * loader.options().batch;
+    ensure_workers(tiles);
+    parallel_for(tiles, options_.threads, [&](Index t) {
+      Worker& worker = filled_worker(loader, b, t);
+      const Var y = model_.forward(worker.tape.begin(worker.tile, {.mode = Mode::inference}));
+      for (Index lane = 0; lane < worker.tile.valid(); ++lane) {
+        const Index row = loader.sample(start + worker.tile.first + lane);
+        for (Index o = 0; o < width; ++o) outputs[static_cast<std::size_t>(row * width + o)] = y.value().row(o)[lane];
+      }
+    });
+  }
+  return outputs;
 }
 
 void Trainer::infer(const Loader& loader, Index b) {

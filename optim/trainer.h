@@ -38,13 +38,14 @@ struct StepResult {
   Flops flops;  // forward, backward and weight gradients; and what was asked for by probes since the step before
 };
 
-// What a data set says of a model. Classification: accuracy; regression: rmse.
+// What a data set says of a model. Classification: accuracy; regression: rmse. More of it in metrics.h.
 struct Evaluation {
   double loss = 0;
   double accuracy = 0;  // fraction
-  double rmse = 0;      // on the scale of the targets the data set gives
+  double rmse = 0;      // in original units: see TargetScale
   Index samples = 0;
   Flops flops;
+  Index classes = 0;  // 0: regression
 };
 
 class Trainer {
@@ -59,7 +60,7 @@ class Trainer {
   //
   // dL/dW of the mean loss over batch b, for each of parameters(), in the order of its arrays; good until the next step
   // or probe. loss: instead of the training's.
-  const std::vector<AlignedVector<Real>>& gradients(const Loader& loader, Index b, Loss loss = nullptr);
+  const std::vector<AlignedVector<Real>>& gradients(const Loader& loader, Index b, const Loss& loss = nullptr);
   // Carries batch b through without dropout or batch statistics, and shows the tapes to `look`, in tile order.
   void examine(const Loader& loader, Index b, const std::function<void(const Tape&)>& look);
   // FLOPs of probes that no step has counted yet.
@@ -70,6 +71,8 @@ class Trainer {
 
   // The model as it is, on every sample of the loader; nothing is changed.
   Evaluation evaluate(const Loader& loader);
+  // Its outputs, [samples, outputs] row-major, row i for sample i of the loader's data whatever the loader's order.
+  std::vector<Real> predict(const Loader& loader);
   // Outputs for batch b, without recording; keeps nothing. For timing inference.
   void infer(const Loader& loader, Index b);
 
@@ -108,7 +111,7 @@ class Trainer {
   Worker& filled_worker(const Loader& loader, Index b, Index t);
   void list_tasks();
   // Forward, loss, backward of all tiles; the ledger then knows what is owed.
-  void carry_through(const Loader& loader, Index b, Loss loss, StepResult& result);
+  void carry_through(const Loader& loader, Index b, const Loss& loss, StepResult& result);
   // Settles every block: into gradients_ if whole, else into scratch. use(task, G) follows, on the same thread.
   template <typename Use>
   void settle_all(bool whole, StepResult& result, Use&& use);

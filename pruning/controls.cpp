@@ -27,10 +27,12 @@ std::vector<Index> permutation(Index count, const Random& random) {
   return order;
 }
 
-// Weights and biases of linear layers of these extents, inputs first.
-Index parameters_of_mlp(const std::vector<Index>& extents) {
-  Index all = 0;
-  for (std::size_t i = 1; i < extents.size(); ++i) all += extents[i] * (extents[i - 1] + 1);
+// Of linear layers of these extents, inputs first. beside: what a hidden unit has besides its weights; outputs have a
+// bias.
+Index parameters_of_chain(const std::vector<Index>& extents, Index beside) {
+  Index all = extents.back();
+  for (std::size_t i = 1; i < extents.size(); ++i) all += extents[i] * extents[i - 1];
+  for (std::size_t i = 1; i + 1 < extents.size(); ++i) all += extents[i] * beside;
   return all;
 }
 
@@ -84,11 +86,10 @@ void apply_pattern(Control control, std::span<Parameter* const> found, std::span
 }
 
 std::string small_dense(const std::string& name, Module& model, Index parameters) {
-  require(
-      !model_profile(name).images,
-      "[--control small-dense] expected a model of linear layers (lenet-300-100 or mlp:...), whose hidden layers can "
-      "be made narrower, got {}",
-      name);
+  require(model_profile(name).chain,
+          "[--control small-dense] expected a model of linear layers one after the other (lenet-300-100, mlp:... or "
+          "tabular:...), whose hidden layers can be made narrower, got {}",
+          name);
   std::vector<Index> extents;  // inputs, hidden ..., outputs
   for (const Parameter* W : parameters_of(model)) {
     if (!W->prunable()) continue;
@@ -96,24 +97,27 @@ std::string small_dense(const std::string& name, Module& model, Index parameters
     extents.push_back(W->rows());
   }
   require(extents.size() > 2, "[--control small-dense] expected a model with hidden layers, got {}", name);
+  // What a hidden unit has besides weights: a bias, or the two numbers of its normalisation.
+  const Index hidden_units = std::accumulate(extents.begin() + 1, extents.end() - 1, Index{0});
+  const Index beside = (census_of(model).unprunable - extents.back()) / hidden_units;
   const auto narrowed = [&](double factor) {
     std::vector<Index> scaled = extents;
     for (std::size_t i = 1; i + 1 < scaled.size(); ++i)
       scaled[i] = std::max<Index>(1, std::llround(factor * static_cast<double>(extents[i])));
     return scaled;
   };
-  require(parameters_of_mlp(narrowed(0)) <= parameters,
+  const auto parameters_at = [&](double factor) { return parameters_of_chain(narrowed(factor), beside); };
+  require(parameters_at(0) <= parameters,
           "[--control small-dense] expected at least {} parameters, one unit in each hidden layer, got {}",
-          parameters_of_mlp(narrowed(0)), parameters);
+          parameters_at(0), parameters);
   double low = 0, high = 1;  // not too many parameters; too many, or the whole
   constexpr int halvings = 50;
   for (int i = 0; i < halvings; ++i) {
     const double middle = (low + high) / 2;
-    (parameters_of_mlp(narrowed(middle)) <= parameters ? low : high) = middle;
+    (parameters_at(middle) <= parameters ? low : high) = middle;
   }
-  const Index below = parameters - parameters_of_mlp(narrowed(low));
-  const Index above = std::abs(parameters_of_mlp(narrowed(high)) - parameters);
-  return fmt::format("mlp:{}", fmt::join(narrowed(below <= above ? low : high), "-"));
+  const Index below = parameters - parameters_at(low), above = std::abs(parameters_at(high) - parameters);
+  return with_extents(name, narrowed(below <= above ? low : high));
 }
 
 }  // namespace espalier

@@ -45,9 +45,10 @@ std::uint64_t initial_seed(Control control, std::uint64_t seed);
 void apply_pattern(Control control, std::span<Parameter* const> found, std::span<Parameter* const> fresh,
                    std::uint64_t seed);
 
-// The name of the mlp whose hidden layers are narrower than those of `model`, known as `name`, all by the same factor,
-// so that it has as nearly `parameters` weights and biases as one such factor can make it. Throws UsageError for
-// models that are no mlp, and if one unit per layer is already too much.
+// The name of the mlp (or tabular:..., with the suffixes of `name`) whose hidden layers are narrower than those of
+// `model`, known as `name`, all by the same factor, so that it has as nearly `parameters` parameters as one such factor
+// can make it. Throws UsageError for models that are no chain of linear layers, and if one unit per layer is already
+// too much.
 std::string small_dense(const std::string& name, Module& model, Index parameters);
 
 }  // namespace espalier

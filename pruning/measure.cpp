@@ -24,9 +24,9 @@ struct Bench {
   std::vector<double> train_step, inference, latency, loss;
   double rate;
 
-  Bench(Module& m, Loss loss_function, const Optimizer& optimizer, const MeasureOptions& o)
+  Bench(Module& m, const Loss& loss_function, const Optimizer& optimizer, const MeasureOptions& o)
       : model(m),
-        batch(m, loss_function, optimizer, {.threads = o.threads, .seed = o.seed}),
+        batch(m, loss_function, optimizer, {.threads = o.threads, .seed = o.seed, .clip_norm = o.clip_norm}),
         single(m, loss_function, optimizer, {.threads = 1, .seed = o.seed}),
         rate(o.rate) {
     batch.keep_tiles();
@@ -80,7 +80,7 @@ Timing timing_of(std::vector<double> seconds) {
   return {seconds[n / 2], seconds[n / 4], seconds[n * 3 / 4]};
 }
 
-std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const DatasetPtr& data, Loss loss,
+std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const DatasetPtr& data, const Loss& loss,
                                       const Optimizer& optimizer, const MeasureOptions& o) {
   flush_subnormals_to_zero();
   const Loader full(data, {.batch = o.batch, .lanes = o.lanes, .shuffle = false});

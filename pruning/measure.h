@@ -49,13 +49,14 @@ struct MeasureOptions {
   int repetitions = 15;  // turns; each times every kind of work three times
   std::uint64_t seed = 1;
   double rate = 0;                                   // of the timed steps
+  double clip_norm = 0;                              // likewise: a pass over all gradients more, if above 0
   std::map<std::string, std::string> metadata = {};  // what the model's file will carry besides: its bytes count too
   std::optional<Origin> origin = {};                 // see save_model
 };
 
 // Measures each model on the first batch of `data`. A timed training step computes everything a step computes; with a
 // learning rate of 0 the weights stay as they are, optimizer slots do not.
-std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const DatasetPtr& data, Loss loss,
+std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const DatasetPtr& data, const Loss& loss,
                                       const Optimizer& optimizer, const MeasureOptions& options);
 
 Timing timing_of(std::vector<double> seconds);

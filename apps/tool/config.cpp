@@ -1,6 +1,7 @@
 #include "apps/tool/config.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <set>
@@ -33,9 +34,14 @@ void for_each_field(Config& c, Field&& field) {
   field("run", "threads", c.threads);
   field("run", "lanes", c.lanes);
   field("run", "dense_twin", c.dense_twin);
+  field("run", "baselines", c.baselines);
   field("training", "epochs", c.epochs);
   field("training", "batch", c.batch);
   field("training", "clip_norm", c.clip_norm);
+  field("loss", "name", c.loss);
+  field("loss", "huber_delta", c.huber_delta);
+  field("loss", "quantile", c.quantile);
+  field("loss", "class_weights", c.class_weights);
   field("optimizer", "name", c.optimizer.name);
   field("optimizer", "momentum", c.optimizer.momentum);
   field("optimizer", "beta1", c.optimizer.beta1);
@@ -64,6 +70,11 @@ void for_each_field(Config& c, Field&& field) {
   field("storage", "csr_below", c.storage.csr_below);
   field("storage", "csr_below_of", c.storage.csr_below_of);
 }
+
+// Keys that are written only where they differ from the default: a configuration from before they came keeps its text,
+// and with it its digest in `espalier reproduce`.
+constexpr std::array<std::string_view, 5> later_keys{"run.baselines", "loss.name", "loss.huber_delta", "loss.quantile",
+                                                     "loss.class_weights"};
 
 // Values as TOML writes them; numbers in the shortest form that reads back the same.
 std::string text_of(const std::string& value) {
@@ -154,6 +165,7 @@ void check(RunConfig& c) {
   require(c.validation >= 0, "[--validation] expected at least 0 samples, got {}", c.validation);
   const ModelProfile profile = model_profile(c.model);
   if (c.lanes == 0) c.lanes = profile.lanes;
+  if (c.clip_norm == -1) c.clip_norm = profile.clip_norm;
   if (c.rate.rate == 0) {
     c.rate.rate = profile.rate;
     if (c.rate.warmup == 0) c.rate.warmup = profile.warmup;
@@ -164,7 +176,15 @@ void check(RunConfig& c) {
           c.lanes);
   require(c.epochs >= 1 && c.epochs <= 1000000, "[--epochs] expected 1 to 1000000, got {}", c.epochs);
   require(c.batch >= 1 && c.batch <= 1 << 24, "[--batch] expected 1 to 2^24 samples, got {}", c.batch);
-  require(c.clip_norm >= 0 && std::isfinite(c.clip_norm), "[--clip-norm] expected at least 0, got {}", c.clip_norm);
+  require(c.clip_norm >= 0 && std::isfinite(c.clip_norm), "[--clip-norm] expected at least 0, or -1, got {}",
+          c.clip_norm);
+  constexpr std::array<std::string_view, 5> losses{"auto", "cross-entropy", "mse", "huber", "quantile"};
+  require(std::ranges::count(losses, c.loss) > 0, "[--loss] expected {}, got \"{}\"", fmt::join(losses, ", "), c.loss);
+  require(c.huber_delta > 0 && std::isfinite(c.huber_delta), "[--huber-delta] expected a number above 0, got {}",
+          c.huber_delta);
+  require(c.quantile > 0 && c.quantile < 1, "[--quantile] expected a fraction in (0, 1), got {}", c.quantile);
+  require(c.class_weights == "none" || c.class_weights == "balanced",
+          "[--class-weights] expected none or balanced, got \"{}\"", c.class_weights);
   make_optimizer(c.optimizer);
   check_rate(c.rate);
   settle_pruning(c);
@@ -196,10 +216,18 @@ void check_fixed_density(const RunConfig& c, double density, double fixed) {
 }
 
 std::string to_toml(const RunConfig& config) {
+  std::map<std::string, std::string> defaults;  // of later keys
+  const RunConfig plain;
+  for_each_field(plain, [&](const char* section, const char* key, const auto& value) {
+    const std::string name = fmt::format("{}.{}", section, key);
+    if (std::ranges::count(later_keys, name) > 0) defaults[name] = text_of(value);
+  });
   std::string text =
       "# Everything that produced this run. Again, to the same bits:  espalier train --config config.toml\n";
   std::string_view open;
   for_each_field(config, [&](const char* section, const char* key, const auto& value) {
+    const auto found = defaults.find(fmt::format("{}.{}", section, key));
+    if (found != defaults.end() && found->second == text_of(value)) return;
     if (open != section) text += fmt::format("\n[{}]\n", section);
     open = section;
     text += fmt::format("{} = {}\n", key, text_of(value));

@@ -32,7 +32,11 @@ struct RunConfig {
   Index batch = 128;
   OptimizerOptions optimizer{.weight_decay = 5e-4};
   RateOptions rate{.schedule = "cosine", .rate = 0};  // rate 0: what suits the model, with its warm-up
-  double clip_norm = 0;
+  double clip_norm = -1;                              // 0: never; -1: what suits the model
+  std::string loss = "auto";                          // auto: cross-entropy, or mse for regression; huber, quantile
+  double huber_delta = 1;              // in the units of the targets that the data give (standardised ones, mostly)
+  double quantile = 0.5;               // of the targets, that is to be predicted
+  std::string class_weights = "none";  // none, balanced: by inverse frequency
 
   // pruning; what is left open here is settled by the method's own defaults
   std::string method = "magnitude";
@@ -46,6 +50,7 @@ struct RunConfig {
   StorageRules storage;
 
   bool dense_twin = true;
+  bool baselines = false;  // also for data that are no table
 };
 
 // Throws UsageError on the first impossible value; names flags as the user types them. Settles what was left open.

@@ -35,7 +35,11 @@ RunConfig without_pruning(const RunConfig& c) {
           .batch = c.batch,
           .optimizer = c.optimizer,
           .rate = c.rate,
-          .clip_norm = c.clip_norm};
+          .clip_norm = c.clip_norm,
+          .loss = c.loss,
+          .huber_delta = c.huber_delta,
+          .quantile = c.quantile,
+          .class_weights = c.class_weights};
 }
 
 std::string digest_of(RunConfig c) {
@@ -44,6 +48,7 @@ std::string digest_of(RunConfig c) {
   c.seed = plain.seed;
   c.threads = plain.threads;
   c.dense_twin = plain.dense_twin;
+  c.baselines = plain.baselines;
   return fmt::format("{:016x}", Random(0, to_toml(c)).bits(0));
 }
 
@@ -239,9 +244,9 @@ Json run_one(const Pending& p, const RunConfig& config, const Data& data, const 
   try {
     const Trained trained = train_model(config, data, p.row->dense ? Side::dense : Side::sparse, {}, checkpoint);
     const Census census = census_of(*trained.model);
-    line["test_accuracy"] = trained.test.accuracy;
+    line.update(to_json(trained.metrics));
     line["test_loss"] = trained.test.loss;
-    line["validation_accuracy"] = trained.validation.samples ? Json(trained.validation.accuracy) : Json();
+    line[validation_key(trained.validation)] = validation_of(trained.validation);
     // Of the network that the configuration names: a control may be a smaller one.
     line["kept"] = static_cast<double>(census.live) / static_cast<double>(census_of(*model_of(config, data)).positions);
     line["nonzeros"] = census.nonzeros();
@@ -257,6 +262,11 @@ Json run_one(const Pending& p, const RunConfig& config, const Data& data, const 
   line["threads"] = threads_of(config);
   line["processor"] = processor_name();
   return line;
+}
+
+// NaN for null: a number that is not defined.
+double number_of(const Json& line, const char* key) {
+  return line[key].is_number() ? line[key].get<double>() : Metrics::unknown;
 }
 
 void remove_checkpoint(const std::filesystem::path& checkpoint) {
@@ -292,9 +302,12 @@ void run_pending(const std::vector<Pending>& pending, const ReproduceFlags& f, c
     if (line.contains("failed"))
       fmt::print(stderr, "           failed: {}\n", line["failed"].get<std::string>());
     else
-      fmt::print(stderr, "           test error {:.2f} %, {:.2f} % kept, {}\n",
-                 100 * (1 - line["test_accuracy"].get<double>()), 100 * line["kept"].get<double>(),
-                 text_of_duration(line["wall_seconds"].get<double>()));
+      fmt::print(
+          stderr, "           {}, {:.2f} % kept, {}\n",
+          line.contains("test_rmse")
+              ? fmt::format("test RMSE {:.4g}, R2 {:.4f}", number_of(line, "test_rmse"), number_of(line, "test_r2"))
+              : fmt::format("test error {:.2f} %", 100 * (1 - number_of(line, "test_accuracy"))),
+          100 * line["kept"].get<double>(), text_of_duration(line["wall_seconds"].get<double>()));
   }
 }
 

@@ -11,11 +11,20 @@
 namespace espalier {
 namespace {
 
-// What is known of a row: one number per finished seed.
+// What is known of a row: one number per finished seed. errors: of classes in %, of regression the RMSE. gains: of
+// classes percentage points of accuracy, of regression % of the dense network's RMSE.
 struct Finished {
   std::vector<double> errors, kept, flops, seconds, gains, flops_ratio;
   std::uint64_t failed = 0;
 };
+
+// By its results; a row without any is thought to be of classes.
+bool is_regression(const ReproduceRow& row, const ReproduceResults& results) {
+  for (std::uint64_t seed = 1; seed <= row.seeds; ++seed)
+    if (const auto found = results.find(row.key(seed)); found != results.end())
+      if (found->second.contains("test_rmse")) return true;
+  return false;
+}
 
 const ReproduceRow* twin_of(const ReproduceRow& row, const std::vector<ReproduceRow>& rows) {
   const auto twin = std::ranges::find_if(rows, [&](const ReproduceRow& r) { return r.dense && r.digest == row.twin; });
@@ -34,24 +43,27 @@ Finished finished_of(const ReproduceRow& row, const std::vector<ReproduceRow>& r
       continue;
     }
     const auto number = [&](const char* key) { return result.at(key).get<double>(); };
-    all.errors.push_back(100 * (1 - number("test_accuracy")));
+    const bool regression = result.contains("test_rmse");
+    all.errors.push_back(regression ? number("test_rmse") : 100 * (1 - number("test_accuracy")));
     all.kept.push_back(100 * number("kept"));
     all.flops.push_back(number("train_flops"));
     all.seconds.push_back(number("train_seconds"));
     const auto dense = twin ? results.find(twin->key(seed)) : results.end();
     if (dense == results.end() || dense->second.contains("failed")) continue;
-    all.gains.push_back(100 * (number("test_accuracy") - dense->second.at("test_accuracy").get<double>()));
+    all.gains.push_back(regression ? 100 * (number("test_rmse") / dense->second.at("test_rmse").get<double>() - 1)
+                                   : 100 * (number("test_accuracy") - dense->second.at("test_accuracy").get<double>()));
     all.flops_ratio.push_back(number("train_flops") / dense->second.at("train_flops").get<double>());
   }
   return all;
 }
 
-std::string text_of_error(const ReproduceRow& row, const Finished& f) {
+std::string text_of_error(const ReproduceRow& row, const Finished& f, bool regression) {
   std::string text = "–";
   if (!f.errors.empty()) {
     const MeanSd error = mean_sd(f.errors);
-    text =
-        f.errors.size() > 1 ? fmt::format("{:.2f} ± {:.2f}", error.mean, error.sd) : fmt::format("{:.2f}", error.mean);
+    text = regression ? fmt::format("{:.4g}", error.mean) : fmt::format("{:.2f}", error.mean);
+    if (f.errors.size() > 1)
+      text += regression ? fmt::format(" ± {:.2g}", error.sd) : fmt::format(" ± {:.2f}", error.sd);
   }
   if (!f.errors.empty() && f.errors.size() < row.seeds)
     text += fmt::format(" ({} of {} seeds)", f.errors.size(), row.seeds);
@@ -120,9 +132,14 @@ std::string reproduce_table(const std::vector<ReproduceRow>& rows, const Reprodu
     if (group == groups.end()) group = groups.insert(groups.end(), {title, {}});
     group->second.push_back(&row);
   }
+  const auto error_of = [&](const ReproduceRow& row) {
+    return text_of_error(row, of(row), is_regression(row, results));
+  };
   for (const auto& [title, group] : groups) {
-    text += fmt::format("Test error in %, {}, by weights kept (mean ± sd over seeds, final epoch):\n\n{}\n", title,
-                        columns_table(group, [&](const ReproduceRow& row) { return text_of_error(row, of(row)); }));
+    const bool regression =
+        std::ranges::any_of(group, [&](const ReproduceRow* row) { return is_regression(*row, results); });
+    text += fmt::format("{}, {}, by weights kept (mean ± sd over seeds, final epoch):\n\n{}\n",
+                        regression ? "Test RMSE" : "Test error in %", title, columns_table(group, error_of));
     text +=
         "Weights kept in %, training FLOPs relative to dense, training seconds:\n\n" +
         columns_table(group,
@@ -137,32 +154,36 @@ std::string reproduce_table(const std::vector<ReproduceRow>& rows, const Reprodu
     for (const ReproduceRow* row : group)
       if (!published_of(*row).empty())
         published += row_of({row->name, fmt::format("{:g} %", 100 * row->config.schedule.density), published_of(*row),
-                             text_of_error(*row, of(*row)), row->source});
+                             error_of(*row), row->source});
     if (!published.empty())
-      text += "Test error in % as published, and here:\n\n" +
+      text += fmt::format("{} as published, and here:\n\n", regression ? "Test RMSE" : "Test error in %") +
               header_of({"method", "kept", "published", "here", "source"}) + published + "\n";
   }
 
-  std::string others;
-  for (const ReproduceRow& row : rows) {
-    if (stands_in_columns(row)) continue;
-    const Finished f = of(row);
-    const MeanSd gain = mean_sd(f.gains);
-    others += row_of(
-        {row.name, fmt::format("{}, {}", row.config.model, row.config.data), text_of_mean(f.kept, "{:.2f} %"),
-         text_of_error(row, f),
-         f.gains.empty() || row.dense ? "–"
-         : f.gains.size() < 2         ? fmt::format("{:+.2f}", gain.mean)
-                              : fmt::format("{:+.2f} ± {:.2f} ({:.2f})", gain.mean, gain.sd, gain.standard_error),
-         text_of_mean(f.flops_ratio, "{:.2f}"), text_of_mean(f.seconds, "{:.0f}"), published_of(row), row.source});
+  for (const bool regression : {false, true}) {
+    std::string others;
+    for (const ReproduceRow& row : rows) {
+      if (stands_in_columns(row) || is_regression(row, results) != regression) continue;
+      const Finished f = of(row);
+      const MeanSd gain = mean_sd(f.gains);
+      others += row_of(
+          {row.name, fmt::format("{}, {}", row.config.model, row.config.data), text_of_mean(f.kept, "{:.2f} %"),
+           error_of(row),
+           f.gains.empty() || row.dense ? "–"
+           : f.gains.size() < 2         ? fmt::format("{:+.2f}", gain.mean)
+                                : fmt::format("{:+.2f} ± {:.2f} ({:.2f})", gain.mean, gain.sd, gain.standard_error),
+           text_of_mean(f.flops_ratio, "{:.2f}"), text_of_mean(f.seconds, "{:.0f}"), published_of(row), row.source});
+    }
+    if (others.empty()) continue;
+    text += fmt::format("{}: mean ± sd (standard error).\n\n",
+                        regression ? "RMSE over that of the dense network of the same seed and budget, in %"
+                                   : "Accuracy minus that of the dense network of the same seed and budget, in "
+                                     "percentage points") +
+            header_of({"experiment", "model, data", "kept", regression ? "test RMSE" : "test error %",
+                       regression ? "over dense, %" : "minus dense, pp", "training FLOPs / dense", "seconds",
+                       "published", "source"}) +
+            others + "\n";
   }
-  if (!others.empty())
-    text +=
-        "Accuracy minus that of the dense network of the same seed and budget, in percentage points: mean ± sd "
-        "(standard error).\n\n" +
-        header_of({"experiment", "model, data", "kept", "test error %", "minus dense, pp", "training FLOPs / dense",
-                   "seconds", "published", "source"}) +
-        others + "\n";
 
   std::uint64_t asked = 0, done = 0;
   for (const ReproduceRow& row : rows)

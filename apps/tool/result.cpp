@@ -5,6 +5,8 @@
 #include <cmath>
 #include <fstream>
 
+#include "apps/tool/baselines.h"
+
 namespace espalier {
 std::string text_of_seconds(double seconds) {
   if (seconds >= 1) return fmt::format("{:.1f} s", seconds);
@@ -26,6 +28,12 @@ std::string text_of_count(double count) {
 std::string text_of_percent(double fraction) {
   return fmt::format("{:.2f} %", 100 * fraction);
 }
+std::string text_of_fraction(double fraction) {
+  return fmt::format("{:.4f}", fraction);
+}
+std::string text_of_error(double error) {
+  return fmt::format("{:.4g}", error);
+}
 
 // One row of the table: which key, how to say it, whether dense / sparse means something and how to say that.
 struct Row {
@@ -39,6 +47,11 @@ struct Row {
 };
 constexpr Row rows[] = {
     {"test accuracy", "test_accuracy", "test_accuracy", text_of_percent},
+    {"balanced accuracy", "test_balanced_accuracy", "test_balanced_accuracy", text_of_percent},
+    {"AUC", "test_auc", "test_auc", text_of_fraction},
+    {"test RMSE", "test_rmse", "test_rmse", text_of_error},
+    {"test MAE", "test_mae", "test_mae", text_of_error},
+    {"test R2", "test_r2", "test_r2", text_of_fraction},
     {"parameters", "parameters", "nonzeros", text_of_count, "parameters", "fewer", "more"},
     {"forward FLOPs, one sample", "forward_flops", "forward_flops_executed", text_of_count, "forward_flops", "fewer",
      "more"},
@@ -82,10 +95,39 @@ Json times_to_json(const ModelMeasurement& m) {
           {"latency_quartiles", {m.latency.lower, m.latency.upper}}};
 }
 
+const char* validation_key(const Evaluation& validation) {
+  return validation.classes > 0 ? "validation_accuracy" : "validation_rmse";
+}
+
+Json validation_of(const Evaluation& validation) {
+  if (validation.samples == 0) return {};
+  return validation.classes > 0 ? validation.accuracy : validation.rmse;
+}
+
+std::string text_of(const Evaluation& e) {
+  return e.classes > 0 ? text_of_percent(e.accuracy) : "RMSE " + text_of_error(e.rmse);
+}
+
+Json to_json(const Metrics& m) {
+  const auto known = [](double number) { return std::isfinite(number) ? Json(number) : Json(); };
+  if (m.classes > 0)
+    return {{"test_accuracy", known(m.accuracy)},
+            {"test_balanced_accuracy", known(m.balanced_accuracy)},
+            {"test_auc", known(m.auc)},
+            {"test_log_loss", known(m.log_loss)}};
+  return {{"test_rmse", known(m.rmse)}, {"test_mae", known(m.mae)}, {"test_r2", known(m.r2)}};
+}
+
 Json to_json(const Trained& trained, const ModelMeasurement& m) {
-  Json json = {{"test_accuracy", trained.test.accuracy},
-               {"test_loss", trained.test.loss},
-               {"validation_accuracy", trained.validation.samples ? Json(trained.validation.accuracy) : Json()}};
+  Metrics metrics = trained.metrics;
+  if (metrics.samples == 0) {  // what is known without them
+    metrics.classes = trained.test.classes;
+    (metrics.classes > 0 ? metrics.accuracy : metrics.rmse) =
+        metrics.classes > 0 ? trained.test.accuracy : trained.test.rmse;
+  }
+  Json json = to_json(metrics);
+  json["test_loss"] = trained.test.loss;
+  json[validation_key(trained.validation)] = validation_of(trained.validation);
   json.update(times_to_json(m));
   json["train_seconds"] = trained.train_seconds;
   json["train_flops_executed"] = trained.train_flops.executed;
@@ -141,7 +183,7 @@ std::string table_of(const Json& result) {
       fmt::format("{:<28}{:>14}{:>14}{:>12}\n", "", has_dense ? "dense" : "", has_sparse ? "sparse" : "", "");
   for (const Row& row : rows) {
     const auto cell = [&](const char* side, const char* key) -> std::string {
-      if (!result.contains(side) || !result[side].contains(key)) return "";
+      if (!result.contains(side) || !result[side].contains(key) || result[side][key].is_null()) return "";
       return row.text(result[side][key].get<double>());
     };
     const std::string dense = cell("dense", row.key), sparse = cell("sparse", row.sparse_key);
@@ -172,30 +214,70 @@ std::string layer_table_of(const Json& result) {
   return text;
 }
 
+namespace {
+
+// How a table over seeds says how good a network is.
+struct Headline {
+  const char *key, *title;
+  double (*number)(double);
+  const char* format;
+  // of sparse and dense, seed by seed
+  const char* gain_title;
+  double (*gain)(double sparse, double dense);
+};
+constexpr Headline of_classes{"test_accuracy",
+                              "test error %",
+                              [](double accuracy) { return 100 * (1 - accuracy); },
+                              "{:.2f} +- {:.2f}",
+                              "sparse - dense, test accuracy in percentage points, seed by seed",
+                              [](double sparse, double dense) { return 100 * (sparse - dense); }};
+constexpr Headline of_regression{"test_rmse",
+                                 "test RMSE",
+                                 [](double rmse) { return rmse; },
+                                 "{:.4g} +- {:.2g}",
+                                 "sparse over dense, test RMSE in %, seed by seed (below 0: sparse is better)",
+                                 [](double sparse, double dense) { return 100 * (sparse / dense - 1); }};
+
+}  // namespace
+
 std::string seeds_table_of(const std::vector<Json>& results) {
+  const Headline& headline = results.front()["sparse"].contains("test_rmse") ? of_regression : of_classes;
   // Rows: dense, then each density; columns over the seeds of that row.
   std::map<double, std::vector<const Json*>, std::greater<>> by_density;
   for (const Json& result : results) by_density[result["density"].get<double>()].push_back(&result);
-  std::string text = fmt::format("{:<16}{:>6}{:>18}{:>14}{:>12}{:>14}{:>14}\n", "", "seeds", "test error %",
+  std::string text = fmt::format("{:<16}{:>6}{:>18}{:>14}{:>12}{:>14}{:>14}\n", "", "seeds", headline.title,
                                  "parameters", "file", "train step", "inference");
-  const auto add = [&](const std::string& name, const std::vector<const Json*>& rows_of, const char* side) {
-    const auto column = [&](const char* key) {
+  const auto add = [&](const std::string& name, const std::vector<const Json*>& rows_of, auto&& part) {
+    std::size_t seeds = 0;
+    const auto column = [&](const char* key) {  // numbers that are there
       std::vector<double> values;
-      for (const Json* result : rows_of) values.push_back((*result)[side][key].get<double>());
+      for (const Json* result : rows_of)
+        if (const Json& side = part(*result); side.contains(key) && side[key].is_number()) values.push_back(side[key]);
       return values;
     };
-    std::vector<double> errors = column("test_accuracy");
-    for (double& e : errors) e = 100 * (1 - e);
-    const MeanSd error = mean_sd(errors);
-    text += fmt::format(
-        "{:<16}{:>6}{:>18}{:>14}{:>12}{:>14}{:>14}\n", name, rows_of.size(),
-        fmt::format("{:.2f} +- {:.2f}", error.mean, error.sd), text_of_count(mean_sd(column("nonzeros")).mean),
-        text_of_bytes(mean_sd(column("file_bytes")).mean), text_of_seconds(mean_sd(column("train_step_seconds")).mean),
-        text_of_seconds(mean_sd(column("inference_seconds")).mean));
+    std::vector<double> numbers = column(headline.key);
+    seeds = numbers.size();
+    for (double& number : numbers) number = headline.number(number);
+    const MeanSd m = mean_sd(numbers);
+    const auto cell = [&](const char* key, std::string (*text_of_number)(double)) {
+      const std::vector<double> values = column(key);
+      return values.empty() ? std::string() : text_of_number(mean_sd(values).mean);
+    };
+    text += fmt::format("{:<16}{:>6}{:>18}{:>14}{:>12}{:>14}{:>14}\n", name, seeds,
+                        seeds ? fmt::format(fmt::runtime(headline.format), m.mean, m.sd) : "–",
+                        cell("nonzeros", text_of_count), cell("file_bytes", text_of_bytes),
+                        cell("train_step_seconds", text_of_seconds), cell("inference_seconds", text_of_seconds));
   };
+  const auto& first = by_density.begin()->second;
+  if (first.front()->contains("baselines"))
+    for (const auto& baseline : first.front()->at("baselines").items())
+      add(baseline.key(), first,
+          [&](const Json& result) -> const Json& { return result["baselines"][baseline.key()]; });
   for (const auto& [density, rows_of] : by_density) {
-    if (density == by_density.begin()->first && rows_of.front()->contains("dense")) add("dense", rows_of, "dense");
-    add(fmt::format("density {:g}", density), rows_of, "sparse");
+    if (density == by_density.begin()->first && rows_of.front()->contains("dense"))
+      add("dense", rows_of, [](const Json& result) -> const Json& { return result["dense"]; });
+    add(fmt::format("density {:g}", density), rows_of,
+        [](const Json& result) -> const Json& { return result["sparse"]; });
   }
   // The same seed gives both networks the same initial values and the same batches: what varies with the seed cancels.
   std::string gains;
@@ -203,14 +285,14 @@ std::string seeds_table_of(const std::vector<Json>& results) {
     std::vector<double> points;
     for (const Json* result : rows_of)
       if (result->contains("dense"))
-        points.push_back(100 * ((*result)["sparse"]["test_accuracy"].get<double>() -
-                                (*result)["dense"]["test_accuracy"].get<double>()));
+        points.push_back(headline.gain((*result)["sparse"][headline.key].get<double>(),
+                                       (*result)["dense"][headline.key].get<double>()));
     if (points.size() < 2) continue;
     const MeanSd gain = mean_sd(points);
     gains += fmt::format("density {:<8g}{:>6}{:>+10.2f} +- {:.2f} (standard error {:.2f})\n", density, points.size(),
                          gain.mean, gain.sd, gain.standard_error);
   }
-  if (!gains.empty()) text += "\nsparse - dense, test accuracy in percentage points, seed by seed\n" + gains;
+  if (!gains.empty()) text += fmt::format("\n{}\n", headline.gain_title) + gains;
   return text;
 }
 
@@ -223,7 +305,9 @@ std::string page_of(const Json& result) {
       result["dataset"].get<std::string>(), method, 100 * (1 - result["sparse"]["density"].get<double>()),
       result["seed"].get<std::uint64_t>(), result["threads"].get<int>(), result["processor"].get<std::string>(),
       result["provenance"].get<std::string>());
-  return headline + "\n" + table_of(result) + "\n" + layer_table_of(result);
+  const std::string baselines = baseline_table_of(result);
+  return headline + "\n" + table_of(result) + (baselines.empty() ? "" : "\n") + baselines + "\n" +
+         layer_table_of(result);
 }
 
 }  // namespace espalier

@@ -11,6 +11,15 @@ namespace espalier {
 
 using Json = nlohmann::ordered_json;
 
+// The number that a validation set is asked for, as results name it: validation_accuracy, or validation_rmse for
+// regression; null without samples. For people: "97.31 %", "RMSE 0.4711".
+const char* validation_key(const Evaluation& validation);
+Json validation_of(const Evaluation& validation);
+std::string text_of(const Evaluation& evaluation);
+
+// test_accuracy, test_balanced_accuracy, test_auc, test_log_loss, or test_rmse, test_mae, test_r2; null where a number
+// is not defined.
+Json to_json(const Metrics& metrics);
 // One side (dense or sparse) as it stands in result.json.
 Json to_json(const Trained& trained, const ModelMeasurement& m);
 Json times_to_json(const ModelMeasurement& m);  // what `bench` knows of it

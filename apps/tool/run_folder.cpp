@@ -63,7 +63,7 @@ void MetricsLog::epoch(const std::string& side, const EpochResult& e, Index roun
          {"round", round},
          {"epoch", e.epoch},
          {"train_loss", e.train_loss},
-         {"validation_accuracy", validated ? Json(e.validation.accuracy) : Json()},
+         {validation_key(e.validation), validation_of(e.validation)},
          {"validation_loss", validated ? Json(e.validation.loss) : Json()},
          {"density", density},
          {"rate", e.rate},
@@ -73,7 +73,7 @@ void MetricsLog::epoch(const std::string& side, const EpochResult& e, Index roun
   const Index every = std::max<Index>(1, epochs_ / 10);
   if (e.epoch % every && e.epoch != epochs_) return;
   fmt::print(stderr, "  {:<7}epoch {:>3}/{}  loss {:.4f}  {}density {:.3f}  {:.0f} samples/s\n", side, e.epoch, epochs_,
-             e.train_loss, validated ? fmt::format("validation {:.2f} %  ", 100 * e.validation.accuracy) : "", density,
+             e.train_loss, validated ? fmt::format("validation {}  ", text_of(e.validation)) : "", density,
              static_cast<double>(e.samples) / e.seconds);
 }
 
@@ -99,11 +99,12 @@ Json result_of(const RunConfig& config, const Data& data, const Trained* dense, 
   if (dense) models.push_back(dense->model.get());
   models.push_back(sparse.model.get());
   const auto optimizer = make_optimizer(config.optimizer);
-  const auto measured = measure(models, data.train, softmax_cross_entropy, *optimizer,
+  const auto measured = measure(models, data.train, loss_of(config, data), *optimizer,
                                 {.batch = config.batch,
                                  .lanes = config.lanes,
                                  .threads = threads_of(config),
                                  .seed = config.seed,
+                                 .clip_norm = config.clip_norm,
                                  .metadata = file_metadata(config, *sparse.model),
                                  .origin = sparse.origin});
   Json result = {{"dataset", data.name},    {"provenance", data.provenance},    {"model", config.model},

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "apps/tool/baselines.h"
 #include "apps/tool/commands.h"
 #include "apps/tool/run_folder.h"
 #include "core/atomic_file.h"
@@ -82,6 +83,14 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--protect", c.protect, "Weights never to prune, e.g. output.weight")->delimiter(',');
   app.add_option("--epochs", c.epochs, "Epochs (of each round, with --rewind)")->capture_default_str();
   app.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
+  app.add_option("--loss", c.loss,
+                 "auto (cross-entropy for classes, mse for numbers), cross-entropy, mse, huber or quantile")
+      ->capture_default_str();
+  app.add_option("--huber-delta", c.huber_delta, "Errors above this pull no harder; in standardised units")
+      ->capture_default_str();
+  app.add_option("--quantile", c.quantile, "The quantile to predict, in (0, 1)")->capture_default_str();
+  app.add_option("--class-weights", c.class_weights, "none, or balanced: each class counts the same, however rare")
+      ->capture_default_str();
   app.add_option("--optimizer", c.optimizer.name, "sgd, nesterov, adam or adamw")->capture_default_str();
   app.add_option("--momentum", c.optimizer.momentum, "sgd, nesterov")->capture_default_str();
   app.add_option("--weight-decay", c.optimizer.weight_decay, "On weights, not on biases")->capture_default_str();
@@ -91,7 +100,9 @@ void add_flags(CLI::App& app, TrainFlags& f) {
       ->capture_default_str();
   app.add_option("--rate-schedule", c.rate.schedule, "constant, step or cosine")->capture_default_str();
   app.add_option("--warmup", c.rate.warmup, "Fraction of the steps")->capture_default_str();
-  app.add_option("--clip-norm", c.clip_norm, "Clip the gradient's global norm; 0: never")->capture_default_str();
+  app.add_option("--clip-norm", c.clip_norm,
+                 "Clip the gradient's global norm; 0: never; -1: what suits the model: 1 for tables, else never")
+      ->capture_default_str();
   app.add_option("--seed", c.seed, "Of everything that is random")->capture_default_str();
   app.add_option("--seeds", f.seeds, "This many runs, with seeds --seed, --seed + 1, ...")->capture_default_str();
   app.add_option("--threads", c.threads, "0: one per processor; never changes the result")->capture_default_str();
@@ -99,6 +110,8 @@ void add_flags(CLI::App& app, TrainFlags& f) {
       ->capture_default_str();
   app.add_flag("--tune", f.tune, "Measure first where csr beats dense, layer by layer, and record it in config.toml");
   app.add_flag("--no-dense", f.no_dense, "Skip the dense twin");
+  app.add_flag("--baselines", c.baselines,
+               "Also what the majority class (or the mean) and a linear model reach; tables have them anyway");
   app.add_option("--out", f.out, "Run folder (default: runs/DATA-MODEL-METHOD)");
   app.add_option("--resume", f.resume, "Go on with an interrupted run's folder; no other flag but --json counts");
   app.add_flag("--json", f.json, "Print result.json instead of the table");
@@ -134,12 +147,13 @@ Sweep read_sweep(const std::filesystem::path& folder) {
   return sweep;
 }
 
-// One density of one seed. The dense twin is trained once per seed and compared with every density; `twin` is where it
-// is kept if somebody interrupts.
-Json run_once(const RunConfig& config, const Data& data, std::optional<Trained>& dense, const RunFolder& folder,
-              const std::filesystem::path& twin) {
+// One density of one seed. Baselines and the dense twin are trained once per seed and compared with every density;
+// `linear` and `twin` are where they are kept if somebody interrupts.
+Json run_once(const RunConfig& config, const Data& data, std::optional<Trained>& dense, Json& baselines,
+              const RunFolder& folder, const std::filesystem::path& twin, const std::filesystem::path& linear) {
   folder.write("config.toml", to_toml(config));
   MetricsLog log(folder, config.epochs);
+  if (wants_baselines(config, data) && baselines.is_null()) baselines = baselines_of(config, data, linear);
   if (config.dense_twin && !dense) dense = train_model(config, data, Side::dense, log.observer(Side::dense), twin);
   const Trained sparse = [&] {
     try {
@@ -149,7 +163,8 @@ Json run_once(const RunConfig& config, const Data& data, std::optional<Trained>&
       throw;
     }
   }();
-  const Json result = result_of(config, data, dense ? &*dense : nullptr, sparse);
+  Json result = result_of(config, data, dense ? &*dense : nullptr, sparse);
+  if (!baselines.is_null()) result["baselines"] = baselines;
   leave_behind(folder, config, sparse, result);
   return result;
 }
@@ -161,6 +176,7 @@ std::vector<Json> run_sweep(Sweep& sweep, Data& data, const RunFolder& folder) {
     config.seed += s;
     if (s > 0) data = load_data(config);
     std::optional<Trained> dense;
+    Json baselines;
     for (const double density : sweep.densities) {
       config.schedule.density = density;
       const RunFolder own =
@@ -172,8 +188,9 @@ std::vector<Json> run_sweep(Sweep& sweep, Data& data, const RunFolder& folder) {
       if (std::filesystem::exists(own.path() / "result.json"))  // only when resuming
         results.push_back(Json::parse(read_file(own.path() / "result.json", limit_bytes)));
       else
-        results.push_back(
-            run_once(config, data, dense, own, folder.checkpoint(fmt::format("dense-seed-{}", config.seed))));
+        results.push_back(run_once(config, data, dense, baselines, own,
+                                   folder.checkpoint(fmt::format("dense-seed-{}", config.seed)),
+                                   folder.checkpoint(fmt::format("linear-seed-{}", config.seed))));
       if (sweep.many()) own.remove_checkpoints();
     }
   }

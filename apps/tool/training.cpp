@@ -35,14 +35,36 @@ Flops flops_of(const nlohmann::json& j) {
   return {j.at(0), j.at(1)};
 }
 nlohmann::json to_json(const Evaluation& e) {
-  return {{"loss", e.loss},
-          {"accuracy", e.accuracy},
-          {"rmse", e.rmse},
-          {"samples", e.samples},
-          {"flops", to_json(e.flops)}};
+  return {{"loss", e.loss},       {"accuracy", e.accuracy},    {"rmse", e.rmse},
+          {"samples", e.samples}, {"flops", to_json(e.flops)}, {"classes", e.classes}};
 }
 Evaluation evaluation_of(const nlohmann::json& j) {
-  return {j.at("loss"), j.at("accuracy"), j.at("rmse"), j.at("samples"), flops_of(j.at("flops"))};
+  return {j.at("loss"),    j.at("accuracy"),        j.at("rmse"),
+          j.at("samples"), flops_of(j.at("flops")), j.value("classes", Index{1})};  // once, all were of classes
+}
+// Numbers that are not defined become null.
+nlohmann::json to_json(const Metrics& m) {
+  return {{"samples", m.samples},
+          {"classes", m.classes},
+          {"accuracy", m.accuracy},
+          {"balanced", m.balanced_accuracy},
+          {"auc", m.auc},
+          {"log_loss", m.log_loss},
+          {"rmse", m.rmse},
+          {"mae", m.mae},
+          {"r2", m.r2}};
+}
+Metrics metrics_of(const nlohmann::json& j) {
+  const auto number = [&](const char* key) { return j.at(key).is_null() ? Metrics::unknown : j.at(key).get<double>(); };
+  return {.samples = j.at("samples"),
+          .classes = j.at("classes"),
+          .accuracy = number("accuracy"),
+          .balanced_accuracy = number("balanced"),
+          .auc = number("auc"),
+          .log_loss = number("log_loss"),
+          .rmse = number("rmse"),
+          .mae = number("mae"),
+          .r2 = number("r2")};
 }
 
 // What there is to remember: of the model and, while it is in training, of the method.
@@ -72,7 +94,8 @@ void save(const Progress& p, const Trained& t, Method* method, const std::filesy
                                {"train_seconds", t.train_seconds},
                                {"train_flops", to_json(t.train_flops)},
                                {"validation", to_json(t.validation)},
-                               {"test", to_json(t.test)}};
+                               {"test", to_json(t.test)},
+                               {"metrics", to_json(t.metrics)}};
   save_checkpoint(everything(t, method), {{progress_key, json.dump()}}, path, state_of(t, method));
 }
 
@@ -91,6 +114,7 @@ Progress load(Trained& t, Method* method, const std::filesystem::path& path) {
     t.train_flops = flops_of(json.at("train_flops"));
     t.validation = evaluation_of(json.at("validation"));
     t.test = evaluation_of(json.at("test"));
+    if (json.contains("metrics")) t.metrics = metrics_of(json.at("metrics"));
     return p;
   } catch (const std::exception& error) {
     throw FileError(fmt::format("{}: expected a checkpoint of a training, found: {}", path.string(), error.what()));
@@ -149,7 +173,22 @@ PrunerOptions pruner_options(const RunConfig& c, Module& model, const Shape& inp
 }
 
 ModulePtr model_of(const RunConfig& c, const Data& data) {
-  return make_model(c.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = c.seed});
+  return make_model(c.model, {.input = data.train->shape(), .outputs = outputs_for(*data.train), .seed = c.seed});
+}
+
+Loss loss_of(const RunConfig& c, const Data& data) {
+  const bool classes = data.train->classes() > 0;
+  const std::string name = c.loss != "auto" ? c.loss : classes ? "cross-entropy" : "mse";
+  require((name == "cross-entropy") == classes, "[--loss] expected {} for {}, got {}",
+          classes ? "auto or cross-entropy" : "auto, mse, huber or quantile",
+          classes ? "data of classes" : "data of numbers to predict", name);
+  require(classes || c.class_weights == "none", "[--class-weights] expected none for data without classes, got {}",
+          c.class_weights);
+  if (c.class_weights == "balanced")
+    return class_weighted_cross_entropy(balanced_weights(samples_of_class(*data.train)));
+  if (name == "huber") return huber(c.huber_delta);
+  if (name == "quantile") return quantile(c.quantile);
+  return classes ? softmax_cross_entropy : mean_squared_error;
 }
 
 namespace {
@@ -167,6 +206,7 @@ RunConfig small_dense_of(RunConfig c, const Data& data) {
 }  // namespace
 
 void require_possible(const RunConfig& c, const Data& data, const std::vector<double>& densities) {
+  const Loss loss = loss_of(c, data);
   if (control_named(c.control) == Control::small_dense) {
     for (RunConfig one = c; const double density : densities) {
       one.schedule.density = density;
@@ -176,7 +216,7 @@ void require_possible(const RunConfig& c, const Data& data, const std::vector<do
   }
   const ModulePtr model = model_of(c, data);
   const auto optimizer = make_optimizer(c.optimizer);
-  Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.seed = c.seed});
+  Trainer trainer(*model, loss, *optimizer, {.seed = c.seed});
   const Loader train(data.train, {.batch = c.batch, .lanes = c.lanes, .seed = c.seed});
   const auto method = make_method({trainer, train, pruner_options(c, *model, data.train->shape())});
   for (const double density : densities) method->require_possible(density);
@@ -198,7 +238,7 @@ Trained train_from(ModulePtr model, const RunConfig& c, const Data& data, bool p
   Trained result;
   result.model = std::move(model);
   const auto optimizer = make_optimizer(c.optimizer);
-  Trainer trainer(*result.model, softmax_cross_entropy, *optimizer,
+  Trainer trainer(*result.model, loss_of(c, data), *optimizer,
                   {.threads = threads_of(c), .seed = c.seed, .clip_norm = c.clip_norm});
   Loader train(data.train,
                {.batch = c.batch, .lanes = c.lanes, .seed = c.seed, .augment = augmentation_named(c.augment)});
@@ -274,7 +314,9 @@ Trained train_from(ModulePtr model, const RunConfig& c, const Data& data, bool p
   }
   if (prune) timed([&] { report(method->finish(c.epochs * train.batches())); });
   result.train_flops += trainer.take_probe_flops();
-  result.test = trainer.evaluate(evaluation_loader(data.test, c));
+  const Loader test = evaluation_loader(data.test, c);
+  result.test = trainer.evaluate(test);
+  result.metrics = metrics_of(trainer.predict(test), *data.test);
   return result;
 }
 

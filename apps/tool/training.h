@@ -8,6 +8,7 @@
 #include "apps/tool/data.h"
 #include "layers/module.h"
 #include "optim/fit.h"
+#include "optim/metrics.h"
 #include "pruning/method.h"
 
 namespace espalier {
@@ -15,6 +16,7 @@ namespace espalier {
 struct Trained {
   ModulePtr model;
   Evaluation validation, test;        // at the final epoch
+  Metrics metrics = {};               // of the test set; no samples: nobody asked
   double train_seconds = 0;           // without evaluations
   Flops train_flops;                  // all rounds; of a control, with what it took to find its pattern
   std::optional<Origin> origin = {};  // of the weights, if none was ever trained
@@ -30,6 +32,10 @@ struct Observer {
 int threads_of(const RunConfig& config);
 // input: the shape of one sample
 PrunerOptions pruner_options(const RunConfig& config, Module& model, const Shape& input);
+
+// What is trained for: as the configuration says or, if it leaves it open, as the data have it. Throws UsageError for a
+// loss that does not go with the data.
+Loss loss_of(const RunConfig& config, const Data& data);
 
 // The model that the configuration names, as its seed makes it.
 ModulePtr model_of(const RunConfig& config, const Data& data);

@@ -10,9 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "apps/tool/baselines.h"
 #include "apps/tool/commands.h"
 #include "apps/tool/config.h"
 #include "apps/tool/data.h"
+#include "apps/tool/run_folder.h"
 #include "apps/tool/training.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
@@ -20,6 +22,7 @@
 #include "layers/model_file.h"
 #include "layers/models.h"
 #include "support/temporary_folder.h"
+#include "support/training.h"
 
 namespace espalier {
 namespace {
@@ -412,6 +415,165 @@ TEST(Tool, AugmentsWhatItTrainsOnAndRecordsHow) {
   EXPECT_NE(trained("none"), trained("flip"));
 }
 
+// --- models for tables, metrics and baselines ------------------------------------------------------------------------
+
+TEST(Tool, SaysMoreOfAClassifierThanItsAccuracyAndWhatItHasToBeat) {
+  const testing::TemporaryFolder folder;
+  const std::string out = (folder.path() / "run").string();
+  const Ran ran = tool(
+      "train --data synthetic-digits --model tabular:32+norm+dropout=0.1 --epochs 1 --interval 20 --class-weights "
+      "balanced --baselines --out " +
+      out);
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  for (const char* word : {"balanced accuracy", "AUC", "majority class", "linear, 1 epochs"})
+    EXPECT_NE(ran.out.find(word), std::string::npos) << word << "\n" << ran.out;
+  const auto result = nlohmann::json::parse(read_file(out + "/result.json", megabyte));
+  for (const char* side : {"dense", "sparse"})
+    for (const char* key : {"test_accuracy", "test_balanced_accuracy", "test_auc", "test_log_loss"})
+      EXPECT_GT(result[side][key].get<double>(), 0) << side << "." << key;
+  EXPECT_FALSE(result["sparse"].contains("test_rmse"));
+  EXPECT_GT(result["sparse"]["test_auc"].get<double>(), 0.9);
+  const auto& baselines = result["baselines"];
+  EXPECT_NEAR(baselines["majority"]["test_accuracy"].get<double>(), 0.1, 0.05);
+  EXPECT_NEAR(baselines["majority"]["test_balanced_accuracy"].get<double>(), 0.1, 1e-9);
+  EXPECT_EQ(baselines["majority"]["test_auc"], 0.5);
+  EXPECT_GT(baselines["linear"]["test_accuracy"].get<double>(), 0.5);
+  EXPECT_EQ(baselines["linear"]["parameters"], 7850);
+  EXPECT_EQ(from_toml(out + "/config.toml").class_weights, "balanced");
+}
+
+TEST(Tool, GoesOnAfterAnInterruptionOfTheLinearBaselineAndAfter) {
+  // 85 steps a training: in the baseline's, in the network's.
+  expect_same_bits_after_interruption(
+      "train --data synthetic-digits --model tabular:16 --epochs 1 --no-dense --baselines", {40, 100});
+}
+
+// x in [-1, 1]^4; targets of mean 3 and deviation 20 in their own units.
+Data surface() {
+  const TargetScale scale{.mean = 3, .deviation = 20};
+  return {"surface", std::make_shared<testing::Surface>(512, scale), std::make_shared<testing::Surface>(64, scale),
+          std::make_shared<testing::Surface>(128, scale), "generated"};
+}
+
+RunConfig regression_config() {
+  RunConfig config{.model = "tabular:32-16", .epochs = 30, .batch = 64};
+  config.schedule.density = 0.5;
+  config.schedule.interval = 20;
+  config.optimizer.weight_decay = 0;
+  check(config);
+  return config;
+}
+
+TEST(Regression, IsTrainedOnSquaredErrorsAndSpokenOfInOriginalUnits) {
+  const testing::TemporaryFolder folder;
+  const RunConfig config = regression_config();
+  const Data data = surface();
+  const RunFolder run(folder.path() / "run");
+  ::testing::internal::CaptureStderr();
+  MetricsLog log(run, config.epochs);
+  const Trained dense = train_model(config, data, Side::dense, log.observer(Side::dense));
+  const Trained sparse = train_model(config, data, Side::sparse, log.observer(Side::sparse));
+  Json result = result_of(config, data, &dense, sparse);
+  EXPECT_TRUE(wants_baselines(config, data)) << "it is a table";
+  result["baselines"] = baselines_of(config, data);
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("validation RMSE"), std::string::npos);
+
+  for (const char* side : {"dense", "sparse"}) {
+    const Json& one = result[side];
+    EXPECT_FALSE(one.contains("test_accuracy"));
+    EXPECT_NEAR(one["test_rmse"].get<double>(), 20 * std::sqrt(one["test_loss"].get<double>()), 1e-3);
+    EXPECT_LT(one["test_mae"], one["test_rmse"]);
+    EXPECT_GT(one["validation_rmse"].get<double>(), 0);
+    EXPECT_GT(one["test_r2"].get<double>(), 0.8);
+  }
+  const Json& baselines = result["baselines"];
+  EXPECT_LT(std::abs(baselines["mean"]["test_r2"].get<double>()), 0.05);
+  EXPECT_GT(baselines["linear"]["test_r2"].get<double>(), 0.3) << "half of it is linear";
+  EXPECT_LT(baselines["linear"]["test_r2"], result["sparse"]["test_r2"]) << "and half is a product";
+
+  const std::string page = page_of(result);
+  for (const char* word : {"test RMSE", "test MAE", "test R2", "mean target", "linear, 20 epochs"})
+    EXPECT_NE(page.find(word), std::string::npos) << word << "\n" << page;
+  EXPECT_EQ(page.find("accuracy"), std::string::npos) << page;
+  const std::string table = seeds_table_of({result, result});
+  EXPECT_NE(table.find("test RMSE"), std::string::npos) << table;
+  EXPECT_NE(table.find("linear"), std::string::npos) << table;
+  EXPECT_EQ(table.find("error %"), std::string::npos) << table;
+  EXPECT_NE(read_file(folder.path() / "run" / "metrics.jsonl", megabyte).find("validation_rmse"), std::string::npos);
+}
+
+TEST(Regression, LearnsUnderEachOfItsLosses) {
+  for (const char* loss : {"mse", "huber", "quantile"}) {
+    RunConfig config = regression_config();
+    config.loss = loss;
+    check(config);
+    EXPECT_GT(train_model(config, surface(), Side::dense, {}).metrics.r2, 0.7) << loss;
+  }
+}
+
+TEST(Regression, AHighQuantileLiesAboveMostTargets) {
+  RunConfig config = regression_config();
+  config.model = "linear";
+  config.loss = "quantile";
+  config.quantile = 0.9;
+  check(config);
+  const Data data = surface();
+  const Trained trained = train_model(config, data, Side::dense, {});
+  const auto optimizer = make_optimizer(config.optimizer);
+  Trainer trainer(*trained.model, mean_squared_error, *optimizer, {.threads = 1});
+  const std::vector<Real> outputs = trainer.predict(Loader(data.train, {.lanes = 16}));
+  std::vector<Real> target(2);
+  double below = 0;
+  for (Index i = 0; i < 512; ++i) {
+    data.train->target(i, target);
+    for (std::size_t o = 0; o < 2; ++o) below += target[o] < outputs[static_cast<std::size_t>(2 * i) + o];
+  }
+  EXPECT_NEAR(below / 1024, 0.9, 0.03);
+}
+
+TEST(Regression, RefusesWhatIsForClasses) {
+  const auto says = [](const std::string& loss, const std::string& weights) -> std::string {
+    RunConfig config = regression_config();
+    config.loss = loss;
+    config.class_weights = weights;
+    try {
+      loss_of(config, surface());
+    } catch (const UsageError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_NE(says("cross-entropy", "none").find("numbers to predict"), std::string::npos);
+  EXPECT_NE(says("auto", "balanced").find("--class-weights"), std::string::npos);
+  EXPECT_EQ(says("huber", "none"), "");
+}
+
+TEST(Regression, IsPrunedByScoresOfItsOwnLoss) {
+  for (const char* method : {"grasp", "snip", "rigl"}) {
+    RunConfig config = regression_config();
+    config.method = method;
+    config.schedule = {.kind = "auto", .density = 0.5, .begin = -1, .end = -1, .interval = 0, .rounds = 0};
+    config.allocation = config.structure = config.rewind = "auto";
+    config.settings.clear();
+    config.loss = "huber";
+    config.epochs = 8;
+    check(config);
+    const Trained trained = train_model(config, surface(), Side::sparse, {});
+    EXPECT_NEAR(census_of(*trained.model).density(), 0.5, 0.02) << method;
+    EXPECT_GT(trained.metrics.r2, 0.2) << method;
+  }
+}
+
+TEST(Regression, ASmallDenseControlIsATableModelToo) {
+  RunConfig config = regression_config();
+  config.model = "tabular:32-16+norm";
+  config.control = "small-dense";
+  config.epochs = 2;
+  const Trained trained = train_model(config, surface(), Side::sparse, {});
+  EXPECT_TRUE(trained.model->name().starts_with("tabular:")) << trained.model->name();
+  EXPECT_TRUE(trained.model->name().ends_with("+norm")) << trained.model->name();
+}
+
 TEST(Tool, ChoosesDataThatSuitsTheModel) {
   for (const char* model : {"conv-2", "conv-4", "conv-6", "resnet-20", "vgg-small"})
     EXPECT_TRUE(wants_colour_images(model)) << model;
@@ -542,6 +704,15 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --data synthetic-digits --model mlp:100-10", exit_usage, "100 inputs"},
         Bad{"train --data synthetic-digits --model mlp:784-20", exit_usage, "10"},
         Bad{"train --data synthetic-digits --model mlp:784-2000000000-10", exit_usage, "GB"},
+        Bad{"train --loss hinge", exit_usage, "\"hinge\""}, Bad{"train --huber-delta 0", exit_usage, "--huber-delta"},
+        Bad{"train --quantile 1", exit_usage, "--quantile"},
+        Bad{"train --class-weights fair", exit_usage, "none or balanced"},
+        Bad{"train --data synthetic-digits --loss mse", exit_usage, "auto or cross-entropy for data of classes"},
+        Bad{"train --model tabular:", exit_usage, "tabular:256-256"},
+        Bad{"train --model tabular:8+dropout=2", exit_usage, "+dropout=2"},
+        Bad{"train --model tabular-resnet:8", exit_usage, "tabular-resnet:128x3"},
+        Bad{"train --data synthetic-digits --model tabular-resnet:8x1 --control small-dense", exit_usage,
+            "got tabular-resnet:8x1"},
         Bad{"train --rate -0.1", exit_usage, "learning rate"}, Bad{"train --momentum 1", exit_usage, "momentum"},
         Bad{"train --threads -2", exit_usage, "--threads"}, Bad{"train --lanes 17", exit_usage, "--lanes"},
         Bad{"train --batch 0", exit_usage, "--batch"}, Bad{"train --seeds 0", exit_usage, "--seeds"},
@@ -585,6 +756,20 @@ TEST(Config, ReadsBackWhatItWrites) {
   EXPECT_EQ(to_toml(back), to_toml(config));
   EXPECT_EQ(back.rate.rate, config.rate.rate);
   EXPECT_EQ(back.storage.csr_below_of, config.storage.csr_below_of);
+}
+
+TEST(Config, KeysThatCameLaterAreWrittenOnlyWhereTheySaySomething) {
+  const std::string plain = to_toml(RunConfig{});
+  for (const char* key : {"[loss]", "huber_delta", "class_weights", "baselines"})
+    EXPECT_EQ(plain.find(key), std::string::npos) << key;
+  RunConfig config{.loss = "huber", .huber_delta = 0.5, .baselines = true};
+  const testing::TemporaryFolder folder;
+  write_file_atomically(folder.path() / "config.toml", to_toml(config));
+  const RunConfig back = from_toml(folder.path() / "config.toml");
+  EXPECT_EQ(back.loss, "huber");
+  EXPECT_EQ(back.huber_delta, 0.5);
+  EXPECT_TRUE(back.baselines);
+  EXPECT_EQ(back.quantile, 0.5);
 }
 
 TEST(Config, TheDensityIsTheMethodsOwnUnlessTold) {

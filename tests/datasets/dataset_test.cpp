@@ -51,6 +51,7 @@ class Mirror final : public Dataset {
     values[0] = static_cast<Real>(i);
     values[1] = -values[0];
   }
+  TargetScale target_scale() const override { return {.mean = 3, .deviation = 2}; }
 };
 
 std::shared_ptr<const Memory> ramp(Index samples) {
@@ -112,6 +113,20 @@ TEST(Subset, PassesTargetsThrough) {
   subset.target(0, values);
   EXPECT_EQ(values, (std::vector<Real>{4, -4}));
   EXPECT_EQ(subset.outputs(), 2);
+}
+
+TEST(Dataset, SaysHowItsTargetsWereScaledThroughWhateverIsAroundIt) {
+  const auto mirror = std::make_shared<Mirror>();
+  const auto part = std::make_shared<Subset>(mirror, std::vector<Index>{1, 2});
+  const Standardised standardised(part, {0}, {5});
+  for (const Dataset* data : {static_cast<const Dataset*>(mirror.get()), static_cast<const Dataset*>(part.get()),
+                              static_cast<const Dataset*>(&standardised)}) {
+    EXPECT_EQ(data->target_scale().mean, 3);
+    EXPECT_EQ(data->target_scale().deviation, 2);
+    EXPECT_EQ(outputs_for(*data), 2);
+  }
+  EXPECT_EQ(ramp(3)->target_scale().deviation, 1);
+  EXPECT_EQ(outputs_for(*ramp(3)), 7);
 }
 
 TEST(Subset, RejectsIndicesOutsideTheSet) {

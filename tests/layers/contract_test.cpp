@@ -161,6 +161,24 @@ const std::vector<LayerCase> all_layers{
      .make = [](auto seed) { return make_model("mlp:12-9-7-5", {.input = {12}, .outputs = 5, .seed = seed}); },
      .input = {12},
      .misfit = Shape{13}},
+    {.name = "TabularWithDropout",
+     .make =
+         [](auto seed) { return make_model("tabular:9-7+dropout=0.3", {.input = {8}, .outputs = 3, .seed = seed}); },
+     .input = {8},
+     .misfit = Shape{9}},
+    {.name = "TabularWithNormAndDropout",
+     .make =
+         [](auto seed) {
+           return make_model("tabular:7-6+norm+dropout=0.2", {.input = {8}, .outputs = 3, .seed = seed});
+         },
+     .input = {8},
+     .misfit = Shape{7},
+     .per_tile = true},
+    {.name = "TabularResnet",
+     .make = [](auto seed) { return make_model("tabular-resnet:4x2", {.input = {5}, .outputs = 2, .seed = seed}); },
+     .input = {5},
+     .misfit = Shape{4},
+     .per_tile = true},
     {.name = "Conv2d",
      .make = [](auto seed) { return conv({.in = 2, .out = 3, .activation = Activation::relu}, seed); },
      .input = {2, 4, 5},

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -40,7 +41,7 @@ Tile regression(Real padding = 0) {
 }
 
 // The loss of each lane, padding included.
-std::vector<Real> lane_losses(Loss loss, const Tile& tile) {
+std::vector<Real> lane_losses(const Loss& loss, const Tile& tile) {
   Tape tape(/*poison=*/true);
   const Var l = loss(tape.begin(tile, {}), tile);
   EXPECT_EQ(l.shape(), Shape{1});
@@ -48,7 +49,7 @@ std::vector<Real> lane_losses(Loss loss, const Tile& tile) {
 }
 
 // d(sum of valid losses / denominator) / d(output), every lane.
-Tensor gradient(Loss loss, const Tile& tile) {
+Tensor gradient(const Loss& loss, const Tile& tile) {
   Tape tape(/*poison=*/true);
   const Var x = tape.begin(tile, {.input_gradient = true});
   tape.backward(loss(x, tile), tile.denominator);
@@ -110,7 +111,99 @@ TEST(MeanSquaredError, IsZeroWhereOutputEqualsTarget) {
   for (const Real loss : lane_losses(mean_squared_error, tile)) EXPECT_EQ(loss, 0);
 }
 
-// --- both ------------------------------------------------------------------------------------------------------------
+TEST(ClassWeights, MultiplyALaneAndItsGradient) {
+  std::vector<double> weights(classes, 1);
+  weights[2] = 3;
+  weights[4] = 0;
+  const Tile tile = classification();
+  const Loss weighted = class_weighted_cross_entropy(weights);
+  const std::vector<Real> plain = lane_losses(softmax_cross_entropy, tile), losses = lane_losses(weighted, tile);
+  const Tensor dX = gradient(softmax_cross_entropy, tile), other = gradient(weighted, tile);
+  for (Index lane = 0; lane < valid; ++lane) {
+    const Real w = static_cast<Real>(weights[static_cast<std::size_t>(tile.label[static_cast<std::size_t>(lane)])]);
+    EXPECT_EQ(losses[static_cast<std::size_t>(lane)], w * plain[static_cast<std::size_t>(lane)]);
+    for (Index c = 0; c < classes; ++c) EXPECT_NEAR(other.row(c)[lane], w * dX.row(c)[lane], epsilon);
+  }
+}
+
+TEST(ClassWeights, BalancedOnesMakeAllClassesEquallyHeavyAndTheMeanSampleWeighOne) {
+  const std::vector<Index> counts{90, 10, 0};
+  const std::vector<double> weights = balanced_weights(counts);
+  EXPECT_DOUBLE_EQ(weights[0], 100.0 / (2 * 90));
+  EXPECT_DOUBLE_EQ(weights[1], 100.0 / (2 * 10));
+  EXPECT_DOUBLE_EQ(weights[2], 1) << "never seen";
+  EXPECT_DOUBLE_EQ(90 * weights[0], 10 * weights[1]);
+  EXPECT_DOUBLE_EQ((90 * weights[0] + 10 * weights[1]) / 100, 1);
+}
+
+TEST(ClassWeights, AreRefusedWhereTheySayNothing) {
+  EXPECT_THROW(class_weighted_cross_entropy({1, -1}), UsageError);
+  EXPECT_THROW(class_weighted_cross_entropy({0, 0}), UsageError);
+  EXPECT_THROW(class_weighted_cross_entropy({1, std::nan("")}), UsageError);
+  EXPECT_THROW(balanced_weights(std::vector<Index>{0, 0}), UsageError);
+  EXPECT_THROW(lane_losses(class_weighted_cross_entropy({1, 1}), classification()), UsageError) << "of 7 classes";
+}
+
+// The loss, and its slope times the denominator, of one output at y - target = error.
+std::pair<Real, Real> at_error(const Loss& loss, Real error) {
+  Tile tile;
+  tile.input = Tensor({1}, {lanes, valid});
+  tile.target = Tensor({1}, {lanes, valid});
+  tile.input.fill(2 + error);
+  tile.target.fill(2);
+  tile.denominator = denominator;
+  return {lane_losses(loss, tile)[0], gradient(loss, tile).row(0)[0] * denominator};
+}
+
+TEST(Huber, IsQuadraticUpToDeltaAndThenAStraightLine) {
+  const Loss loss = huber(0.5);
+  const std::pair<Real, std::pair<Real, Real>> known[] = {
+      {0, {0, 0}}, {0.25, {0.03125, 0.25}}, {-0.5, {0.125, -0.5}}, {2, {0.5 * (2 - 0.25), 0.5}}, {-3, {1.375, -0.5}}};
+  for (const auto& [error, expected] : known) {
+    const auto [value, slope] = at_error(loss, error);
+    EXPECT_NEAR(value, expected.first, 4 * epsilon) << error;
+    EXPECT_NEAR(slope, expected.second, 4 * epsilon) << error;
+  }
+}
+
+TEST(Quantile, CountsAnErrorBelowTheTargetTauAndOneAboveOneMinusTau) {
+  const Loss loss = quantile(0.75);
+  const std::pair<Real, std::pair<Real, Real>> known[] = {{0, {0, 0}}, {2, {0.5, 0.25}}, {-2, {1.5, -0.75}}};
+  for (const auto& [error, expected] : known) {
+    const auto [value, slope] = at_error(loss, error);
+    EXPECT_NEAR(value, expected.first, 4 * epsilon) << error;
+    EXPECT_NEAR(slope, expected.second, 4 * epsilon) << error;
+  }
+}
+
+TEST(Quantile, IsLeastAtTheQuantile) {
+  // Targets 0 ... 10: at 3/4 the sum is least at the 9th of 11, 8.
+  Tile tile;
+  tile.input = Tensor({1}, {lanes, valid});
+  tile.target = Tensor({1}, {lanes, valid});
+  for (Index lane = 0; lane < valid; ++lane) tile.target.row(0)[lane] = static_cast<Real>(lane);
+  double least = 1e30;
+  Index best = -1;
+  for (Index y = 0; y < valid; ++y) {
+    tile.input.fill(static_cast<Real>(y));
+    double sum = 0;
+    for (const Real loss : lane_losses(quantile(0.75), tile)) sum += static_cast<double>(loss);
+    if (sum < least) least = sum, best = y;
+  }
+  EXPECT_EQ(best, 8);
+}
+
+TEST(Loss, OfANanIsANanSoThatADivergedTrainingIsNoticed) {
+  for (const Loss& loss : {Loss(mean_squared_error), huber(1), quantile(0.3)})
+    EXPECT_TRUE(std::isnan(at_error(loss, nan).first));
+}
+
+TEST(Loss, RefusesADeltaOrAQuantileThatIsNone) {
+  for (const double delta : {0.0, -1.0, std::nan("")}) EXPECT_THROW(huber(delta), UsageError) << delta;
+  for (const double tau : {0.0, 1.0, -0.5, std::nan("")}) EXPECT_THROW(quantile(tau), UsageError) << tau;
+}
+
+// --- all -------------------------------------------------------------------------------------------------------------
 
 struct LossCase {
   const char* name;
@@ -122,7 +215,12 @@ class LossContract : public ::testing::TestWithParam<LossCase> {};
 
 INSTANTIATE_TEST_SUITE_P(EveryLoss, LossContract,
                          ::testing::Values(LossCase{"SoftmaxCrossEntropy", softmax_cross_entropy, classification},
-                                           LossCase{"MeanSquaredError", mean_squared_error, regression}),
+                                           LossCase{"ClassWeighted",
+                                                    class_weighted_cross_entropy({0.5, 2, 1, 0, 3, 1, 0.25}),
+                                                    classification},
+                                           LossCase{"MeanSquaredError", mean_squared_error, regression},
+                                           LossCase{"Huber", huber(0.7), regression},
+                                           LossCase{"Quantile", quantile(0.2), regression}),
                          [](const auto& of) { return of.param.name; });
 
 TEST_P(LossContract, WhatStandsInThePaddingChangesNoBitAndCostsNothing) {

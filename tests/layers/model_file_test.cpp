@@ -740,6 +740,23 @@ TEST_F(ModelFile, RandomWeightsCostTheirMaskAndComeBackBitByBit) {
     }
 }
 
+TEST_F(ModelFile, ModelsForTablesComeBackFromTheNameThatStandsInTheFile) {
+  for (const char* name : {"linear", "tabular:12-8", "tabular:12-8+norm+dropout=0.1", "tabular-resnet:8x2+norm"}) {
+    SCOPED_TRACE(name);
+    const ModulePtr saved = make_model(name, {.input = {10}, .outputs = 3, .seed = 3});
+    for (Parameter* W : parameters_of(*saved)) {
+      number(*W);
+      if (W->prunable()) W->become(every(W->rows(), W->cols(), 4), Storage::csr);
+    }
+    saved->visit_state([](const std::string&, std::span<Real> n) { std::iota(n.begin(), n.end(), Real{0.5}); });
+    save_model(*saved, {{"model", saved->name()}}, path_);
+    const ModulePtr loaded =
+        make_model(load_safetensors(path_).metadata.at("model"), {.input = {10}, .outputs = 3, .seed = 4});
+    load_model(*loaded, path_);
+    EXPECT_EQ(contents_of(*loaded), contents_of(*saved));
+  }
+}
+
 TEST_F(ModelFile, AWeightThatWasTrainedIsWrittenWithItsLayersValues) {
   Bag saved, loaded;
   draw(saved.add("trained", 6, 8), every(6, 8, 2), Real(1.5));

@@ -129,6 +129,64 @@ TEST(Models, TheSeedDecidesWeightsAndPatterns) {
   }
 }
 
+struct TableModelFacts {
+  const char* name;
+  Index weights, unprunable;
+  std::vector<std::string> parameters;
+};
+
+TEST(Models, ForTablesTakeInputsAndOutputsFromTheData) {
+  const TableModelFacts all[] = {
+      {"linear", 5 * 2, 2, {"output.weight", "output.bias"}},
+      {"tabular:6-4",
+       5 * 6 + 6 * 4 + 4 * 2,
+       6 + 4 + 2,
+       {"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "output.weight", "output.bias"}},
+      {"tabular:6+dropout=0.1+norm",
+       5 * 6 + 6 * 2,
+       2 * 6 + 2,
+       {"fc1.weight", "fc1.norm.gamma", "fc1.norm.beta", "output.weight", "output.bias"}},
+      {"tabular-resnet:4x1",
+       5 * 4 + 2 * 4 * 8 + 4 * 2,
+       4 + 2 * 4 + 8 + 4 + 2 * 4 + 2,
+       {"input.weight", "input.bias", "block1.norm.gamma", "block1.norm.beta", "block1.fc1.weight", "block1.fc1.bias",
+        "block1.fc2.weight", "block1.fc2.bias", "norm.gamma", "norm.beta", "output.weight", "output.bias"}},
+      {"tabular-resnet:4x2+norm", 5 * 4 + 4 * 4 * 8 + 4 * 2, 4 + 2 * (2 * 4 + 2 * 8 + 4) + 2 * 4 + 2, {}}};
+  for (const TableModelFacts& facts : all) {
+    SCOPED_TRACE(facts.name);
+    const ModulePtr model = make_model(facts.name, {.input = {5}, .outputs = 2});
+    const Census census = census_of(*model);
+    EXPECT_EQ(census.positions, facts.weights);
+    EXPECT_EQ(census.unprunable, facts.unprunable);
+    EXPECT_EQ(model->output_shape({5}), Shape{2});
+    std::vector<std::string> names;
+    for (const Parameter* parameter : parameters_of(*model)) names.push_back(parameter->name());
+    if (!facts.parameters.empty()) {
+      EXPECT_EQ(names, facts.parameters);
+    }
+    EXPECT_NO_THROW(model_profile(facts.name));
+  }
+}
+
+TEST(Models, ForTablesHaveSuffixesThatMeanSomething) {
+  for (const char* name :
+       {"tabular:", "tabular:8-", "tabular:0", "tabular:8x2", "tabular:8+", "tabular:8+norm+norm", "tabular:8+dropout",
+        "tabular:8+dropout=1", "tabular:8+dropout=-0.1", "tabular:8+dropout=nan", "tabular:8+dropout=0.1x",
+        "tabular:8+dropout=0.1+dropout=0.1", "tabular:8+batchnorm", "tabular-resnet:8", "tabular-resnet:8-2",
+        "tabular-resnet:8x0", "tabular-resnet:8x2x2", "tabular-resnet:8x99999", "tabular-resnet:8x2+norm+norm"}) {
+    EXPECT_NE(refusal(name, {.input = {5}, .outputs = 2}).find(name), std::string::npos) << name;
+    EXPECT_THROW(model_profile(name), UsageError) << name << ", without data";
+  }
+  EXPECT_NE(refusal("linear:5", {.input = {5}, .outputs = 2}).find("linear:5"), std::string::npos);
+  EXPECT_NE(refusal("tabular:8", {.input = {5}, .outputs = 0}).find("at least 1"), std::string::npos);
+}
+
+TEST(Models, AreNamedAnewWithOtherExtents) {
+  EXPECT_EQ(with_extents("tabular:256-128+norm+dropout=0.1", {14, 25, 12, 2}), "tabular:25-12+norm+dropout=0.1");
+  EXPECT_EQ(with_extents("lenet-300-100", {784, 30, 10, 10}), "mlp:784-30-10-10");
+  EXPECT_THROW(with_extents("tabular-resnet:8x2", {5, 4, 4, 2}), UsageError);
+}
+
 TEST(Models, WhatDataTheyWereMadeForIsKnownWithoutData) {
   EXPECT_EQ(model_profile("lenet-300-100").input, Shape{784});
   EXPECT_EQ(model_profile("mlp:784-1024-1024-10").outputs, 10);
@@ -181,6 +239,11 @@ TEST(Models, AbsurdSizesAreRefusedBeforeAnythingLargeIsAllocated) {
     const std::uint64_t before = testing::allocations_so_far();
     const std::string message = refusal("mlp:784-2000000000-10", {.input = {784}, .outputs = 10, .density = density});
     EXPECT_NE(message.find("GB"), std::string::npos) << message;
+    EXPECT_LT(testing::allocations_so_far() - before, 100u);
+  }
+  for (const char* name : {"tabular:784-2000000000", "tabular-resnet:2000000000x1000"}) {
+    const std::uint64_t before = testing::allocations_so_far();
+    EXPECT_NE(refusal(name, {.input = {784}, .outputs = 10}).find("GB"), std::string::npos) << name;
     EXPECT_LT(testing::allocations_so_far() - before, 100u);
   }
 }

@@ -119,6 +119,20 @@ TEST(Controls, ASmallDenseNetHasTheShapeAndAboutTheParametersItShould) {
                 static_cast<double>(wanted), 0.5 * 785 + 50);
 }
 
+TEST(Controls, ASmallDenseNetForTablesKeepsItsSuffixes) {
+  const std::string name = "tabular:64-32+norm+dropout=0.1";
+  const ModulePtr model = make_model(name, {.input = {20}, .outputs = 3});
+  const auto parameters = [](const std::string& of) {
+    return census_of(*make_model(of, {.input = {20}, .outputs = 3})).parameters();
+  };
+  EXPECT_EQ(parameters(name), 20 * 64 + 64 * 32 + 32 * 3 + 2 * (64 + 32) + 3);
+  EXPECT_EQ(small_dense(name, *model, parameters(name)), name);
+  EXPECT_EQ(small_dense(name, *model, parameters("tabular:16-8+norm")), "tabular:16-8+norm+dropout=0.1");
+  EXPECT_EQ(small_dense("tabular:64-32", *make_model("tabular:64-32", {.input = {20}, .outputs = 3}),
+                        parameters("tabular:16-8")),
+            "tabular:16-8");
+}
+
 TEST(Controls, ASmallDenseNetIsRefusedWhereThereIsNone) {
   const auto says = [](const std::string& name, Shape input, Index parameters) -> std::string {
     const ModulePtr model = make_model(name, {.input = input, .outputs = 10});
@@ -131,6 +145,8 @@ TEST(Controls, ASmallDenseNetIsRefusedWhereThereIsNone) {
   };
   EXPECT_PRED2(testing::contains, says("lenet-5", {1, 28, 28}, 10000), "got lenet-5");
   EXPECT_PRED2(testing::contains, says("mlp:784-10", {784}, 1000), "hidden layers");
+  EXPECT_PRED2(testing::contains, says("linear", {784}, 1000), "hidden layers");
+  EXPECT_PRED2(testing::contains, says("tabular-resnet:8x2", {784}, 1000), "got tabular-resnet:8x2");
   EXPECT_PRED2(testing::contains, says("lenet-300-100", {784}, 500), "one unit in each");
 }
 

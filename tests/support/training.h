@@ -28,7 +28,7 @@ inline DatasetPtr blobs(Index samples, Index features = 12, Index classes = 3, s
 // Regression: x in [-1, 1]^4, targets (x0 + 2 x1 x2, x3 - x0 + 0.5).
 class Surface final : public Dataset {
  public:
-  explicit Surface(Index samples) : samples_(samples) {}
+  explicit Surface(Index samples, TargetScale scale = {}) : samples_(samples), scale_(scale) {}
   std::string name() const override { return "surface"; }
   Index samples() const override { return samples_; }
   Shape shape() const override { return {4}; }
@@ -44,9 +44,11 @@ class Surface final : public Dataset {
     y[0] = x[0] + 2 * x[1] * x[2];
     y[1] = x[3] - x[0] + Real{0.5};
   }
+  TargetScale target_scale() const override { return scale_; }
 
  private:
   Index samples_;
+  TargetScale scale_;
 };
 
 // Every array of every parameter, and what is live, in one list: equal lists are equal models, to the bit.

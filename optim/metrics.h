@@ -1,0 +1,55 @@
+// Metrics: how good a network's outputs are, over a whole data set at once. (Trainer::evaluate says less, and keeps
+// nothing: for every epoch.)
+//
+//   accuracy              fraction of samples whose largest output is their class
+//   balanced accuracy     mean over classes of the fraction of that class's samples found: 1/K for who always says the
+//                         same, however rare the others are
+//   AUC                   probability that a sample of the class has a higher score than a sample of another one, ties
+//                         counting half; two classes: the score is z1 - z0; more: log p of each class against the rest,
+//                         mean over classes
+//   log-loss              mean of -log softmax(z)[label], natural logarithm, no class weights
+//   RMSE, MAE             root of the mean squared error; mean absolute error: in original units (TargetScale)
+//   R^2                   1 - (sum of squared errors) / (sum of squared distances from the mean target), the sums over
+//                         all outputs, each with its own mean: 0 for who always says the mean, below it for worse
+//
+// Classes without samples do not count. What is not defined is NaN: AUC where all samples are of one class, R^2 where
+// all targets are equal, and everything of an empty set.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "datasets/dataset.h"
+#include "optim/trainer.h"
+
+namespace espalier {
+
+struct Metrics {
+  static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+  Index samples = 0;
+  Index classes = 0;                                                                          // 0: regression
+  double accuracy = unknown, balanced_accuracy = unknown, auc = unknown, log_loss = unknown;  // classification
+  double rmse = unknown, mae = unknown, r2 = unknown;                                         // regression
+};
+
+// outputs: [samples, classes], logits, row-major; labels: [samples], each in [0, classes). Throws UsageError.
+Metrics classification_metrics(std::span<const Real> outputs, std::span<const std::int32_t> labels, Index classes);
+
+// outputs, targets: [samples, width], row-major, on the data set's scale. Throws UsageError.
+Metrics regression_metrics(std::span<const Real> outputs, std::span<const Real> targets, Index width,
+                           TargetScale scale = {});
+
+// Of outputs [samples, outputs_for(data)], row i for sample i, as Trainer::predict gives them.
+Metrics metrics_of(std::span<const Real> outputs, const Dataset& data);
+
+// What somebody would reach who has seen the training set's labels or targets and none of the inputs: says every class
+// with its frequency in `train`, the most frequent one being the largest; the mean target. The outputs of that for
+// every sample of `test`.
+Metrics baseline_metrics(const Dataset& train, const Dataset& test);
+
+// [classes]
+std::vector<Index> samples_of_class(const Dataset& data);
+
+}  // namespace espalier
