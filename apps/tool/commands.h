@@ -11,6 +11,7 @@ namespace espalier {
 using Command = std::function<void()>;
 
 Command add_train(CLI::App& app, const RunConfig& base);
+Command add_predict(CLI::App& app);
 Command add_bench(CLI::App& app);
 Command add_methods(CLI::App& app);
 Command add_explain(CLI::App& app);
