@@ -80,7 +80,7 @@ int run(int argc, char** argv) {
 
   // Measured in this process, dense and sparse in turn: parameters, FLOPs, bytes, time.
   const Json result = result_of(config, data, &dense, sparse);
-  leave_behind(folder, config, sparse, result);
+  leave_behind(folder, config, data, sparse, result);
   fmt::print("{}", page_of(result));
   return exit_done;
 }

@@ -52,18 +52,22 @@ int run_command_line(int argc, char** argv) {
       "Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad, missing or unwritable file,\n"
       "4 interrupted (train --resume goes on), 5 training diverged.");
   CLI::App* train = app.add_subcommand("train", "Train a network dense and pruned, compare, leave a run folder");
+  CLI::App* predict = app.add_subcommand("predict", "What a network trained on a table says of other rows");
   CLI::App* bench = app.add_subcommand("bench", "Time a dense and a sparse network side by side");
   CLI::App* kernels = bench->add_subcommand("kernels", "Time the kernels against the machine's limits");
   CLI::App* convolution = bench->add_subcommand("convolution", "The same for a convolution, from naive to threads");
   CLI::App* updates = bench->add_subcommand("pruning", "Time mask updates beside the training steps between them");
+  CLI::App* tables = bench->add_subcommand("csv", "Time reading a table");
   CLI::App* methods = app.add_subcommand("methods", "List the pruning methods");
   CLI::App* method = app.add_subcommand("explain", "What a pruning method computes, costs and is not good at");
   CLI::App* reproduce = app.add_subcommand("reproduce", "Run a table of experiments, as far as it is not finished");
   // Nested commands before those they stand in: the first that was named runs.
   const std::vector<std::pair<CLI::App*, Command>> commands{{train, add_train(*train, config_of(argc, argv))},
+                                                            {predict, add_predict(*predict)},
                                                             {kernels, add_bench_kernels(*kernels)},
                                                             {convolution, add_bench_convolution(*convolution)},
                                                             {updates, add_bench_pruning(*updates)},
+                                                            {tables, add_bench_csv(*tables)},
                                                             {bench, add_bench(*bench)},
                                                             {methods, add_methods(*methods)},
                                                             {method, add_explain(*method)},

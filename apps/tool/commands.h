@@ -11,6 +11,7 @@ namespace espalier {
 using Command = std::function<void()>;
 
 Command add_train(CLI::App& app, const RunConfig& base);
+Command add_predict(CLI::App& app);
 Command add_bench(CLI::App& app);
 Command add_methods(CLI::App& app);
 Command add_explain(CLI::App& app);
@@ -18,6 +19,7 @@ Command add_reproduce(CLI::App& app);
 Command add_bench_kernels(CLI::App& bench);
 Command add_bench_convolution(CLI::App& bench);
 Command add_bench_pruning(CLI::App& bench);
+Command add_bench_csv(CLI::App& bench);
 
 // Runs a program's body, which returns its exit code; turns errors into one line on stderr and the documented exit
 // code.

@@ -29,6 +29,16 @@ void for_each_field(Config& c, Field&& field) {
   field("data", "folder", c.data_dir);
   field("data", "validation", c.validation);
   field("data", "augment", c.augment);
+  field("table", "test_data", c.test_data);
+  field("table", "target", c.table.target);
+  field("table", "task", c.table.task);
+  field("table", "scaling", c.table.scaling);
+  field("table", "encoding", c.table.encoding);
+  field("table", "impute", c.table.impute);
+  field("table", "missing", c.table.missing_marks);
+  field("table", "ignore", c.table.ignore);
+  field("table", "categorical", c.table.categorical);
+  field("table", "test_fraction", c.table.test_fraction);
   field("run", "model", c.model);
   field("run", "seed", c.seed);
   field("run", "threads", c.threads);
@@ -73,8 +83,10 @@ void for_each_field(Config& c, Field&& field) {
 
 // Keys that are written only where they differ from the default: a configuration from before they came keeps its text,
 // and with it its digest in `espalier reproduce`.
-constexpr std::array<std::string_view, 5> later_keys{"run.baselines", "loss.name", "loss.huber_delta", "loss.quantile",
-                                                     "loss.class_weights"};
+constexpr std::array<std::string_view, 15> later_keys{
+    "run.baselines",   "loss.name",     "loss.huber_delta", "loss.quantile",     "loss.class_weights",
+    "table.test_data", "table.target",  "table.task",       "table.scaling",     "table.encoding",
+    "table.impute",    "table.missing", "table.ignore",     "table.categorical", "table.test_fraction"};
 
 // Values as TOML writes them; numbers in the shortest form that reads back the same.
 std::string text_of(const std::string& value) {
@@ -162,6 +174,9 @@ void settle_pruning(RunConfig& c) {
 void check(RunConfig& c) {
   require_known_data(c.data);
   augmentation_named(c.augment);
+  check(c.table);
+  require(c.test_data.empty() || names_table(c.data), "[--test-data] expected --data to be a table, too, got {}",
+          c.data);
   require(c.validation >= 0, "[--validation] expected at least 0 samples, got {}", c.validation);
   const ModelProfile profile = model_profile(c.model);
   if (c.lanes == 0) c.lanes = profile.lanes;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "datasets/table.h"
 #include "optim/optimizer.h"
 #include "optim/rate.h"
 #include "pruning/allocation.h"
@@ -16,10 +17,12 @@ namespace espalier {
 
 struct RunConfig {
   // data
-  std::string data = "auto";     // auto, mnist, cifar10, cifar100, synthetic-digits, synthetic-images
+  std::string data = "auto";     // a name that load_data knows (apps/tool/data.h), or a table\'s file
   std::string data_dir;          // where files are looked for; empty: $ESPALIER_DATA, then ./data
   Index validation = 5000;       // samples of the training set that choices may be made on
   std::string augment = "none";  // none, flip, crop-flip: of the samples trained on
+  TableOptions table;            // of tables; seed and validation are those of the run
+  std::string test_data;         // a table's test file; empty: a part of the table
 
   // model and run
   std::string model = "lenet-300-100";

@@ -7,10 +7,13 @@
 
 #include "core/error.h"
 #include "datasets/cifar.h"
+#include "datasets/libsvm.h"
 #include "datasets/locate.h"
 #include "datasets/mnist.h"
 #include "datasets/synthetic_digits.h"
 #include "datasets/synthetic_images.h"
+#include "datasets/synthetic_table.h"
+#include "datasets/table.h"
 
 namespace espalier {
 namespace {
@@ -70,9 +73,54 @@ Loaded load_parts(const RunConfig& config) {
   return {std::string(generator->name), generator->draw()};
 }
 
+constexpr std::string_view generated_table = "synthetic-table", generated_regression = "synthetic-table-regression";
+
+// "folder/adult.csv.gz" -> "adult" and ".csv"
+std::pair<std::string, std::string> stem_and_ending(const std::string& name) {
+  std::filesystem::path path = std::filesystem::path(name).filename();
+  if (path.extension() == ".gz") path = path.stem();
+  return {path.stem().string(), path.extension().string()};
+}
+
+Data load_table_data(const RunConfig& config) {
+  TableOptions options = config.table;
+  options.validation = config.validation;
+  options.seed = config.seed;
+  const bool regression = config.data == generated_regression;
+  TableParts parts;
+  if (regression || config.data == generated_table) {
+    require(config.test_data.empty(), "[--test-data] expected none for a generated table, got {}", config.test_data);
+    parts = load_table_text(config.data, synthetic_table_csv({.regression = regression}), options);
+    parts.provenance = "a generated table, of which 10 of 40 columns bear on the target";
+  } else if (names_libsvm(config.data)) {
+    parts = load_libsvm(config.data, config.test_data, options);
+  } else {
+    parts = load_table(config.data, config.test_data, options);
+  }
+  return {stem_and_ending(config.data).first,
+          parts.train,
+          parts.validation,
+          parts.test,
+          parts.provenance,
+          parts.preprocessing,
+          parts.notes};
+}
+
 }  // namespace
 
+bool names_libsvm(const std::string& name) {
+  const std::string ending = stem_and_ending(name).second;
+  return ending == ".svm" || ending == ".libsvm";
+}
+
+bool names_table(const std::string& name) {
+  const std::string ending = stem_and_ending(name).second;
+  return name == generated_table || name == generated_regression || ending == ".csv" || ending == ".tsv" ||
+         names_libsvm(name);
+}
+
 Data load_data(RunConfig& config) {
+  if (names_table(config.data)) return load_table_data(config);
   const Loaded loaded = load_parts(config);
   const TrainTest& parts = loaded.parts;
   config.data = loaded.name;
@@ -94,11 +142,15 @@ bool wants_colour_images(const std::string& model) {
 }
 
 void require_known_data(const std::string& name) {
-  if (name == "auto" || find(sources, name) != nullptr || find(generators, name) != nullptr) return;
+  if (name == "auto" || names_table(name) || find(sources, name) != nullptr || find(generators, name) != nullptr)
+    return;
   std::string known = "auto";
   for (const Source& source : sources) known += fmt::format(", {}", source.name);
   for (const Generator& generator : generators) known += fmt::format(", {}", generator.name);
-  throw UsageError(fmt::format("[--data] expected one of {}, got \"{}\"", known, name));
+  known += fmt::format(", {}, {}", generated_table, generated_regression);
+  throw UsageError(fmt::format(
+      "[--data] expected one of {}, or a file that ends in .csv, .tsv, .svm or .libsvm (or .gz), got \"{}\"", known,
+      name));
 }
 
 Augmentation augmentation_named(const std::string& name) {

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "apps/tool/baselines.h"
+#include "apps/tool/tables.h"
 
 namespace espalier {
 std::string text_of_seconds(double seconds) {
@@ -305,9 +306,9 @@ std::string page_of(const Json& result) {
       result["dataset"].get<std::string>(), method, 100 * (1 - result["sparse"]["density"].get<double>()),
       result["seed"].get<std::uint64_t>(), result["threads"].get<int>(), result["processor"].get<std::string>(),
       result["provenance"].get<std::string>());
-  const std::string baselines = baseline_table_of(result);
+  const std::string baselines = baseline_table_of(result), inputs = inputs_line_of(result);
   return headline + "\n" + table_of(result) + (baselines.empty() ? "" : "\n") + baselines + "\n" +
-         layer_table_of(result);
+         layer_table_of(result) + (inputs.empty() ? "" : "\n") + inputs;
 }
 
 }  // namespace espalier

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apps/tool/tables.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 
@@ -23,7 +24,7 @@ RunFolder::RunFolder(std::filesystem::path path, Begin begin) : path_(std::move(
   write_file_atomically(probe, "");
   std::filesystem::remove(probe, error);
   if (begin == Begin::where_it_stopped) return;
-  for (const char* file : {"result.json", "model.safetensors", "metrics.jsonl"})
+  for (const char* file : {"result.json", "model.safetensors", "metrics.jsonl", preprocessing_file})
     std::filesystem::remove(path_ / file, error);
   remove_checkpoints();
 }
@@ -116,12 +117,18 @@ Json result_of(const RunConfig& config, const Data& data, const Trained* dense, 
   result["sparse"] = to_json(sparse, measured.back());
   if (dense) result["ratios"] = ratios_of(result["dense"], result["sparse"]);
   result["layers"] = layers_to_json(measured.back());
+  if (data.preprocessing) {
+    result["surviving_inputs"] = surviving_inputs(*sparse.model, *data.preprocessing);
+    result["input_columns"] = data.preprocessing->source_column_count();
+  }
   return result;
 }
 
-void leave_behind(const RunFolder& folder, const RunConfig& config, const Trained& sparse, const Json& result) {
+void leave_behind(const RunFolder& folder, const RunConfig& config, const Data& data, const Trained& sparse,
+                  const Json& result) {
   folder.write("config.toml", to_toml(config));
   save_model(*sparse.model, file_metadata(config, *sparse.model), folder.path() / "model.safetensors", sparse.origin);
+  if (data.preprocessing) folder.write(preprocessing_file, to_json(*data.preprocessing));
   folder.write("result.json", result.dump(2) + "\n");
 }
 

@@ -1,4 +1,5 @@
-// What a run leaves behind: config.toml, metrics.jsonl, model.safetensors, result.json.
+// What a run leaves behind: config.toml, metrics.jsonl, model.safetensors, result.json; of a
+// table preprocessing.json as well.
 #pragma once
 
 #include <filesystem>
@@ -47,6 +48,7 @@ class MetricsLog {
 Json result_of(const RunConfig& config, const Data& data, const Trained* dense, const Trained& sparse);
 
 // Everything but the metrics.
-void leave_behind(const RunFolder& folder, const RunConfig& config, const Trained& sparse, const Json& result);
+void leave_behind(const RunFolder& folder, const RunConfig& config, const Data& data, const Trained& sparse,
+                  const Json& result);
 
 }  // namespace espalier

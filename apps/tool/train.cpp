@@ -9,6 +9,7 @@
 #include "apps/tool/baselines.h"
 #include "apps/tool/commands.h"
 #include "apps/tool/run_folder.h"
+#include "apps/tool/tables.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "layers/models.h"
@@ -22,7 +23,7 @@ struct TrainFlags {
   std::vector<double> densities;
   std::uint64_t seeds = 1;
   std::string out, resume;
-  bool tune = false, no_dense = false, json = false;
+  bool tune = false, no_dense = false, json = false, model_given = false;
 };
 
 // "drop=0.3" -> settings["drop"] = 0.3
@@ -42,11 +43,28 @@ void set_settings(std::map<std::string, double>& settings, const std::vector<std
 void add_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
   app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
-  app.add_option(
-         "--data", c.data,
-         "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, or auto: what suits the model, if found")
+  app.add_option("--data", c.data,
+                 "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, synthetic-table, or auto: what suits "
+                 "the model, if "
+                 "found; or a table: FILE.csv, .tsv, .svm, .libsvm, or one of these and .gz")
       ->capture_default_str();
   app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
+  app.add_option("--target", c.table.target, "Of a table: the column to predict (default: the last)");
+  app.add_option("--test-data", c.test_data, "Of a table: the file to test on (default: a part drawn from the table)");
+  app.add_option("--test-fraction", c.table.test_fraction, "Of a table without --test-data: the part drawn for testing")
+      ->capture_default_str();
+  app.add_option("--task", c.table.task, "Of a table: auto, classification or regression")->capture_default_str();
+  app.add_option("--scaling", c.table.scaling, "Of a table's numbers: standard, robust (median and quartiles) or none")
+      ->capture_default_str();
+  app.add_option("--encoding", c.table.encoding, "Of a table's words: one-hot or ordinal")->capture_default_str();
+  app.add_option("--impute", c.table.impute, "What stands for missing numbers: mean, median or auto")
+      ->capture_default_str();
+  app.add_option("--missing", c.table.missing_marks, "Marks for missing values, besides nothing at all")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--ignore", c.table.ignore, "Columns of a table to leave out")->delimiter(',');
+  app.add_option("--categorical", c.table.categorical, "Columns of numbers that are to be taken for words")
+      ->delimiter(',');
   app.add_option("--validation", c.validation, "Training samples held out for choices")->capture_default_str();
   app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
       ->capture_default_str();
@@ -165,7 +183,7 @@ Json run_once(const RunConfig& config, const Data& data, std::optional<Trained>&
   }();
   Json result = result_of(config, data, dense ? &*dense : nullptr, sparse);
   if (!baselines.is_null()) result["baselines"] = baselines;
-  leave_behind(folder, config, sparse, result);
+  leave_behind(folder, config, data, sparse, result);
   return result;
 }
 
@@ -231,10 +249,13 @@ void run_train(TrainFlags& f) {
   require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
   RunConfig& base = sweep.base;
   const bool open = base.schedule.density == 0;
+  if (!resume && !f.model_given && names_table(base.data) && base.model == RunConfig().model)
+    base.model = default_table_model;
   check(base);
   Data data = load_data(base);  // "auto" is settled once, for all seeds
+  for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", note);
   if (f.out.empty()) {
-    f.out = fmt::format("runs/{}-{}-{}", base.data, base.model, base.method);
+    f.out = fmt::format("runs/{}-{}-{}", data.name, base.model, base.method);
     std::ranges::replace(f.out, ':', '-');
   }
   // What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
@@ -279,7 +300,11 @@ Command add_train(CLI::App& app, const RunConfig& base) {
   auto flags = std::make_shared<TrainFlags>();
   flags->config = base;
   add_flags(app, *flags);
-  return [flags] { run_train(*flags); };
+  const CLI::Option* const model = app.get_option("--model");
+  return [flags, model] {
+    flags->model_given = model->count() > 0;
+    run_train(*flags);
+  };
 }
 
 }  // namespace espalier

@@ -1,0 +1,240 @@
+#include "datasets/libsvm.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <map>
+
+#include "core/error.h"
+
+namespace espalier {
+namespace {
+
+// Lines are rows of a single field: no text has the delimiter.
+constexpr CsvOptions lines_only{.delimiter = '\x1f',
+                                .header = CsvOptions::Header::no,
+                                .longest_row_bytes = std::size_t{1} << 26,
+                                .longest_field_bytes = std::size_t{1} << 26};
+
+std::string shortened(std::string_view text) {
+  constexpr std::size_t most = 40;
+  return text.size() <= most ? std::string(text) : std::string(text.substr(0, most)) + "...";
+}
+
+// The next word of a line, which it is cut off.
+std::string_view take_word(std::string_view& line) {
+  constexpr std::string_view spaces = " \t\r";
+  line.remove_prefix(std::min(line.find_first_not_of(spaces), line.size()));
+  const std::string_view word = line.substr(0, line.find_first_of(spaces));
+  line.remove_prefix(word.size());
+  return word;
+}
+
+struct SparseRows {
+  std::string name;
+  std::vector<std::size_t> begin{0};  // [rows + 1]
+  std::vector<SparseEntry> entries;
+  std::vector<double> targets;  // [rows], as in the file
+  Index features = 0, qids = 0;
+
+  void append(const LibsvmReader& reader, std::span<const SparseEntry> row) {
+    entries.insert(entries.end(), row.begin(), row.end());
+    begin.push_back(entries.size());
+    targets.push_back(reader.target());
+    if (!row.empty()) features = std::max(features, Index{row.back().index} + 1);
+    qids = reader.qids();
+  }
+};
+
+class SparsePart final : public Dataset {
+ public:
+  SparsePart(std::shared_ptr<const SparseRows> data, std::shared_ptr<const Preprocessing> rules,
+             std::vector<std::uint32_t> rows)
+      : data_(std::move(data)), rules_(std::move(rules)), rows_(std::move(rows)) {
+    for (const std::uint32_t row : rows_)
+      if (classes() > 0) labels_.push_back(class_of(rules_->target, data_->targets[row]));
+  }
+
+  std::string name() const override { return data_->name; }
+  Index samples() const override { return static_cast<Index>(rows_.size()); }
+  Shape shape() const override { return {rules_->sparse_features}; }
+  Index classes() const override { return static_cast<Index>(rules_->target.classes.size()); }
+  Index outputs() const override { return classes() > 0 ? 0 : 1; }
+  TargetScale target_scale() const override {
+    return classes() > 0 ? TargetScale{}
+                         : TargetScale{.mean = rules_->target.mean, .deviation = rules_->target.deviation};
+  }
+  void read(Index i, std::span<Real> features) const override {
+    std::ranges::fill(features, Real{0});
+    const std::size_t row = rows_[static_cast<std::size_t>(i)];
+    for (std::size_t e = data_->begin[row]; e < data_->begin[row + 1]; ++e)
+      features[data_->entries[e].index] = static_cast<Real>(data_->entries[e].value);
+  }
+  std::int32_t label(Index i) const override {
+    return classes() > 0 ? labels_[static_cast<std::size_t>(i)] : Dataset::label(i);
+  }
+  void target(Index i, std::span<Real> values) const override {
+    if (classes() > 0) return Dataset::target(i, values);
+    values[0] = static_cast<Real>((data_->targets[rows_[static_cast<std::size_t>(i)]] - rules_->target.mean) /
+                                  rules_->target.deviation);
+  }
+
+ private:
+  std::shared_ptr<const SparseRows> data_;
+  std::shared_ptr<const Preprocessing> rules_;
+  std::vector<std::uint32_t> rows_;
+  std::vector<std::int32_t> labels_;
+};
+
+// Of classification: the names of the classes, in the order of their numbers.
+std::vector<std::string> classes_of(const SparseRows& data, const TableOptions& options) {
+  std::map<double, Index> numbers;
+  bool integers = true;
+  for (const double target : data.targets) {
+    if (numbers.size() <= static_cast<std::size_t>(most_classes)) ++numbers[target];
+    integers = integers && target == std::floor(target);
+  }
+  const auto rows = static_cast<Index>(data.targets.size()), count = static_cast<Index>(numbers.size());
+  if (options.task == "regression" || (options.task == "auto" && !(integers && looks_like_classes(numbers, rows))))
+    return {};
+  if (count < 2 || count > most_classes)
+    throw FileError(fmt::format("{}: expected 2 to {} classes, found {}", data.name, most_classes,
+                                count > most_classes ? "more" : "one and the same target in every row"));
+  std::vector<std::string> names;
+  for (const auto& [number, with] : numbers) names.push_back(fmt::format("{}", number));
+  return names;
+}
+
+}  // namespace
+
+LibsvmReader::LibsvmReader(const std::filesystem::path& file) : lines_(file, lines_only) {}
+
+bool LibsvmReader::next() {
+  while (lines_.next()) {
+    std::string_view line = lines_.fields()[0];
+    line = line.substr(0, line.find('#'));
+    const std::string_view label = take_word(line);
+    if (label.empty()) continue;  // a comment
+    if (parse_number(label, target_) != Number::finite)
+      lines_.fail(fmt::format("expected a number as the target, found \"{}\"", shortened(label)));
+    entries_.clear();
+    for (std::string_view word = take_word(line); !word.empty(); word = take_word(line)) {
+      const std::size_t colon = word.find(':');
+      if (word.starts_with("qid:")) {
+        ++qids_;
+        continue;
+      }
+      Index index = 0;
+      const char* const stop = word.data() + std::min(colon, word.size());
+      const auto [end, error] = std::from_chars(word.data(), stop, index);
+      if (colon == std::string_view::npos || end != stop || error == std::errc::invalid_argument)
+        lines_.fail(fmt::format("expected index:value, found \"{}\"", shortened(word)));
+      if (error != std::errc() || index < 1 || index > most_sparse_features)
+        lines_.fail(fmt::format("expected an index from 1 to {}, found {}", most_sparse_features,
+                                shortened(word.substr(0, colon))));
+      if (!entries_.empty() && index <= Index{entries_.back().index} + 1)
+        lines_.fail(fmt::format("expected ascending indices, found {} after {}{}", index, entries_.back().index + 1,
+                                index == Index{entries_.back().index} + 1 ? " (repeated)" : ""));
+      double value = 0;
+      if (parse_number(word.substr(colon + 1), value) != Number::finite)
+        lines_.fail(fmt::format("expected a finite number for index {}, found \"{}\"", index,
+                                shortened(word.substr(colon + 1))));
+      entries_.push_back({static_cast<std::uint32_t>(index - 1), static_cast<float>(value)});
+    }
+    return true;
+  }
+  return false;
+}
+
+std::int32_t class_of(const TargetRule& rule, double target) {
+  const auto found = std::ranges::find(rule.classes, fmt::format("{}", target));
+  return found == rule.classes.end() ? -1 : static_cast<std::int32_t>(found - rule.classes.begin());
+}
+
+TableParts load_libsvm(const std::filesystem::path& file, const std::filesystem::path& test_file,
+                       const TableOptions& options) {
+  check(options);
+  const auto data = std::make_shared<SparseRows>();
+  for (LibsvmReader reader(file); reader.next();) data->append(reader, reader.entries());
+  data->name = file.string();
+  if (data->features == 0) throw FileError(fmt::format("{}: expected rows with features, found none", data->name));
+
+  const auto rules = std::make_shared<Preprocessing>();
+  rules->sparse_features = data->features;
+  rules->target = {.name = "target", .classes = classes_of(*data, options)};
+  std::vector<Index> rows(std::max<std::size_t>(rules->target.classes.size(), 1));
+  const auto stratum = [&](double target) {
+    return static_cast<std::size_t>(rules->target.classes.empty() ? 0 : class_of(rules->target, target));
+  };
+  for (const double target : data->targets) ++rows[stratum(target)];
+  StratifiedSplit draw(rows, test_file.empty() ? options.test_fraction : 0, options.validation, options.seed);
+  std::array<std::vector<std::uint32_t>, 3> parts;
+  double sum = 0, squares = 0;
+  for (std::size_t i = 0; i < data->targets.size(); ++i) {
+    const Part part = draw.next(stratum(data->targets[i]));
+    parts[static_cast<std::size_t>(part)].push_back(static_cast<std::uint32_t>(i));
+    if (part != Part::train) continue;
+    const double x = data->targets[i] - data->targets[0];  // about the first, so that little cancels
+    sum += x, squares += x * x;
+  }
+  const auto n = static_cast<double>(parts[0].size());
+  if (parts[0].size() < 2 || (test_file.empty() && parts[2].empty()))
+    throw FileError(
+        fmt::format("{}: expected enough rows to train and to test, found {}", data->name, data->targets.size()));
+  if (rules->target.classes.empty()) {
+    rules->target.mean = data->targets[0] + sum / n;
+    rules->target.deviation = std::sqrt(std::max(0.0, squares / n - sum / n * (sum / n)));
+    if (!(rules->target.deviation > 0))
+      throw FileError(
+          fmt::format("{}: expected targets that differ, found {} in every row", data->name, data->targets[0]));
+  }
+
+  TableParts result;
+  result.preprocessing = rules;
+  const auto part = [&](Part p) {
+    return std::make_shared<SparsePart>(data, rules, std::move(parts[static_cast<std::size_t>(p)]));
+  };
+  result.notes.push_back(fmt::format(
+      "{}: {} rows, {} features, {:.2g} % of them not zero; {}", data->name, data->targets.size(), data->features,
+      100 * static_cast<double>(data->entries.size()) /
+          (static_cast<double>(data->features) * static_cast<double>(data->targets.size())),
+      rules->target.classes.empty() ? "regression" : fmt::format("{} classes", rules->target.classes.size())));
+  result.notes.push_back(fmt::format("{} rows for training, {} for validation, {} for testing", parts[0].size(),
+                                     parts[1].size(), parts[2].size()));
+  if (data->qids > 0) result.notes.push_back(fmt::format("{} qid were ignored", data->qids));
+  result.train = part(Part::train);
+  result.validation = part(Part::validation);
+  result.test = part(Part::test);
+  result.provenance = fmt::format("{} ({} rows)", data->name, data->targets.size());
+  if (test_file.empty()) {
+    result.provenance += fmt::format(", {:g} % of them drawn for testing", 100 * options.test_fraction);
+    return result;
+  }
+
+  const auto test = std::make_shared<SparseRows>();
+  Index beyond = 0;
+  LibsvmReader reader(test_file);
+  while (reader.next()) {
+    if (!rules->target.classes.empty() && class_of(rules->target, reader.target()) < 0)
+      reader.fail(fmt::format("expected one of the classes {}, found {}", fmt::join(rules->target.classes, ", "),
+                              reader.target()));
+    const auto all = reader.entries();
+    const auto known = static_cast<std::size_t>(std::ranges::count_if(
+        all, [&](const SparseEntry& e) { return Index{e.index} < data->features; }));  // they are in order
+    beyond += static_cast<Index>(all.size() - known);
+    test->append(reader, all.first(known));
+  }
+  test->name = test_file.string();
+  if (test->targets.empty()) throw FileError(fmt::format("{}: expected rows, found none", test->name));
+  result.notes.push_back(fmt::format("{}: {} rows for testing", test->name, test->targets.size()));
+  if (beyond > 0)
+    result.notes.push_back(fmt::format("{} numbers of features that the training file has not were ignored", beyond));
+  std::vector<std::uint32_t> order(test->targets.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::uint32_t>(i);
+  result.test = std::make_shared<SparsePart>(test, rules, std::move(order));
+  result.provenance += fmt::format(", tested on {} ({} rows)", test->name, test->targets.size());
+  return result;
+}
+
+}  // namespace espalier

@@ -1,0 +1,145 @@
+// From a row of text to the numbers a network reads. A Preprocessing is a value: fitted once, on the training part of a
+// table (datasets/table.h), saved beside the model as JSON, and applied to any row afterwards.
+//
+//   column       a field                features
+//   numeric      39                     (39 - centre) / scale
+//                missing                (fill - centre) / scale, and 1 in a feature of its own if the training part had
+//                                       missing ones, too
+//   binary       one of two words       0 or 1; 1/2 where it is missing or another word
+//   categorical  Private                1 in the feature of its word, 0 in those of the others. What is rare, or was
+//   never
+//                                       seen, shares "other" (if there were rare ones, else all are 0); what is missing
+//                                       has a feature of its own if the training part had missing ones, else it counts
+//                                       as unseen
+//     ordinal    the word's rank among the words, in alphabetical order, as a number
+//   ignored      dates, constants, and words that are another one in nearly every row
+//
+// Numeric columns of two values are put to 0 and 1 (centre: the lower, scale: the difference), other ones scaled:
+//
+//   standard   centre mean,   scale standard deviation
+//   robust     centre median, scale interquartile range; then x / sqrt(1 + (x/3)²), which is x in the middle and never
+//              beyond 3 (Holzmüller, Grinsztajn, Steinwart 2024, "Better by default", section 3)
+//   none       centre 0, scale 1
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace espalier {
+
+enum class ColumnKind { numeric, binary, categorical, ordinal, ignored };
+std::string_view name_of(ColumnKind kind);
+
+struct ColumnRule {
+  std::string name;
+  ColumnKind kind = ColumnKind::numeric;
+  std::string why;                         // ignored: why
+  double centre = 0, scale = 1, fill = 0;  // numeric, ordinal; fill: in original units, or a rank
+  bool bounded = false;                    // numeric: robust scaling's last step
+  std::vector<std::string> words = {};     // binary, categorical, ordinal: in alphabetical order
+  bool other = false;                      // categorical: a feature for rare and unseen words
+  bool missing = false;                    // a feature for missing ones
+  Index features() const;
+};
+
+struct TargetRule {
+  std::string name;
+  std::vector<std::string> classes;  // none: regression
+  double mean = 0, deviation = 1;    // regression: the network's output is (value - mean) / deviation
+};
+
+struct Preprocessing {
+  std::vector<ColumnRule> columns;  // in the order of the training file, without the target
+  TargetRule target;
+  std::vector<std::string> missing_marks;
+  Index sparse_features = 0;  // above 0: rows are LIBSVM's, of so many features, and there are no columns
+
+  Index features() const;
+  std::vector<std::string> feature_names() const;  // "age", "age missing", "sex = Male", "native_country = other"
+  // Which column each feature is made of: an index into columns, or the feature itself if rows are sparse.
+  std::vector<Index> source_columns() const;
+  std::string column_name(Index column) const;
+  Index source_column_count() const { return sparse_features ? sparse_features : static_cast<Index>(columns.size()); }
+};
+
+std::string to_json(const Preprocessing& preprocessing);
+// Throws FileError, naming `file`, if the text is anything else or makes no sense.
+Preprocessing preprocessing_from_json(const std::string& text, const std::string& file);
+
+// Marks that stand for a missing value, besides the empty field; small and capital letters are the same.
+std::vector<std::string> usual_missing_marks();
+
+class MissingMarks {
+ public:
+  explicit MissingMarks(const std::vector<std::string>& marks);
+  bool holds(std::string_view field) const { return field.empty() || (field.size() <= longest_ && known(field)); }
+  // Whether there are any that could be taken for numbers, such as -999.
+  bool numeric() const { return numeric_; }
+
+ private:
+  bool known(std::string_view field) const;
+  std::vector<std::string> marks_;
+  std::size_t longest_ = 0;
+  bool numeric_ = false;
+};
+
+// What a field becomes when rows are kept in memory: the bits of a float, or the number of a word.
+using Cell = std::uint32_t;
+constexpr Cell missing_word = 0xffffffff, unseen_word = 0xfffffffe;
+constexpr Cell most_words = 0xfffffff0;
+
+// What was replaced on the way.
+struct EncodingCounts {
+  Index rows = 0;
+  std::vector<Index> missing, unseen, infinite;  // [columns]
+};
+
+struct WordHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view word) const { return std::hash<std::string_view>()(word); }
+};
+using WordMap = std::unordered_map<std::string, Cell, WordHash, std::equal_to<>>;
+
+// A field that is not what its column holds: what was expected and found. Whoever read it knows file and line.
+struct BadField final : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// A Preprocessing made ready to be applied. Immutable: one may be used from any thread.
+class Encoder {
+ public:
+  explicit Encoder(Preprocessing rules);
+  const Preprocessing& rules() const { return rules_; }
+  Index features() const { return features_; }
+
+  // The cell of a field of column c; adds to the counts. Throws std::string, what was expected and found, for a word in
+  // a numeric column.
+  Cell encode(std::size_t c, std::string_view field, EncodingCounts& counts) const;
+  // cells: [columns] -> features: [features]
+  void expand(std::span<const Cell> cells, std::span<Real> features) const;
+  // The class of a field, or the number (in original units); -1 and NaN if missing. Throws std::string for anything
+  // else.
+  std::int32_t label(std::string_view field) const;
+  double value(std::string_view field) const;
+
+ private:
+  Preprocessing rules_;
+  MissingMarks marks_;
+  std::vector<WordMap> words_;  // [columns]
+  std::unordered_map<std::string, std::int32_t, WordHash, std::equal_to<>> classes_;
+  std::vector<Index> first_;  // [columns], of their features
+  Index features_ = 0;
+};
+
+using EncoderPtr = std::shared_ptr<const Encoder>;
+
+}  // namespace espalier

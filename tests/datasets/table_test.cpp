@@ -1,0 +1,442 @@
+#include "datasets/table.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "datasets/synthetic_table.h"
+#include "support/temporary_folder.h"
+#include "support/text.h"
+
+namespace espalier {
+namespace {
+
+using testing::contains;
+
+TableParts load(const std::string& text, const TableOptions& options = {}) {
+  return load_table_text("table.csv", text, options);
+}
+std::string complaint(const std::string& text, const TableOptions& options = {}) {
+  try {
+    load(text, options);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "accepted: " << text.substr(0, 200);
+  return {};
+}
+std::vector<Real> features(const Dataset& data, Index i) {
+  std::vector<Real> row(static_cast<std::size_t>(data.shape().features()));
+  data.read(i, row);
+  return row;
+}
+Real target(const Dataset& data, Index i) {
+  std::vector<Real> value(1);
+  data.target(i, value);
+  return value[0];
+}
+std::string notes_of(const TableParts& parts) {
+  std::string text;
+  for (const std::string& note : parts.notes) text += note + "\n";
+  return text;
+}
+const ColumnRule& column(const TableParts& parts, const std::string& name) {
+  return *std::ranges::find(parts.preprocessing->columns, name, &ColumnRule::name);
+}
+// `rows` times line(row).
+template <typename Line>
+std::string table_of(const std::string& header, int rows, Line&& line) {
+  std::string text = header + "\n";
+  for (int r = 0; r < rows; ++r) text += line(r) + "\n";
+  return text;
+}
+
+TEST(Table, TypesColumnsByWhatTheyHold) {
+  const TableParts parts = load(table_of("number,flag,yes,colour,day,same,empty,label", 100, [](int r) {
+    return fmt::format("{},{},{},{},2024-01-{:02},7,,{}", r * 0.5, r % 2, r % 3 ? "y" : "n",
+                       std::vector{"red", "green", "blue"}[static_cast<std::size_t>(r % 3)], 1 + r % 28,
+                       r % 2 ? "a" : "b");
+  }));
+  EXPECT_EQ(column(parts, "number").kind, ColumnKind::numeric);
+  EXPECT_EQ(column(parts, "flag").kind, ColumnKind::numeric);
+  EXPECT_EQ(column(parts, "flag").centre, 0);
+  EXPECT_EQ(column(parts, "flag").scale, 1);
+  EXPECT_EQ(column(parts, "yes").kind, ColumnKind::binary);
+  EXPECT_EQ(column(parts, "colour").kind, ColumnKind::categorical);
+  EXPECT_EQ(column(parts, "day").why, "dates");
+  EXPECT_EQ(column(parts, "same").why, "constant");
+  EXPECT_EQ(column(parts, "empty").why, "no values");
+  EXPECT_EQ(parts.preprocessing->feature_names(),
+            (std::vector<std::string>{"number", "flag", "yes = y", "colour = blue", "colour = green", "colour = red"}));
+  EXPECT_EQ(parts.preprocessing->source_columns(), (std::vector<Index>{0, 1, 2, 3, 3, 3}));
+  EXPECT_EQ(parts.train->classes(), 2);
+  EXPECT_EQ(parts.train->outputs(), 0);
+  for (const char* note : {"ignored (dates): day", "ignored (constant): same", "ignored (no values): empty"})
+    EXPECT_PRED2(contains, notes_of(parts), note);
+}
+
+TEST(Table, KnowsDatesFromNumbersAndWords) {
+  const auto kind = [](const std::string& field) {
+    const TableParts parts = load(table_of("x,d,y", 60, [&](int r) {
+      return fmt::format("{},{},{}", r, r % 2 ? field : field + (field.back() == 'x' ? "x" : "1"), r % 2);
+    }));
+    return column(parts, "d").why;
+  };
+  for (const char* date : {"2024-01-3", "31.1.202", "1/31/202", "2024-01-31 12:3", "2024-01-31T12:00:0", "12:3"})
+    EXPECT_EQ(kind(date), "dates") << date;
+  for (const char* other : {"1.5", "20240131", "12-34x", "10.0.0.1x", "a/b/cx", "-1"})
+    EXPECT_EQ(kind(other), "") << other;
+}
+
+TEST(Table, TakesIntegersOfFewValuesForClassesAndOthersForNumbers) {
+  const auto classes = [](int values, int rows, const char* suffix = "", const std::string& task = "auto") {
+    return load(table_of("x,y", rows, [&](int r) { return fmt::format("{},{}{}", r, r % values, suffix); }),
+                {.task = task})
+        .train->classes();
+  };
+  EXPECT_EQ(classes(3, 60), 3);
+  EXPECT_EQ(classes(20, 60), 20);
+  EXPECT_EQ(classes(21, 60), 0) << "too many values";
+  EXPECT_EQ(classes(20, 30), 0) << "too few rows of each";
+  EXPECT_EQ(classes(3, 60, ".5"), 0);
+  EXPECT_EQ(classes(3, 60, "", "regression"), 0);
+  EXPECT_EQ(classes(25, 60, "", "classification"), 25);
+  EXPECT_EQ(classes(26, 60, "th"), 26) << "words";
+}
+
+TEST(Table, OrdersClassesByNumberOrAlphabet) {
+  const auto names = [](const std::vector<std::string>& labels) {
+    return load(table_of("x,y", 60,
+                         [&](int r) {
+                           return fmt::format("{},{}", r, labels[static_cast<std::size_t>(r) % labels.size()]);
+                         }))
+        .preprocessing->target.classes;
+  };
+  EXPECT_EQ(names({"10", "9", "-1"}), (std::vector<std::string>{"-1", "9", "10"}));
+  EXPECT_EQ(names({"2", "1.0", "1"}), (std::vector<std::string>{"1", "2"}));
+  EXPECT_EQ(names({"<=50K", ">50K"}), (std::vector<std::string>{"<=50K", ">50K"}));
+}
+
+// Invariant 1.
+TEST(Table, PartsAreDisjointCompleteAndHaveTheirShareOfEachClass) {
+  const std::string text =
+      table_of("x,y", 1000, [](int r) { return fmt::format("{},{}", r, r % 10 == 0 ? "rare" : "usual"); });
+  const TableParts parts = load(text, {.scaling = "none", .seed = 3});
+  EXPECT_EQ(parts.test->samples(), 200);
+  EXPECT_EQ(parts.validation->samples(), 80);
+  std::vector<int> seen(1000);
+  for (const DatasetPtr& part : {parts.train, parts.validation, parts.test}) {
+    Index rare = 0;
+    for (Index i = 0; i < part->samples(); ++i) {
+      const auto row = static_cast<std::size_t>(features(*part, i)[0]);
+      ++seen[row];
+      EXPECT_EQ(part->label(i), row % 10 == 0 ? 0 : 1);
+      rare += part->label(i) == 0;
+    }
+    EXPECT_EQ(rare, part->samples() / 10);
+  }
+  EXPECT_EQ(std::ranges::count(seen, 1), 1000);
+  const TableParts again = load(text, {.scaling = "none", .seed = 3}),
+                   other = load(text, {.scaling = "none", .seed = 4});
+  EXPECT_EQ(features(*parts.test, 5), features(*again.test, 5));
+  bool differs = false;
+  for (Index i = 0; i < 200; ++i) differs = differs || features(*parts.test, i) != features(*other.test, i);
+  EXPECT_TRUE(differs);
+}
+
+// Invariant 2.
+TEST(Table, IsFittedOnTheTrainingPartOnly) {
+  const auto text = [](const std::vector<bool>& spoil) {
+    return table_of("i,x,w,y", 200, [&](int r) {
+      const bool other = !spoil.empty() && spoil[static_cast<std::size_t>(r)];
+      return fmt::format("{},{},{},{}", r, other ? 1e6 : r % 7,
+                         other   ? "strange"
+                         : r % 3 ? "a"
+                                 : "b",
+                         (other ? 1000 : 0) + 0.5 * r);
+    });
+  };
+  const TableOptions options{.scaling = "none"};
+  const TableParts parts = load(text({}), options);
+  std::vector<bool> not_trained(200, true);
+  for (Index i = 0; i < parts.train->samples(); ++i)
+    not_trained[static_cast<std::size_t>(features(*parts.train, i)[0])] = false;
+  for (const char* scaling : {"none", "standard", "robust"}) {
+    const TableOptions scaled{.scaling = scaling};
+    EXPECT_EQ(to_json(*load(text({}), scaled).preprocessing), to_json(*load(text(not_trained), scaled).preprocessing));
+  }
+  std::vector<bool> trained(200);
+  for (std::size_t r = 0; r < 200; ++r) trained[r] = !not_trained[r];
+  EXPECT_NE(to_json(*parts.preprocessing), to_json(*load(text(trained), options).preprocessing));
+}
+
+// Invariant 3.
+TEST(Table, HoldsTheSameBitsInMemoryAndInAFile) {
+  const std::string text = synthetic_table_csv({.rows = 500, .missing = 0.1});
+  const TableParts memory = load(text), file = load(text, {.memory_bytes = 4096});
+  EXPECT_EQ(to_json(*memory.preprocessing), to_json(*file.preprocessing));
+  ASSERT_EQ(memory.train->samples(), file.train->samples());
+  for (Index i = 0; i < memory.train->samples(); ++i) {
+    EXPECT_EQ(features(*memory.train, i), features(*file.train, i));
+    EXPECT_EQ(memory.train->label(i), file.train->label(i));
+  }
+}
+
+TEST(Table, StandardisesNumbersAndFillsInTheMeanOfWhatIsMissing) {
+  const TableParts parts = load(table_of(
+      "x,y", 200, [](int r) { return fmt::format("{},{}", r % 4 == 0 ? "?" : fmt::format("{}", 10 * r), 0.5 * r); }));
+  double sum = 0, squares = 0, missing = 0;
+  for (Index i = 0; i < parts.train->samples(); ++i) {
+    const auto x = features(*parts.train, i);
+    ASSERT_EQ(x.size(), 2u);
+    if (x[1] != 0) {
+      EXPECT_EQ(x[1], 1);
+      EXPECT_EQ(x[0], 0);
+      ++missing;
+    }
+    sum += x[0];
+    squares += x[0] * x[0];
+  }
+  const auto n = static_cast<double>(parts.train->samples());
+  EXPECT_GT(missing, 20);
+  EXPECT_NEAR(sum / n, 0, 1e-6);
+  EXPECT_NEAR(squares / (n - missing), 1, 1e-5);
+  EXPECT_PRED2(contains, notes_of(parts), "missing values: x 50");
+}
+
+TEST(Table, RobustScalingUsesMedianAndQuartilesAndBoundsWhatIsFarOut) {
+  const TableParts parts =
+      load(table_of("x,y", 101, [](int r) { return fmt::format("{},{}", r == 100 ? 1000000 : r, 0.5 * r); }),
+           {.scaling = "robust", .validation = 0, .test_fraction = 0.01});
+  const ColumnRule& x = column(parts, "x");
+  EXPECT_NEAR(x.centre, 50, 1);
+  EXPECT_NEAR(x.scale, 50, 2);
+  for (Index i = 0; i < parts.train->samples(); ++i) {
+    const Real value = features(*parts.train, i)[0];
+    EXPECT_LE(std::abs(value), 3);
+  }
+}
+
+TEST(Table, StandardisesTheTargetOfARegression) {
+  const TableParts parts = load(table_of("x,y", 200, [](int r) { return fmt::format("{},{}", r, 1000 + 0.5 * r); }));
+  ASSERT_EQ(parts.train->outputs(), 1);
+  double sum = 0, squares = 0;
+  for (Index i = 0; i < parts.train->samples(); ++i)
+    sum += target(*parts.train, i), squares += std::pow(target(*parts.train, i), 2);
+  const auto n = static_cast<double>(parts.train->samples());
+  EXPECT_NEAR(sum / n, 0, 1e-5);
+  EXPECT_NEAR(squares / n, 1, 1e-4);
+  const TargetScale scale = parts.test->target_scale();
+  const Encoder encoder(*parts.preprocessing);
+  EXPECT_EQ(scale.mean, encoder.rules().target.mean);
+  const double original = scale.mean + scale.deviation * target(*parts.test, 0);
+  EXPECT_GE(original, 999.9);
+  EXPECT_LE(original, 1100.1);
+}
+
+TEST(Table, RareWordsShareAFeature) {
+  const TableParts parts =
+      load(table_of("w,x,y", 3000,
+                    [](int r) { return fmt::format("w{},{},{}", r % 2 ? r % 100 : 1000 + r / 10, r, r % 3); }),
+           {.validation = 0});
+  const ColumnRule& w = column(parts, "w");
+  EXPECT_EQ(w.kind, ColumnKind::categorical);
+  EXPECT_EQ(w.words.size(), static_cast<std::size_t>(most_word_features));
+  EXPECT_TRUE(w.other);
+  EXPECT_TRUE(std::ranges::is_sorted(w.words));
+  for (Index i = 0; i < parts.train->samples(); ++i) {
+    const auto x = features(*parts.train, i);
+    EXPECT_EQ(std::count(x.begin(), x.begin() + most_word_features + 1, Real{1}), 1);
+  }
+  EXPECT_EQ(parts.preprocessing->feature_names()[most_word_features], "w other");
+}
+
+TEST(Table, IgnoresWordsThatNameTheRow) {
+  const TableParts parts =
+      load(table_of("id,x,y", 500, [](int r) { return fmt::format("row{},{},{}", r, r * r % 17, r % 2); }));
+  EXPECT_EQ(column(parts, "id").why, "another word in nearly every row");
+}
+
+TEST(Table, OrdinalEncodingGivesRanks) {
+  const std::string text = table_of("w,y", 90, [](int r) {
+    return fmt::format("{},{}", std::vector{"low", "mid", "top"}[static_cast<std::size_t>(r) % 3], r % 2);
+  });
+  const TableParts parts = load(text, {.scaling = "none", .encoding = "ordinal"});
+  EXPECT_EQ(parts.preprocessing->features(), 1);
+  std::map<Real, Index> values;
+  for (Index i = 0; i < parts.train->samples(); ++i) ++values[features(*parts.train, i)[0]];
+  ASSERT_EQ(values.size(), 3u);
+  EXPECT_TRUE(values.contains(0) && values.contains(1) && values.contains(2));
+}
+
+TEST(Table, FollowsTargetIgnoreCategoricalAndMissingMarks) {
+  const TableParts parts =
+      load(table_of("y,code,skip,x", 100,
+                    [](int r) { return fmt::format("{},{},{},{}", r % 2, r % 3, r, r % 5 ? r : -999); }),
+           {.target = "y", .missing_marks = {"-999"}, .ignore = {"skip"}, .categorical = {"code"}});
+  EXPECT_EQ(parts.preprocessing->target.name, "y");
+  EXPECT_EQ(column(parts, "code").kind, ColumnKind::categorical);
+  EXPECT_EQ(column(parts, "skip").why, "asked for");
+  EXPECT_TRUE(column(parts, "x").missing);
+  EXPECT_PRED2(contains, notes_of(parts), "missing values: x 20");
+}
+
+TEST(Table, CountsWhatItLeavesOutOrReplaces) {
+  const TableParts parts = load(table_of("x,age,y", 200, [](int r) {
+    return fmt::format("{},{},{}", r == 7 ? "inf" : fmt::format("{}", r), r == 9 ? "old" : fmt::format("{}", r % 50),
+                       r % 20 == 0 ? "nan"
+                       : r % 2     ? "a"
+                                   : "b");
+  }));
+  EXPECT_EQ(parts.train->samples() + parts.validation->samples() + parts.test->samples(), 190);
+  EXPECT_PRED2(contains, notes_of(parts), "10 rows without a target (column y) were left out");
+  EXPECT_PRED2(contains, notes_of(parts), "infinite numbers, taken for missing: x 1");
+  EXPECT_PRED2(contains, notes_of(parts),
+               "column age was read as words: 1 of 200 fields are no numbers, the first is \"old\" in line 11");
+}
+
+TEST(Table, RefusesWhatCannotBeLearntFrom) {
+  const auto rows = [](const char* y) {
+    return table_of("x,y", 20, [&](int r) { return fmt::format("{},{}", r, y); });
+  };
+  EXPECT_EQ(complaint("x,y\n"), "table.csv: line 1: expected rows behind the header, found the end of the file");
+  EXPECT_PRED2(contains, complaint("x\n1\n2\n"), "expected at least two columns");
+  EXPECT_PRED2(contains, complaint(rows("a")), "expected at least two classes, found \"a\" in every row");
+  EXPECT_PRED2(contains, complaint(rows("nan")), "column y, the target: expected values, found none");
+  EXPECT_PRED2(contains, complaint(rows("1.5")), "expected values that differ, found 1.5 in every row");
+  EXPECT_PRED2(contains, complaint("x,y\n1,2.5\n2,inf\n3,4.5\n"), "expected finite numbers, found 1 infinite ones");
+  EXPECT_PRED2(contains, complaint("x,y\n1,2.5\n2,high\n3,4.5\n", {.task = "regression"}),
+               "line 3: column y, the target: expected a number, found \"high\"");
+  EXPECT_PRED2(contains, complaint("x,y\n1,a\n2,b\n3,c\n"), "expected classes of two rows and more, found 3 in 3 rows");
+  EXPECT_PRED2(contains, complaint("x,y\n1,a\n1,b\n1,a\n1,b\n"), "expected enough rows");
+  EXPECT_PRED2(contains, complaint(table_of("x,y", 40, [](int r) { return fmt::format("1,{}", r % 2); })),
+               "expected a column to learn from, found constants and dates only");
+  EXPECT_PRED2(contains, complaint("x,y\n1,2\n", {.target = "z"}),
+               "[--target] table.csv: expected one of the columns x, y, got \"z\"");
+  EXPECT_PRED2(contains, complaint("x,y\n1,2\n", {.scaling = "best"}),
+               "[--scaling] expected standard or robust or none");
+}
+
+class TestFile : public ::testing::Test {
+ protected:
+  std::filesystem::path write(const std::string& name, const std::string& text) {
+    return folder_.write(name, std::vector<std::uint8_t>(text.begin(), text.end()));
+  }
+  std::string complaint(const std::string& test) {
+    try {
+      load_table(train_, write("test.csv", test), {});
+    } catch (const Error& error) {
+      return error.what();
+    }
+    ADD_FAILURE() << "accepted";
+    return {};
+  }
+  testing::TemporaryFolder folder_;
+  std::filesystem::path train_ = write("train.csv", table_of("x,w,y", 60, [](int r) {
+                                         return fmt::format("{},{},{}", r, r % 3 ? "a" : "b", r % 2 ? "no" : "yes");
+                                       }));
+};
+
+TEST_F(TestFile, IsEncodedAsTheTrainingFileWasByTheNamesOfItsColumns) {
+  const auto test = write("test.csv", "y,more,w,x\nno,1,a,3\nyes,2,c,\nyes,3,b,5\n?,4,a,1\n");
+  const TableParts parts = load_table(train_, test, {.scaling = "none"});
+  EXPECT_EQ(parts.train->samples() + parts.validation->samples(), 60);
+  ASSERT_EQ(parts.test->samples(), 3);
+  EXPECT_EQ(features(*parts.test, 0), (std::vector<Real>{3, 0}));
+  EXPECT_EQ(parts.test->label(0), 0);
+  EXPECT_EQ(features(*parts.test, 1)[1], Real{0.5}) << "a word that was never seen";
+  EXPECT_EQ(features(*parts.test, 2), (std::vector<Real>{5, 1}));
+  EXPECT_PRED2(contains, notes_of(parts), "3 rows for testing; 1 without a target were left out");
+  EXPECT_PRED2(contains, notes_of(parts),
+               "missing values: x 1; words that are rare in training, or were never seen there: w 1");
+  EXPECT_PRED2(contains, notes_of(parts), "1 columns that the training file has not were ignored");
+}
+
+TEST_F(TestFile, MustHaveTheColumnsKindsAndClassesOfTheTrainingFile) {
+  EXPECT_PRED2(contains, complaint("x,v,y\n1,a,no\n"),
+               "line 1: expected a column w, which the model was trained with, found x, v, y");
+  EXPECT_PRED2(contains, complaint("x,w\n1,a\n"), "expected the target, a column y, found none");
+  EXPECT_PRED2(contains, complaint("x,w,y\n1,a,no\nlow,a,no\n"), "line 3: column x: expected a number, found \"low\"");
+  EXPECT_PRED2(contains, complaint("x,w,y\n1,a,perhaps\n"),
+               "line 2: column y: expected one of the classes no, yes, found \"perhaps\"");
+  EXPECT_PRED2(contains, complaint("x,w,y\n"), "expected rows, found none");
+}
+
+TEST(Preprocessing, ComesBackFromJson) {
+  const TableParts parts =
+      load(synthetic_table_csv({.rows = 300, .regression = true, .missing = 0.1}), {.scaling = "robust"});
+  const std::string json = to_json(*parts.preprocessing);
+  EXPECT_EQ(to_json(preprocessing_from_json(json, "file")), json);
+}
+
+TEST(Preprocessing, RefusesJsonThatMakesNoSense) {
+  const std::string json = to_json(*load(synthetic_table_csv({.rows = 300})).preprocessing);
+  const auto spoilt = [&](const std::string& from, const std::string& to) {
+    std::string text = json;
+    text.replace(text.find(from), from.size(), to);
+    try {
+      preprocessing_from_json(text, "preprocessing.json");
+    } catch (const FileError& error) {
+      return std::string(error.what());
+    }
+    ADD_FAILURE() << "accepted " << to;
+    return std::string();
+  };
+  EXPECT_PRED2(contains, spoilt("\"version\": 1", "\"version\": 2"), "preprocessing.json: expected version 1");
+  EXPECT_PRED2(contains, spoilt("\"numeric\"", "\"odd\""), "expected a kind of column");
+  EXPECT_PRED2(contains, spoilt("\"scale\": ", "\"scale\": -"), "expected finite numbers and a positive scale");
+  EXPECT_PRED2(contains, spoilt("{", "["), "expected a preprocessing, found");
+  EXPECT_PRED2(contains, spoilt("\"columns\"", "\"rows\""), "expected a preprocessing, found");
+}
+
+TEST(SyntheticTable, HasTenRelevantColumnsOfFortyAndTwoBalancedClasses) {
+  const TableParts parts = load(synthetic_table_csv());
+  EXPECT_EQ(parts.preprocessing->columns.size(), 40u);
+  EXPECT_EQ(relevant_columns().size(), 10u);
+  Index high = 0;
+  for (Index i = 0; i < parts.train->samples(); ++i) high += parts.train->label(i) == 0;
+  EXPECT_NEAR(static_cast<double>(high) / static_cast<double>(parts.train->samples()), 0.5, 0.1);
+  EXPECT_EQ(synthetic_table_csv({.rows = 5}),
+            synthetic_table_csv({.rows = 9}).substr(0, synthetic_table_csv({.rows = 5}).size()));
+}
+
+// --- real tables, where there are some ---------------------------------------------------------------------------
+
+TEST(RealTables, AreReadWithoutASingleFlag) {
+  const char* variable = std::getenv("ESPALIER_DATA");
+  const std::filesystem::path folder = std::filesystem::path(variable ? variable : "") / "tabular";
+  if (!variable || !std::filesystem::exists(folder / "adult_train.csv"))
+    GTEST_SKIP() << "no tables in $ESPALIER_DATA/tabular: the reader was tested on made-up ones only";
+  const TableParts adult = load_table(folder / "adult_train.csv", folder / "adult_test.csv", {});
+  EXPECT_EQ(adult.train->samples() + adult.validation->samples(), 32561);
+  EXPECT_EQ(adult.test->samples(), 16281);
+  EXPECT_EQ(adult.preprocessing->columns.size(), 14u);
+  EXPECT_EQ(adult.preprocessing->target.classes, (std::vector<std::string>{"<=50K", ">50K"}));
+  EXPECT_TRUE(column(adult, "workclass").missing);
+  EXPECT_EQ(column(adult, "sex").kind, ColumnKind::binary);
+  EXPECT_PRED2(contains, notes_of(adult), "missing values: workclass 1836, occupation 1843, native_country 583");
+  struct Expected {
+    const char *file, *target;
+    Index rows, features, classes;
+  };
+  for (const Expected& e :
+       {Expected{"california_housing.csv", "", 20640, 8, 0}, Expected{"bike_sharing_hour.csv", "", 17379, 12, 0},
+        Expected{"letter_recognition.csv", "letter", 20000, 16, 26}, Expected{"magic_gamma.csv", "", 19020, 10, 2},
+        Expected{"higgs_small_train.csv", "label", 7000, 28, 2}, Expected{"winequality_red.csv", "", 1599, 11, 6}}) {
+    const TableParts parts = load_table(folder / e.file, {}, {.target = e.target});
+    EXPECT_EQ(parts.train->samples() + parts.validation->samples() + parts.test->samples(), e.rows) << e.file;
+    EXPECT_EQ(parts.train->shape().features(), e.features) << e.file;
+    EXPECT_EQ(parts.train->classes(), e.classes) << e.file;
+  }
+}
+
+}  // namespace
+}  // namespace espalier
