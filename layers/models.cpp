@@ -9,16 +9,19 @@
 
 #include "core/error.h"
 #include "layers/batch_norm.h"
+#include "layers/conv1d.h"
 #include "layers/conv2d.h"
+#include "layers/gru.h"
 #include "layers/linear.h"
 #include "layers/pooling.h"
 #include "layers/residual.h"
+#include "layers/sequence.h"
 #include "layers/sequential.h"
 
 namespace espalier {
 namespace {
 
-constexpr std::string_view mlp_prefix = "mlp:";
+constexpr std::string_view mlp_prefix = "mlp:", gru_prefix = "gru:";
 
 // Puts one layer after the other and keeps track of the shape in between.
 class Builder {
@@ -45,6 +48,28 @@ class Builder {
   }
   Builder& max_pool(const std::string& name) { return add(std::make_unique<MaxPool>(PoolOptions{.name = name})); }
   Builder& global_average_pool() { return add(std::make_unique<GlobalAveragePool>()); }
+  // ReLU behind it; padded so that a stride of one keeps the number of steps.
+  Builder& conv1d(const std::string& name, Index out, Index kernel, Index stride) {
+    require_steps();
+    return add(
+        std::make_unique<Conv1d>(Conv1dOptions{.name = name,
+                                               .in = shape_[1],
+                                               .out = out,
+                                               .window = {.kernel = kernel, .stride = stride, .padding = kernel / 2},
+                                               .activation = Activation::relu,
+                                               .pattern = born(name, out, shape_[1] * kernel)},
+                                 options_.seed));
+  }
+  Builder& gru(const std::string& name, Index units) {
+    require_steps();
+    return add(std::make_unique<Gru>(GruOptions{.name = name,
+                                                .in = shape_[1],
+                                                .units = units,
+                                                .input_pattern = born(name + ".input", 3 * units, shape_[1]),
+                                                .hidden_pattern = born(name + ".hidden", 3 * units, units)},
+                                     options_.seed));
+  }
+  Builder& mean_over_time() { return add(std::make_unique<MeanOverTime>()); }
   // relu(body(x) + shortcut(x)) of two normalised 3 x 3 convolutions (He et al. 2016); the shortcut is the identity or,
   // where the shape changes, a normalised 1 x 1 convolution.
   Builder& residual_block(const std::string& name, Index out, Index stride) {
@@ -85,6 +110,10 @@ class Builder {
     shape_ = module->output_shape(shape_);
     model_->add(std::move(module));
     return *this;
+  }
+  void require_steps() const {
+    require(shape_.rank() == 2, "[model] {}: expected sequences [steps, features], got samples of {}", name_,
+            shape_.text());
   }
   // Without ReLU behind it (LeNet-5), Kaiming's factor of two would grow from layer to layer.
   ModulePtr convolution(const std::string& name, Index out, const Window& window, Activation f, bool max_pool,
@@ -213,6 +242,37 @@ ModulePtr vgg_small(const ModelOptions& options) {
   return model.linear("output", options.outputs).done();
 }
 
+// Convolutions over time with ReLU, the second and third of stride 2, and what they find on average: where in the
+// sequence something is does not matter, only whether it is. (Wang et al., "Time series classification from scratch
+// with deep neural networks", 2017, have three such layers and the average.)
+ModulePtr cnn_1d(const ModelOptions& options) {
+  return Builder("cnn-1d", options)
+      .conv1d("conv1", 32, 9, 1)
+      .conv1d("conv2", 64, 5, 2)
+      .conv1d("conv3", 64, 5, 2)
+      .mean_over_time()
+      .linear("output", options.outputs)
+      .done();
+}
+
+bool is_gru(const std::string& name) {
+  return name.starts_with(gru_prefix);
+}
+
+Index units_of(const std::string& name) {
+  Index units = 0;
+  const char* const end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + gru_prefix.size(), end, units);
+  require(error == std::errc() && stop == end && units >= 1 && units <= Index{1} << 20,
+          "[model] {}: expected a number of units from 1 to 2^20 such as gru:64", name);
+  return units;
+}
+
+// A gated recurrent layer, the mean of its states, a linear layer.
+ModulePtr gru_model(const std::string& name, const ModelOptions& options) {
+  return Builder(name, options).gru("gru", units_of(name)).mean_over_time().linear("output", options.outputs).done();
+}
+
 struct ImageModel {
   std::string_view name;
   Index channels, extent;  // of the images it was made for
@@ -236,6 +296,10 @@ ModulePtr make_model(const std::string& name, const ModelOptions& options) {
   require(options.density > 0 && options.density <= 1, "[model] {}: expected a density above 0 and up to 1, got {}",
           name, options.density);
   if (is_mlp(name)) return mlp(name, options);
+  if (is_gru(name) || name == "cnn-1d") {
+    require(options.outputs >= 1, "[model] {}: expected at least 1 class or output, got {}", name, options.outputs);
+    return is_gru(name) ? gru_model(name, options) : cnn_1d(options);
+  }
   const ImageModel& known = image_model(name);
   require(options.input.rank() == 3, "[model] {}: expected images [C, H, W], got samples of {}", name,
           options.input.text());
@@ -248,6 +312,11 @@ ModelProfile model_profile(const std::string& name) {
     const std::vector<Index> extents = extents_of(name);
     return {.input = {extents.front()}, .outputs = extents.back()};
   }
+  if (is_gru(name)) {
+    units_of(name);
+    return {.input = {128, 3}, .outputs = 8, .sequences = true, .rate = 0.1, .warmup = 0.05};
+  }
+  if (name == "cnn-1d") return {.input = {128, 3}, .outputs = 8, .sequences = true, .rate = 0.05, .warmup = 0.05};
   const ImageModel& known = image_model(name);
   return {.input = {known.channels, known.extent, known.extent},
           .images = true,
@@ -260,6 +329,8 @@ std::vector<std::string> known_models() {
   std::vector<std::string> names{"lenet-300-100"};
   for (const ImageModel& model : image_models) names.emplace_back(model.name);
   names.emplace_back("mlp:INPUTS-HIDDEN-...-OUTPUTS");
+  names.emplace_back("cnn-1d");
+  names.emplace_back("gru:UNITS");
   return names;
 }
 

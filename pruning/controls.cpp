@@ -85,7 +85,7 @@ void apply_pattern(Control control, std::span<Parameter* const> found, std::span
 
 std::string small_dense(const std::string& name, Module& model, Index parameters) {
   require(
-      !model_profile(name).images,
+      !model_profile(name).images && !model_profile(name).sequences,
       "[--control small-dense] expected a model of linear layers (lenet-300-100 or mlp:...), whose hidden layers can "
       "be made narrower, got {}",
       name);

@@ -16,9 +16,9 @@ namespace espalier {
 
 struct RunConfig {
   // data
-  std::string data = "auto";     // auto, mnist, cifar10, cifar100, synthetic-digits, synthetic-images
-  std::string data_dir;          // where files are looked for; empty: $ESPALIER_DATA, then ./data
-  Index validation = 5000;       // samples of the training set that choices may be made on
+  std::string data = "auto";  // auto, mnist, cifar10, cifar100, synthetic-digits, synthetic-images, synthetic-signals
+  std::string data_dir;       // where files are looked for; empty: $ESPALIER_DATA, then ./data
+  Index validation = 5000;    // samples of the training set that choices may be made on
   std::string augment = "none";  // none, flip, crop-flip: of the samples trained on
 
   // model and run

@@ -11,14 +11,14 @@ namespace espalier {
 
 // Standardised with the moments of the training part, channel by channel.
 struct Data {
-  std::string name;  // mnist, synthetic-digits, cifar10, cifar100, synthetic-images
+  std::string name;  // mnist, synthetic-digits, cifar10, cifar100, synthetic-images, synthetic-signals
   DatasetPtr train, validation, test;
   std::string provenance;
 };
 
 // "auto" becomes mnist where its files are found and synthetic-digits, said plainly on stderr, where not; for a model
-// that wants colour images, cifar10 and synthetic-images. config.data becomes the name of what was loaded. Throws
-// FileError for missing or bad files.
+// that wants colour images, cifar10 and synthetic-images; for a model of sequences, synthetic-signals. config.data
+// becomes the name of what was loaded. Throws FileError for missing or bad files.
 Data load_data(RunConfig& config);
 
 // Whether a model is of a family that is trained on CIFAR's images.

@@ -41,9 +41,10 @@ void set_settings(std::map<std::string, double>& settings, const std::vector<std
 void add_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
   app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
-  app.add_option(
-         "--data", c.data,
-         "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, or auto: what suits the model, if found")
+  app.add_option("--data", c.data,
+                 "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, synthetic-signals, or auto: what suits "
+                 "the model, "
+                 "if found")
       ->capture_default_str();
   app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
   app.add_option("--validation", c.validation, "Training samples held out for choices")->capture_default_str();
