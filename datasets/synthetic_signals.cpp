@@ -11,7 +11,7 @@
 namespace espalier {
 namespace {
 
-constexpr Index steps = 128, sensors = 3, classes = 8;
+constexpr Index steps = 64, sensors = 3, classes = 8;
 constexpr float turn = 2 * std::numbers::pi_v<float>;
 
 // What is random about a source: where it begins, how fast it goes, and two numbers in [0, 1) of which each class makes
@@ -69,7 +69,7 @@ float pulses(const Source& s, float t) {
 using Wave = float (*)(const Source&, float t);  // t in [0, 1)
 constexpr std::array<Wave, classes> waves{sine, square, sawtooth, rising, falling, modulated, burst, pulses};
 
-// Draws one signal into signal[128 * 3] and returns its class. Draws its numbers from fixed places of the stream, so
+// Draws one signal into signal[64 * 3] and returns its class. Draws its numbers from fixed places of the stream, so
 // that a change of one quantity leaves the others alone.
 std::int32_t draw_signal(const Random& random, std::span<std::uint8_t> signal) {
   const auto label = static_cast<std::size_t>(random.below(0, classes));
@@ -77,8 +77,8 @@ std::int32_t draw_signal(const Random& random, std::span<std::uint8_t> signal) {
     return static_cast<float>(low + (high - low) * random.uniform(n));
   };
   const Source source{
-      .phase = uniform(1, 0, 1), .frequency = uniform(2, 5, 12), .first = uniform(3, 0, 1), .second = uniform(4, 0, 1)};
-  const float noise = uniform(5, 0.1, 0.5);
+      .phase = uniform(1, 0, 1), .frequency = uniform(2, 3, 7), .first = uniform(3, 0, 1), .second = uniform(4, 0, 1)};
+  const float noise = uniform(5, 0.05, 0.3);
   constexpr std::uint64_t first_noise = 64;
   for (Index sensor = 0; sensor < sensors; ++sensor) {
     const auto n = static_cast<std::uint64_t>(10 + 10 * sensor);

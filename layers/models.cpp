@@ -242,15 +242,13 @@ ModulePtr vgg_small(const ModelOptions& options) {
   return model.linear("output", options.outputs).done();
 }
 
-// Convolutions over time with ReLU, the second and third of stride 2, and what they find on average: where in the
-// sequence something is does not matter, only whether it is. (Wang et al., "Time series classification from scratch
-// with deep neural networks", 2017, have three such layers and the average.)
+// Three convolutions over time with ReLU, each of stride 2, so that one of their last steps sees 33 of the first; and a
+// linear layer that knows what was where.
 ModulePtr cnn_1d(const ModelOptions& options) {
   return Builder("cnn-1d", options)
-      .conv1d("conv1", 32, 9, 1)
+      .conv1d("conv1", 32, 9, 2)
       .conv1d("conv2", 64, 5, 2)
       .conv1d("conv3", 64, 5, 2)
-      .mean_over_time()
       .linear("output", options.outputs)
       .done();
 }
@@ -314,9 +312,9 @@ ModelProfile model_profile(const std::string& name) {
   }
   if (is_gru(name)) {
     units_of(name);
-    return {.input = {128, 3}, .outputs = 8, .sequences = true, .rate = 0.1, .warmup = 0.05};
+    return {.input = {64, 3}, .outputs = 8, .sequences = true, .rate = 0.4, .warmup = 0.1};
   }
-  if (name == "cnn-1d") return {.input = {128, 3}, .outputs = 8, .sequences = true, .rate = 0.05, .warmup = 0.05};
+  if (name == "cnn-1d") return {.input = {64, 3}, .outputs = 8, .sequences = true, .rate = 0.05, .warmup = 0.05};
   const ImageModel& known = image_model(name);
   return {.input = {known.channels, known.extent, known.extent},
           .images = true,

@@ -28,7 +28,7 @@ TEST(SyntheticSignals, AreSequencesOfThreeSensorsAndSayWhatTheyAreNot) {
   const TrainTest data = synthetic_signals(20, 10);
   EXPECT_EQ(data.train->samples(), 20);
   EXPECT_EQ(data.test->samples(), 10);
-  EXPECT_EQ(data.train->shape(), (Shape{128, 3})) << "time in front";
+  EXPECT_EQ(data.train->shape(), (Shape{64, 3})) << "time in front";
   EXPECT_EQ(data.test->classes(), 8);
   EXPECT_PRED2(testing::contains, data.provenance, "measured by nobody");
 }
@@ -56,13 +56,13 @@ TEST(SyntheticSignals, AreHardlyEverClipped) {
   int clipped = 0;
   for (Index i = 0; i < 500; ++i)
     for (const std::uint8_t byte : memory(data.train).bytes(i)) clipped += byte == 0 || byte == 255;
-  EXPECT_LT(clipped, 500 * 384 / 1000);
+  EXPECT_LT(clipped, 500 * 192 / 1000);
 }
 
 TEST(SyntheticSignals, NoClassShowsInItsMean) {
   // Nearest class mean, which knows of places and not of shapes, is hardly better than chance, 1 in 8.
   const TrainTest data = synthetic_signals(2000, 500);
-  constexpr std::size_t features = 384;
+  constexpr std::size_t features = 192;
   std::array<std::vector<double>, 8> mean;
   std::array<double, 8> count{};
   for (auto& m : mean) m.resize(features);
