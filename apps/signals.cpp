@@ -53,7 +53,7 @@ Outcome train(const Recipe& recipe, const Parts& data, double density, std::uint
   // other, only multiplied at every step.
   Pruner pruner(trainer.parameters(), {.method = "magnitude",
                                        .allocation = Allocation::global,
-                                       .schedule = {.density = density, .interval = 25},
+                                       .schedule = {.density = density, .interval = 50},
                                        .seed = seed});
   Outcome outcome{};
   FitOptions options{.epochs = recipe.epochs, .rate = {.rate = profile.rate, .warmup = profile.warmup}};
@@ -92,7 +92,7 @@ int run(int argc, char** argv) {
 
   fmt::print("{}\n\n{:<10}{:>9}{:>10}{:>14}{:>12}{:>12}\n", signals.provenance, "model", "density", "weights",
              "train TFLOP", "validation", "test");
-  for (const Recipe& recipe : {Recipe{"cnn-1d", 6}, Recipe{"gru:64", 6}})
+  for (const Recipe& recipe : {Recipe{"cnn-1d", 16}, Recipe{"gru:64", 12}})
     for (const double fraction : {1.0, density}) {
       const Outcome outcome = train(recipe, data, fraction, seed);
       fmt::print("{:<10}{:>9.3f}{:>10}{:>14.3f}{:>11.2f}%{:>11.2f}%\n", recipe.model, outcome.census.density(),

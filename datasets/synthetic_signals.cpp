@@ -39,9 +39,9 @@ float sawtooth(const Source& s, float t) {
   return 2 * part_of_period(s, t) - 1;
 }
 
-// The frequency goes from 2/3 to 4/3 of itself, or back: its mean stays what it is.
+// The frequency goes from 1/2 to 3/2 of itself, or back: its mean stays what it is.
 float chirp(const Source& s, float t, float rise) {
-  const float turns = s.phase + s.frequency * (t + rise * (t * t - t) / 3);
+  const float turns = s.phase + s.frequency * (t + rise * (t * t - t) / 2);
   return std::sin(turn * (turns - std::floor(turns)));
 }
 float rising(const Source& s, float t) {
@@ -78,21 +78,21 @@ std::int32_t draw_signal(const Random& random, std::span<std::uint8_t> signal) {
   };
   const Source source{
       .phase = uniform(1, 0, 1), .frequency = uniform(2, 3, 7), .first = uniform(3, 0, 1), .second = uniform(4, 0, 1)};
-  const float noise = uniform(5, 0.05, 0.3);
+  const float noise = uniform(5, 0.05, 0.2);
   constexpr std::uint64_t first_noise = 64;
   for (Index sensor = 0; sensor < sensors; ++sensor) {
     const auto n = static_cast<std::uint64_t>(10 + 10 * sensor);
-    const float gain = uniform(n, 0.4, 1) * (random.below(n + 1, 2) == 0 ? 1.0f : -1.0f),
+    const float gain = uniform(n, 0.5, 1) * (random.below(n + 1, 2) == 0 ? 1.0f : -1.0f),
                 delay = uniform(n + 2, 0, 0.06);
-    const float offset = uniform(n + 3, -0.5, 0.5), drift = uniform(n + 4, -0.6, 0.6);
-    const float swing = uniform(n + 5, 0, 0.3), swing_phase = uniform(n + 6, 0, 1);
+    const float offset = uniform(n + 3, -0.3, 0.3), drift = uniform(n + 4, -0.4, 0.4);
+    const float swing = uniform(n + 5, 0, 0.2), swing_phase = uniform(n + 6, 0, 1);
     for (Index step = 0; step < steps; ++step) {
       const float t = static_cast<float>(step) / steps;
       const auto at = static_cast<std::size_t>(step * sensors + sensor);
       const float value = gain * waves[label](source, t - delay) + offset + drift * (t - 0.5f) +
                           swing * std::sin(turn * (t + swing_phase)) +
                           noise * roughly_normal(random.bits(first_noise + at));
-      constexpr float range = 3;  // the converter's: what is beyond is clipped
+      constexpr float range = 2.5f;  // the converter's: what is beyond is clipped
       signal[at] = static_cast<std::uint8_t>(std::lround(255 * std::clamp(0.5f + value / (2 * range), 0.0f, 1.0f)));
     }
   }

@@ -4,7 +4,7 @@
 // The class is what the source does:
 //
 //   sine, square, sawtooth        steady waves of one frequency
-//   rising, falling               chirps: the frequency doubles, or halves, on the way
+//   rising, falling               chirps: the frequency triples, or falls to a third, on the way
 //   modulated                     a sine that swells and fades, two to four times
 //   burst                         a sine that lasts for a quarter of the time
 //   pulses                        short bumps in even intervals
