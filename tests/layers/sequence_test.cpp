@@ -90,6 +90,19 @@ TEST(Gru, IsItsFourEquationsAtEveryStep) {
   EXPECT_EQ(U.rows(), gates);
 }
 
+TEST(Gru, GoesBackAlikeOnEveryTarget) {
+  Gru layer({.name = "gru", .in = 3, .units = 5}, 1);
+  for (const Index lanes : {16, 1}) {
+    const std::vector<Tile> tiles = make_tiles({6, 3}, lanes, lanes);
+    const testing::Pass best = testing::run_batch(layer, tiles);
+    for (const std::int64_t target : testing::targets()) {
+      SCOPED_TRACE(kernels::target_name(target));
+      const testing::ForcedTarget forced(target);
+      testing::expect_close(best, testing::run_batch(layer, tiles), 100 * testing::epsilon);
+    }
+  }
+}
+
 TEST(Gru, ExtremeSumsSaturateAndNaNStays) {
   Real A[3] = {1e6f, -1e6f, 1e6f}, G[4] = {0, 0, 0, 0};
   const Real h = Real{0.25};
