@@ -64,6 +64,13 @@ struct OuterOperand {
 void sparse_outer(const Compressed& W, const Panels& panels, Index block, std::span<const OuterOperand> tiles,
                   Index stride, Real* G);
 
+// --- recurrent layers (kernels_gru.cpp): one step, numbers contiguous; layers/gru.h has the equations
+// ----------------- A: [3, count], what the input adds to r, z, n      G: [4, count], the first three U h + c  ->  r,
+// z, m, n h_next = (1 - z) n + z h                            h, h_next: [count]
+void gru_step(const Real* A, Real* G, const Real* h, Real* h_next, Index count);
+// dA = the gradient of A; the first three of G become that of U h + c; dh += z dh_next unless dh is null (step 0)
+void gru_step_backward(Real* G, const Real* h, const Real* dh_next, Real* dA, Real* dh, Index count);
+
 // --- images (kernels_image.cpp): one channel at a time ---------------------------------------------------------------
 // A channel is a plane of pixels, each a row of `lanes` numbers. The pixels of a line lie side by side; the next line
 // begins `pitch` numbers further, which is more than a line where the tensor has a halo.

@@ -89,6 +89,17 @@ Tensor Tensor::reshaped(Shape shape) const {
   return view;
 }
 
+Tensor Tensor::slice(Index first, Shape shape) const {
+  require(halo_.none() && first >= 0 && first + shape.features() <= features_,
+          "[slice] expected rows of a tensor of {} rows without a halo, got {} from row {} on", features_, shape.text(),
+          first);
+  Tensor view = *this;
+  view.shape_ = shape;
+  view.features_ = shape.features();
+  view.data_ += first * stride();
+  return view;
+}
+
 void Tensor::fill(Real value) {
   for_each_run([&](Real* begin, Index count) { std::fill_n(begin, count, value); });
 }

@@ -2,6 +2,7 @@
 //
 //   sample shape [784]        tensor [784, lanes]           row i  = feature i of `lanes` samples side by side
 //   sample shape [C, H, W]    tensor [C, H, W, lanes]       row (c,y,x), optionally inside a zero border (halo)
+//   sample shape [T, F]       tensor [T, F, lanes]          a sequence, time in front: step t is rows tF to tF + F - 1
 //
 // Invariants (tests/core/tensor_test.cpp names them by number):
 //   1. A row starts on a 64-byte boundary, unless lanes == 1, where rows are adjacent numbers.
@@ -94,6 +95,10 @@ class Tensor {
 
   // The same numbers under another shape, for free. Requires equal features and no halo.
   Tensor reshaped(Shape shape) const;
+
+  // Rows first .. first + shape.features() - 1 under a shape of their own, for free: one step of a sequence, or a few.
+  // Requires no halo.
+  Tensor slice(Index first, Shape shape) const;
 
   void fill(Real value);  // every lane of every row; the halo is left alone
 

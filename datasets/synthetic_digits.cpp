@@ -6,8 +6,8 @@
 #include <numbers>
 #include <vector>
 
-#include "core/error.h"
 #include "core/random.h"
+#include "datasets/draw_samples.h"
 
 namespace espalier {
 namespace {
@@ -169,13 +169,6 @@ class Canvas {
   std::array<float, pixels> nearest_;
 };
 
-// Close to a standard normal number, from the one hash: the sum of four 16-bit uniform ones.
-float roughly_normal(std::uint64_t bits) {
-  const auto quarter = [bits](int k) { return static_cast<float>((bits >> (16 * k)) & 0xffff); };
-  constexpr float scale = 1 / 37837.0f;  // the deviation of one is 65536 / sqrt(12), of four twice that
-  return (quarter(0) + quarter(1) + quarter(2) + quarter(3) - 131070.0f) * scale;
-}
-
 // Draws one digit into image[28 * 28] and returns its class.
 std::int32_t draw(const Random& random, std::span<std::uint8_t> image) {
   const auto digit = static_cast<std::size_t>(random.below(0, classes));
@@ -209,25 +202,11 @@ std::int32_t draw(const Random& random, std::span<std::uint8_t> image) {
   return static_cast<std::int32_t>(digit);
 }
 
-DatasetPtr draw_part(const char* name, std::uint64_t part, Index samples, std::uint64_t seed, int threads) {
-  std::vector<std::uint8_t> images(static_cast<std::size_t>(samples * pixels));
-  std::vector<std::int32_t> labels(static_cast<std::size_t>(samples));
-  parallel_for(samples, threads, [&](Index i) {
-    const auto sample = static_cast<std::size_t>(i);
-    labels[sample] = draw(Random(seed, "synthetic-digits", part, sample),
-                          std::span(images).subspan(sample * pixels, static_cast<std::size_t>(pixels)));
-  });
-  return std::make_shared<const Memory>(name, Shape{1, side, side}, classes, std::move(images), std::move(labels));
-}
-
 }  // namespace
 
 TrainTest synthetic_digits(Index train_samples, Index test_samples, std::uint64_t seed, int threads) {
-  require(train_samples > 0 && test_samples > 0, "[synthetic_digits] expected at least 1 sample each, got {} and {}",
-          train_samples, test_samples);
-  return {.train = draw_part("synthetic digits train", 0, train_samples, seed, threads),
-          .test = draw_part("synthetic digits test", 1, test_samples, seed, threads),
-          .provenance = fmt::format("synthetic digits drawn by a program (seed {}): not handwriting, not MNIST", seed)};
+  return draw_samples({.name = "synthetic digits", .shape = {1, side, side}, .classes = classes, .draw = draw},
+                      train_samples, test_samples, seed, threads, "not handwriting, not MNIST");
 }
 
 }  // namespace espalier

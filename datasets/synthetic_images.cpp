@@ -6,8 +6,8 @@
 #include <numbers>
 #include <vector>
 
-#include "core/error.h"
 #include "core/random.h"
+#include "datasets/draw_samples.h"
 
 namespace espalier {
 namespace {
@@ -180,27 +180,12 @@ std::int32_t draw_image(const Random& random, std::span<std::uint8_t> planes) {
   return static_cast<std::int32_t>(label);
 }
 
-DatasetPtr draw_part(const char* name, std::uint64_t part, Index samples, std::uint64_t seed, int threads) {
-  constexpr std::size_t bytes = channels * pixels;
-  std::vector<std::uint8_t> images(static_cast<std::size_t>(samples) * bytes);
-  std::vector<std::int32_t> labels(static_cast<std::size_t>(samples));
-  parallel_for(samples, threads, [&](Index i) {
-    const auto sample = static_cast<std::size_t>(i);
-    labels[sample] =
-        draw_image(Random(seed, "synthetic-images", part, sample), std::span(images).subspan(sample * bytes, bytes));
-  });
-  return std::make_shared<const Memory>(name, Shape{channels, side, side}, classes, std::move(images),
-                                        std::move(labels));
-}
-
 }  // namespace
 
 TrainTest synthetic_images(Index train_samples, Index test_samples, std::uint64_t seed, int threads) {
-  require(train_samples > 0 && test_samples > 0, "[synthetic_images] expected at least 1 sample each, got {} and {}",
-          train_samples, test_samples);
-  return {.train = draw_part("synthetic images train", 0, train_samples, seed, threads),
-          .test = draw_part("synthetic images test", 1, test_samples, seed, threads),
-          .provenance = fmt::format("synthetic images drawn by a program (seed {}): no photographs, not CIFAR", seed)};
+  return draw_samples(
+      {.name = "synthetic images", .shape = {channels, side, side}, .classes = classes, .draw = draw_image},
+      train_samples, test_samples, seed, threads, "no photographs, not CIFAR");
 }
 
 }  // namespace espalier

@@ -9,17 +9,21 @@
 
 #include "core/error.h"
 #include "layers/batch_norm.h"
+#include "layers/conv1d.h"
 #include "layers/conv2d.h"
 #include "layers/dropout.h"
+#include "layers/gru.h"
 #include "layers/linear.h"
 #include "layers/pooling.h"
 #include "layers/residual.h"
+#include "layers/sequence.h"
 #include "layers/sequential.h"
 
 namespace espalier {
 namespace {
 
-constexpr std::string_view mlp_prefix = "mlp:", tabular_prefix = "tabular:", tabular_resnet_prefix = "tabular-resnet:";
+constexpr std::string_view mlp_prefix = "mlp:", tabular_prefix = "tabular:", tabular_resnet_prefix = "tabular-resnet:",
+                           gru_prefix = "gru:";
 
 // What may stand behind the name of a model for tables.
 struct Suffixes {
@@ -67,6 +71,28 @@ class Builder {
   }
   Builder& max_pool(const std::string& name) { return add(std::make_unique<MaxPool>(PoolOptions{.name = name})); }
   Builder& global_average_pool() { return add(std::make_unique<GlobalAveragePool>()); }
+  // ReLU behind it; padded so that a stride of one keeps the number of steps.
+  Builder& conv1d(const std::string& name, Index out, Index kernel, Index stride) {
+    require_steps();
+    return add(
+        std::make_unique<Conv1d>(Conv1dOptions{.name = name,
+                                               .in = shape_[1],
+                                               .out = out,
+                                               .window = {.kernel = kernel, .stride = stride, .padding = kernel / 2},
+                                               .activation = Activation::relu,
+                                               .pattern = born(name, out, shape_[1] * kernel)},
+                                 options_.seed));
+  }
+  Builder& gru(const std::string& name, Index units) {
+    require_steps();
+    return add(std::make_unique<Gru>(GruOptions{.name = name,
+                                                .in = shape_[1],
+                                                .units = units,
+                                                .input_pattern = born(name + ".input", 3 * units, shape_[1]),
+                                                .hidden_pattern = born(name + ".hidden", 3 * units, units)},
+                                     options_.seed));
+  }
+  Builder& mean_over_time() { return add(std::make_unique<MeanOverTime>()); }
   // relu(body(x) + shortcut(x)) of two normalised 3 x 3 convolutions (He et al. 2016); the shortcut is the identity or,
   // where the shape changes, a normalised 1 x 1 convolution.
   Builder& residual_block(const std::string& name, Index out, Index stride) {
@@ -118,6 +144,10 @@ class Builder {
     shape_ = module->output_shape(shape_);
     model_->add(std::move(module));
     return *this;
+  }
+  void require_steps() const {
+    require(shape_.rank() == 2, "[model] {}: expected sequences [steps, features], got samples of {}", name_,
+            shape_.text());
   }
   // Without ReLU behind it (LeNet-5), Kaiming's factor of two would grow from layer to layer.
   ModulePtr convolution(const std::string& name, Index out, const Window& window, Activation f, bool max_pool,
@@ -350,6 +380,35 @@ ModulePtr vgg_small(const ModelOptions& options) {
   return model.linear("output", options.outputs).done();
 }
 
+// Three convolutions over time with ReLU, each of stride 2, so that one of their last steps sees 33 of the first; and a
+// linear layer that knows what was where.
+ModulePtr cnn_1d(const ModelOptions& options) {
+  return Builder("cnn-1d", options)
+      .conv1d("conv1", 32, 9, 2)
+      .conv1d("conv2", 64, 5, 2)
+      .conv1d("conv3", 64, 5, 2)
+      .linear("output", options.outputs)
+      .done();
+}
+
+bool is_gru(const std::string& name) {
+  return name.starts_with(gru_prefix);
+}
+
+Index units_of(const std::string& name) {
+  Index units = 0;
+  const char* const end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + gru_prefix.size(), end, units);
+  require(error == std::errc() && stop == end && units >= 1 && units <= Index{1} << 20,
+          "[model] {}: expected a number of units from 1 to 2^20 such as gru:64", name);
+  return units;
+}
+
+// A gated recurrent layer, the mean of its states, a linear layer.
+ModulePtr gru_model(const std::string& name, const ModelOptions& options) {
+  return Builder(name, options).gru("gru", units_of(name)).mean_over_time().linear("output", options.outputs).done();
+}
+
 struct ImageModel {
   std::string_view name;
   Index channels, extent;  // of the images it was made for
@@ -377,6 +436,10 @@ ModulePtr make_model(const std::string& name, const ModelOptions& options) {
     require(options.outputs >= 1, "[model] {}: expected at least 1 class or output, got {}", name, options.outputs);
     return table->make(name, options);
   }
+  if (is_gru(name) || name == "cnn-1d") {
+    require(options.outputs >= 1, "[model] {}: expected at least 1 class or output, got {}", name, options.outputs);
+    return is_gru(name) ? gru_model(name, options) : cnn_1d(options);
+  }
   const ImageModel& known = image_model(name);
   require(options.input.rank() == 3, "[model] {}: expected images [C, H, W], got samples of {}", name,
           options.input.text());
@@ -394,6 +457,11 @@ ModelProfile model_profile(const std::string& name) {
     table->parse(name);
     return {.input = {columns}, .chain = table->prefix != tabular_resnet_prefix, .warmup = 0.05, .clip_norm = 1};
   }
+  if (is_gru(name)) {
+    units_of(name);
+    return {.input = {64, 3}, .outputs = 8, .sequences = true, .rate = 0.4, .warmup = 0.1};
+  }
+  if (name == "cnn-1d") return {.input = {64, 3}, .outputs = 8, .sequences = true, .rate = 0.05, .warmup = 0.05};
   const ImageModel& known = image_model(name);
   return {.input = {known.channels, known.extent, known.extent},
           .images = true,
@@ -414,6 +482,8 @@ std::vector<std::string> known_models() {
   for (const ImageModel& model : image_models) names.emplace_back(model.name);
   names.emplace_back("mlp:INPUTS-HIDDEN-...-OUTPUTS");
   for (const TableModel& model : table_models) names.emplace_back(model.form);
+  names.emplace_back("cnn-1d");
+  names.emplace_back("gru:UNITS");
   return names;
 }
 

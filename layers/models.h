@@ -16,8 +16,8 @@ struct ModelOptions {
   double density = 1;
 };
 
-// "lenet-300-100", "mlp:784-1024-1024-10", "conv-4" ... Throws UsageError on unknown names, on data that does not fit
-// the model, and on models whose weights would not fit into this machine's memory.
+// "lenet-300-100", "mlp:784-1024-1024-10", "conv-4", "gru:64" ... Throws UsageError on unknown names, on data that does
+// not fit the model, and on models whose weights would not fit into this machine's memory.
 //
 // Models for tables name hidden widths only; inputs and outputs are the data's:
 //
@@ -29,13 +29,15 @@ struct ModelOptions {
 ModulePtr make_model(const std::string& name, const ModelOptions& options);
 
 // What a model's name says of the data it was made for. An mlp takes samples of any shape with that many features, a
-// convolutional model takes other images, too; models for tables take anything, and have some table's extents here.
+// convolutional model takes other images, too, a model of sequences other [steps, features]; models for tables take
+// anything, and have some table's extents here.
 struct ModelProfile {
   Shape input;
   Index outputs = 10;
-  bool images = false;  // convolutional
-  bool chain = false;   // nothing but linear layers, one after the other, whose widths the name says
-  Index lanes = 64;     // samples side by side in a tile with which it runs well
+  bool images = false;     // convolutional
+  bool sequences = false;  // convolutional over time, or recurrent
+  bool chain = false;      // nothing but linear layers, one after the other, whose widths the name says
+  Index lanes = 64;        // samples side by side in a tile with which it runs well
   // A learning rate at which it learns with momentum 0.9, and the fraction of the steps over which to rise to it.
   // (LeNet-5 has no activations between its convolutions: without rising, 0.02 already diverges.)
   double rate = 0.1, warmup = 0;

@@ -7,9 +7,10 @@
 namespace espalier {
 namespace {
 
-// A unit is a channel of an image, or a feature. A flattened image has a feature for each pixel of each channel.
+// A unit is a channel of an image, a feature, or a feature of a sequence at whatever step. A flattened image has a
+// feature for each pixel of each channel.
 Index units_of(const Shape& shape) {
-  return shape[0];
+  return shape.rank() == 2 ? shape[1] : shape[0];
 }
 
 using Units = std::vector<std::uint8_t>;  // 0 or 1 for each unit of a node
@@ -23,7 +24,9 @@ double attribute(const Node& node, std::string_view name) {
 struct Reader {
   Index pixels = 1;                                     // linear, of an image: columns per channel
   Index taps = 1, in_per_group = 0, out_per_group = 0;  // convolution
+  Index of_step = 0;                                    // of steps in a row, time in front: features of each
   Index unit(Index row, Index column) const {
+    if (of_step) return column % of_step;
     return out_per_group ? row / out_per_group * in_per_group + column / taps : column / pixels;
   }
 };
@@ -43,14 +46,17 @@ bool for_each_edge(const Node& node, const Node& input, Edge&& edge) {
   }
   const Parameter& W = *node.parameters[0];
   Reader reader;
-  if (const double groups = attribute(node, "groups"); groups > 0) {
+  const std::string_view operation = node.operation;
+  if ((operation == "conv1d" || operation == "linear") && input.value.shape().rank() == 2) {
+    reader.of_step = in;
+  } else if (const double groups = attribute(node, "groups"); groups > 0) {
     reader.in_per_group = in / static_cast<Index>(groups);
     reader.out_per_group = out / static_cast<Index>(groups);
     reader.taps = W.cols() / reader.in_per_group;
-  } else if (std::string_view(node.operation) == "linear") {
+  } else if (operation == "linear") {
     reader.pixels = input.value.features() / in;
   } else {
-    return false;
+    return false;  // a recurrent layer: its units read each other
   }
   W.for_each_weight([&](Index row, Index column, Index) { edge(row, reader.unit(row, column)); });
   return true;

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "layers/conv2d.h"
+#include "layers/sequence.h"
 
 namespace espalier {
 namespace {
@@ -301,14 +302,18 @@ std::span<const Real> Evidence::flow(const Parameter& W) {
   return flow_[p];
 }
 
+// An image for a convolution; else what the weights are multiplied by, of a layer over time once for each step.
 template <typename Look>
 void Evidence::examine_inputs(Look&& look) {
   for (Index i = 0; i < batches_; ++i)
     trainer_.examine(data_, batch(i), [&](const Tape& tape) {
       for (std::size_t n = 0; n < tape.nodes(); ++n) {
         const Node& node = tape.node(n);
-        if (!node.parameters.empty() && node.parameters[0]->prunable())
+        if (node.parameters.empty() || !node.parameters[0]->prunable()) continue;
+        if (window_of(node))
           look(node, tape.node(static_cast<std::size_t>(node.inputs[0])).value);
+        else
+          for_each_operand(tape, node, [&](const Tensor& x) { look(node, x); });
       }
     });
 }

@@ -54,10 +54,11 @@ class Evidence {
   std::span<const Real> flow(const Parameter& W);
 
   // x_j^2 of the inputs of a linear layer, meaned over samples; of a convolution, those of the patches, summed over the
-  // patches of a sample. Rows of different groups read different channels: g-th row group at [g * cols, (g + 1) *
-  // cols).   [groups * W.cols()]
+  // patches of a sample; of a layer over time, summed over the steps. Rows of different groups read different channels:
+  // g-th row group at [g * cols, (g + 1) * cols).   [groups * W.cols()]
   std::span<const double> input_squares(const Parameter& W);
-  // x_j x_k of the inputs of a linear layer, meaned over samples; nothing for a convolution.   [W.cols(), W.cols()]
+  // x_j x_k of the inputs of a linear layer, meaned over samples (and steps); nothing for a convolution of images.
+  // [W.cols(), W.cols()]
   std::span<const Real> input_products(const Parameter& W);
 
   Trainer& trainer() { return trainer_; }

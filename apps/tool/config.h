@@ -17,7 +17,7 @@ namespace espalier {
 
 struct RunConfig {
   // data
-  std::string data = "auto";     // a name that load_data knows (apps/tool/data.h), or a table\'s file
+  std::string data = "auto";     // a name that load_data knows (apps/tool/data.h), or a table's file
   std::string data_dir;          // where files are looked for; empty: $ESPALIER_DATA, then ./data
   Index validation = 5000;       // samples of the training set that choices may be made on
   std::string augment = "none";  // none, flip, crop-flip: of the samples trained on

@@ -12,8 +12,10 @@
 #include "datasets/mnist.h"
 #include "datasets/synthetic_digits.h"
 #include "datasets/synthetic_images.h"
+#include "datasets/synthetic_signals.h"
 #include "datasets/synthetic_table.h"
 #include "datasets/table.h"
+#include "layers/models.h"
 
 namespace espalier {
 namespace {
@@ -39,7 +41,8 @@ struct Generator {
 };
 
 constexpr std::array generators{Generator{"synthetic-digits", "digits", [] { return synthetic_digits(); }},
-                                Generator{"synthetic-images", "images", [] { return synthetic_images(); }}};
+                                Generator{"synthetic-images", "images", [] { return synthetic_images(); }},
+                                Generator{"synthetic-signals", "signals", [] { return synthetic_signals(); }}};
 
 // The one of that name, or null.
 template <typename List>
@@ -54,10 +57,16 @@ struct Loaded {
   TrainTest parts;
 };
 
+// What a model is trained on if nobody says.
+std::string suits(const std::string& model) {
+  if (model_profile(model).sequences) return "synthetic-signals";
+  return wants_colour_images(model) ? "cifar10" : "mnist";
+}
+
 Loaded load_parts(const RunConfig& config) {
-  if (const Generator* generator = find(generators, config.data)) return {config.data, generator->draw()};
   const bool choose = config.data == "auto";
-  const std::string name = choose ? wants_colour_images(config.model) ? "cifar10" : "mnist" : config.data;
+  const std::string name = choose ? suits(config.model) : config.data;
+  if (const Generator* generator = find(generators, name)) return {name, generator->draw()};
   require_known_data(name);
   const Source* source = find(sources, name);
   const std::filesystem::path folder = find_data(config.data_dir, name, source->holds);

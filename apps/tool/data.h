@@ -12,8 +12,7 @@ namespace espalier {
 
 // Standardised with the moments of the training part: images channel by channel, tables column by column.
 struct Data {
-  std::string
-      name;  // mnist, synthetic-digits, cifar10, cifar100, synthetic-images; of a table: its file's, without ending
+  std::string name;  // as --data has it; of a table: its file's, without ending
   DatasetPtr train, validation, test;
   std::string provenance;
   std::shared_ptr<const Preprocessing> preprocessing = nullptr;  // of a table
@@ -21,8 +20,8 @@ struct Data {
 };
 
 // "auto" becomes mnist where its files are found and synthetic-digits, said plainly on stderr, where not; for a model
-// that wants colour images, cifar10 and synthetic-images. config.data becomes the name of what was loaded. Throws
-// FileError for missing or bad files.
+// that wants colour images, cifar10 and synthetic-images; for a model of sequences, synthetic-signals. config.data
+// becomes the name of what was loaded. Throws FileError for missing or bad files.
 Data load_data(RunConfig& config);
 
 // Whether data of this name are a table: synthetic-table, synthetic-table-regression, or a file that ends in .csv,

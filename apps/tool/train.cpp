@@ -43,10 +43,10 @@ void set_settings(std::map<std::string, double>& settings, const std::vector<std
 void add_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
   app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
-  app.add_option("--data", c.data,
-                 "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, synthetic-table, or auto: what suits "
-                 "the model, if "
-                 "found; or a table: FILE.csv, .tsv, .svm, .libsvm, or one of these and .gz")
+  app.add_option(
+         "--data", c.data,
+         "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, synthetic-signals, synthetic-table, or auto: "
+         "what suits the model, if found; or a table: FILE.csv, .tsv, .svm, .libsvm, or one of these and .gz")
       ->capture_default_str();
   app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
   app.add_option("--target", c.table.target, "Of a table: the column to predict (default: the last)");

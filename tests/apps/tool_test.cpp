@@ -574,6 +574,18 @@ TEST(Regression, ASmallDenseControlIsATableModelToo) {
   EXPECT_TRUE(trained.model->name().ends_with("+norm")) << trained.model->name();
 }
 
+TEST(Tool, TrainsModelsOfSequencesToTheEnd) {
+  const testing::TemporaryFolder folder;
+  for (const char* method : {"magnitude", "wanda", "obs", "rigl"}) {
+    const std::string out = (folder.path() / method).string();
+    const Ran ran =
+        tool(fmt::format("train --model gru:4 --epochs 1 --no-dense --density 0.5 --method {} --out {}", method, out));
+    EXPECT_EQ(ran.code, exit_done) << ran.err;
+    EXPECT_EQ(from_toml(out + "/config.toml").data, "synthetic-signals") << "what suits the model";
+    EXPECT_NE(ran.out.find("gru.hidden.weight"), std::string::npos) << ran.out;
+  }
+}
+
 TEST(Tool, ChoosesDataThatSuitsTheModel) {
   for (const char* model : {"conv-2", "conv-4", "conv-6", "resnet-20", "vgg-small"})
     EXPECT_TRUE(wants_colour_images(model)) << model;
@@ -728,6 +740,11 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --data cifar100 --data-dir no-such-folder", exit_file, "files of cifar100 in no-such-folder"},
         Bad{"train --data imagenet", exit_usage, "[--data] expected one of auto, mnist, cifar10, cifar100"},
         Bad{"train --data synthetic-images", exit_usage, "784 inputs"},
+        Bad{"train --data synthetic-digits --model gru:8", exit_usage, "sequences"},
+        Bad{"train --data synthetic-signals --model conv-2", exit_usage, "[64, 3]"},
+        Bad{"train --model gru:x", exit_usage, "units"},
+        Bad{"train --model gru:8 --augment flip", exit_usage, "[64, 3]"},
+        Bad{"train --model cnn-1d --control small-dense", exit_usage, "got cnn-1d"},
         Bad{"train --augment mirror", exit_usage, "[--augment] expected none, flip or crop-flip, got \"mirror\""},
         Bad{"train --data synthetic-digits --out /proc/espalier", exit_file, "/proc/espalier"},
         Bad{"train --data synthetic-digits --rate 1e30 --epochs 1", exit_diverged, "diverged at step"},

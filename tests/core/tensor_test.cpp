@@ -206,5 +206,28 @@ TEST(BufferPool, PoisonFillsTheInsideAndSparesTheHalo) {
   EXPECT_EQ(zeros, (2 * (3 + 2) * (4 + 4) - 24) * 16);
 }
 
+// --- slices ----------------------------------------------------------------------------------------------------------
+
+TEST(Tensor, ASliceIsSomeOfTheRowsInPlace) {
+  for (const Lanes lanes : {Lanes{16, 5}, Lanes{1, 1}}) {
+    Tensor x({4, 3}, lanes);
+    for (Index i = 0; i < 12; ++i) x.row(i)[0] = static_cast<Real>(i);
+    Tensor steps = x.slice(3, {2, 3});
+    EXPECT_EQ(steps.shape(), (Shape{2, 3}));
+    EXPECT_EQ(steps.lane_counts(), lanes);
+    for (Index i = 0; i < 6; ++i) EXPECT_EQ(steps.row(i), x.row(3 + i));
+    EXPECT_EQ(steps.slice(3, {3}).row(2)[0], 8) << "a slice of a slice";
+    steps.fill(-1);
+    for (Index i = 0; i < 12; ++i) EXPECT_EQ(x.row(i)[0], i >= 3 && i < 9 ? -1 : static_cast<Real>(i));
+  }
+}
+
+TEST(Tensor, ASliceStaysInsideAndHasNoHalo) {
+  const Tensor x({4, 3}, sixteen), image({1, 4, 3}, sixteen, {1, 1});
+  EXPECT_THROW(x.slice(10, {3}), UsageError);
+  EXPECT_THROW(x.slice(-1, {3}), UsageError);
+  EXPECT_THROW(image.slice(0, {3}), UsageError);
+}
+
 }  // namespace
 }  // namespace espalier

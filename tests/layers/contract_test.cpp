@@ -14,12 +14,15 @@
 #include "core/error.h"
 #include "layers/activations.h"
 #include "layers/batch_norm.h"
+#include "layers/conv1d.h"
 #include "layers/conv2d.h"
 #include "layers/dropout.h"
+#include "layers/gru.h"
 #include "layers/linear.h"
 #include "layers/models.h"
 #include "layers/pooling.h"
 #include "layers/residual.h"
+#include "layers/sequence.h"
 #include "layers/sequential.h"
 #include "support/batch_pass.h"
 #include "support/patterns.h"
@@ -47,6 +50,9 @@ ModulePtr linear_layer(Activation f, bool bias, std::uint64_t seed);
 ModulePtr several_layers(std::uint64_t seed);
 ModulePtr conv(Conv2dOptions options, std::uint64_t seed);
 ModulePtr convolutional_net(std::uint64_t seed);
+ModulePtr conv1d_layer(Conv1dOptions options, std::uint64_t seed);
+ModulePtr gru_layer(Index in, Index units, std::uint64_t seed);
+ModulePtr net_over_time(std::uint64_t seed);
 ModulePtr linear_and_batch_norm(std::uint64_t seed);
 ModulePtr residual_linear(ModulePtr shortcut, std::uint64_t seed);
 ModulePtr residual_batch_norm(std::uint64_t seed);
@@ -242,6 +248,51 @@ const std::vector<LayerCase> all_layers{
          },
      .input = {2, 6, 4},
      .misfit = Shape{2, 2, 4}},
+    {.name = "Conv1d",
+     .make = [](auto seed) { return conv1d_layer({.in = 3, .out = 4, .activation = Activation::relu}, seed); },
+     .input = {6, 3},
+     .misfit = Shape{6, 4}},
+    {.name = "Conv1dOneFeatureStrideThatDoesNotDivide",
+     .make =
+         [](auto seed) {
+           return conv1d_layer(
+               {.in = 1, .out = 5, .window = {.kernel = 4, .stride = 3}, .activation = Activation::tanh}, seed);
+         },
+     .input = {12, 1},
+     .misfit = Shape{3, 1}},
+    {.name = "Conv1dKernelLargerThanTheInput",
+     .make =
+         [](auto seed) {
+           return conv1d_layer({.in = 2, .out = 3, .window = {.kernel = 7, .padding = 3}, .bias = false}, seed);
+         },
+     .input = {2, 2},
+     .misfit = Shape{4}},
+    {.name = "Conv1dStrideBeyondTheKernel",
+     .make =
+         [](auto seed) {
+           return conv1d_layer(
+               {.in = 4, .out = 3, .window = {.kernel = 2, .stride = 3}, .activation = Activation::sigmoid}, seed);
+         },
+     .input = {7, 4},
+     .misfit = Shape{7, 2, 2}},
+    {.name = "Gru", .make = [](auto seed) { return gru_layer(3, 4, seed); }, .input = {5, 3}, .misfit = Shape{5, 4}},
+    {.name = "GruOneFeature",
+     .make = [](auto seed) { return gru_layer(1, 5, seed); },
+     .input = {4, 1},
+     .misfit = Shape{4}},
+    {.name = "GruOneStep",
+     .make = [](auto seed) { return gru_layer(3, 5, seed); },
+     .input = {1, 3},
+     .misfit = Shape{3, 1}},
+    {.name = "LastStep",
+     .make = [](auto) { return std::make_unique<LastStep>(); },
+     .input = {4, 3},
+     .misfit = Shape{12}},
+    {.name = "MeanOverTime",
+     .make = [](auto) { return std::make_unique<MeanOverTime>(); },
+     .input = {4, 3},
+     .misfit = Shape{3, 2, 2}},
+    {.name = "NetOverTime", .make = net_over_time, .input = {9, 2}, .misfit = Shape{9, 3}},
     {.name = "ConvolutionalNet", .make = convolutional_net, .input = {2, 8, 8}, .misfit = Shape{3, 8, 8}},
 };
 
@@ -300,6 +351,32 @@ ModulePtr residual_batch_norm(std::uint64_t) {
 ModulePtr conv(Conv2dOptions options, std::uint64_t seed) {
   options.name = "conv";
   return std::make_unique<Conv2d>(options, seed);
+}
+
+ModulePtr conv1d_layer(Conv1dOptions options, std::uint64_t seed) {
+  options.name = "conv";
+  return std::make_unique<Conv1d>(options, seed);
+}
+
+ModulePtr gru_layer(Index in, Index units, std::uint64_t seed) {
+  return std::make_unique<Gru>(GruOptions{.name = "gru", .in = in, .units = units}, seed);
+}
+
+// A convolution before a recurrent layer, another recurrent layer that reads all its states, its last state.
+ModulePtr net_over_time(std::uint64_t seed) {
+  auto model = std::make_unique<Sequential>("over_time");
+  model
+      ->add<Conv1d>(Conv1dOptions{.name = "c1",
+                                  .in = 2,
+                                  .out = 3,
+                                  .window = {.kernel = 3, .stride = 2, .padding = 1},
+                                  .activation = Activation::tanh},
+                    seed)
+      .add<Gru>(GruOptions{.name = "g1", .in = 3, .units = 3}, seed)
+      .add<Gru>(GruOptions{.name = "g2", .in = 3, .units = 4}, seed)
+      .add<LastStep>()
+      .add<Linear>(LinearOptions{.name = "fc", .in = 4, .out = 3}, seed);
+  return model;
 }
 
 // Every way in which one convolution follows another: directly, fused with a maximum, with a stride, into a flat layer.

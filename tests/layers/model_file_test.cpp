@@ -300,6 +300,19 @@ TEST_F(ModelFile, KeepsEveryBitOfAValueAndZeroesThatLive) {
   }
 }
 
+TEST_F(ModelFile, CarriesModelsOfSequences) {
+  for (const char* name : {"cnn-1d", "gru:6"})
+    for (const double density : {1.0, 0.1}) {
+      const auto make = [&](std::uint64_t seed, double born) {
+        return make_model(name, {.input = {20, 3}, .outputs = 4, .seed = seed, .density = born});
+      };
+      const ModulePtr saved = make(1, density), loaded = make(2, 1);
+      save_model(*saved, {}, path_);
+      load_model(*loaded, path_);
+      EXPECT_EQ(contents_of(*loaded), contents_of(*saved)) << name << " at " << density;
+    }
+}
+
 TEST_F(ModelFile, CarriesAWholeModelWithBiasesAndState) {
   const auto build = [](Bag& model) {
     model.add("fc1.weight", 30, 40);

@@ -193,6 +193,31 @@ TEST(Models, WhatDataTheyWereMadeForIsKnownWithoutData) {
   EXPECT_EQ(model_profile("mlp:3-2").input, Shape{3});
   EXPECT_EQ(model_profile("mlp:3-2").outputs, 2);
   EXPECT_EQ(model_profile("conv-4").input, (Shape{3, 32, 32}));
+  for (const char* name : {"cnn-1d", "gru:64"}) {
+    EXPECT_TRUE(model_profile(name).sequences) << name;
+    EXPECT_EQ(model_profile(name).input.rank(), 2) << name;
+  }
+}
+
+TEST(Models, ThoseOfSequencesTakeAnyStepsFeaturesAndOutputs) {
+  for (const char* name : {"cnn-1d", "gru:5"})
+    for (const Shape& input : {Shape{1, 1}, Shape{64, 3}, Shape{17, 20}})
+      EXPECT_EQ(make_model(name, {.input = input, .outputs = 4})->output_shape(input), Shape{4}) << name;
+  const ModulePtr model = make_model("gru:64", {.input = {64, 3}, .outputs = 8}),
+                  sparse = make_model("gru:64", {.input = {64, 3}, .outputs = 8, .density = 0.1});
+  EXPECT_EQ(census_of(*model).positions, 3 * 64 * 3 + 3 * 64 * 64 + 8 * 64);
+  EXPECT_EQ(census_of(*model).unprunable, 2 * 3 * 64 + 8);
+  EXPECT_NEAR(census_of(*sparse).density(), 0.1, 0.001) << "both matrices are born sparse";
+  const ModulePtr cnn = make_model("cnn-1d", {.input = {64, 3}, .outputs = 8});
+  EXPECT_EQ(census_of(*cnn).positions, 32 * 27 + 64 * 160 + 64 * 320 + 8 * 512);
+}
+
+TEST(Models, SequencesAreWhatModelsOfSequencesWant) {
+  for (const char* name : {"cnn-1d", "gru:64"})
+    EXPECT_NE(refusal(name, {.input = {1, 28, 28}, .outputs = 10}).find("[1, 28, 28]"), std::string::npos) << name;
+  for (const char* name : {"gru:", "gru:0", "gru:-3", "gru:64x", "gru:1e3", "gru:99999999999999999999"})
+    EXPECT_NE(refusal(name, {.input = {64, 3}, .outputs = 8}).find(name), std::string::npos);
+  EXPECT_NE(refusal("gru:1000000", {.input = {64, 3}, .outputs = 8}).find("GB"), std::string::npos);
 }
 
 TEST(Models, PreparedForLatencyAnswersAsBefore) {

@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include "layers/batch_norm.h"
+#include "layers/conv1d.h"
 #include "layers/conv2d.h"
+#include "layers/gru.h"
 #include "layers/linear.h"
 #include "layers/pooling.h"
 #include "layers/residual.h"
+#include "layers/sequence.h"
 #include "layers/sequential.h"
 
 namespace espalier {
@@ -80,6 +83,24 @@ TEST(EffectiveNonzeros, OneSideOfAResidualSumIsEnough) {
   EXPECT_EQ(effective_nonzeros(model, {2, 2, 2}), 1 + 4 + 2);
   keep(model, "fc.weight", {1});
   EXPECT_EQ(effective_nonzeros(model, {2, 2, 2}), 0 + 2 + 1);
+}
+
+TEST(EffectiveNonzeros, AFeatureOfASequenceIsOneUnitAtAllSteps) {
+  // c: 1 -> 2 features, at 3 steps; fc reads feature 1, at step 2 only. Feature 0 leads nowhere.
+  Sequential model;
+  model.add<Conv1d>(Conv1dOptions{.name = "c", .in = 1, .out = 2, .window = {}, .bias = false}, 1)
+      .add<Linear>(LinearOptions{.name = "fc", .in = 6, .out = 1, .bias = false}, 1);
+  keep(model, "fc.weight", {5});
+  EXPECT_EQ(effective_nonzeros(model, {3, 1}), 1 + 1);
+}
+
+TEST(EffectiveNonzeros, OfARecurrentLayerAreAllOfThem) {
+  Sequential model;
+  model.add<Gru>(GruOptions{.name = "g", .in = 1, .units = 2}, 1)
+      .add<LastStep>()
+      .add<Linear>(LinearOptions{.name = "fc", .in = 2, .out = 1, .bias = false}, 1);
+  keep(model, "fc.weight", {1});
+  EXPECT_EQ(effective_nonzeros(model, {3, 1}), census_of(model).nonzeros());
 }
 
 }  // namespace

@@ -1,0 +1,78 @@
+#include "layers/sequence.h"
+
+#include <string_view>
+
+#include "core/error.h"
+#include "layers/conv1d.h"
+
+namespace espalier {
+
+void require_sequence(const Shape& shape, const char* operation, const std::string& layer, Index features) {
+  require(shape.rank() == 2 && (features == 0 || shape[1] == features),
+          "[{}] {}: expected a sequence [steps, {}], got {}", operation, layer,
+          features == 0 ? std::string("features") : std::to_string(features), shape.text());
+}
+
+Var last_step(const Var& x) {
+  Tape& tape = x.tape();
+  const Index F = x.shape()[1], before = x.value().features() - F;
+  return tape.record({.operation = "last_step", .inputs = {x}}, x.value().slice(before, {F}),
+                     [x, F, before](Tape& t, Tensor& dY) {
+                       // dX = dY at the last step, 0 before
+                       const auto dX = t.gradient_of(x);
+                       if (!dX) return;
+                       if (dX->write == Write::overwrite && before > 0) dX->tensor->slice(0, {before}).fill(0);
+                       Tensor last = dX->tensor->slice(before, {F});
+                       put(dY, last, dX->write);
+                     });
+}
+
+Var mean_over_time(const Var& x) {
+  Tape& tape = x.tape();
+  const Index T = x.shape()[0], F = x.shape()[1];
+  const Real share = Real{1} / static_cast<Real>(T);
+  Tensor y = tape.make({F});
+  const Index count = F * y.stride();
+  // y = sum over t of x_t / T
+  y.fill(0);
+  for (Index t = 0; t < T; ++t) kernels::add(x.value().row(t * F), y.data(), count);
+  for (Index i = 0; i < count; ++i) y.data()[i] *= share;
+  return tape.record({.operation = "mean_over_time", .inputs = {x}}, y, [x, T, F, share, count](Tape& t, Tensor& dY) {
+    // dX_t = dY / T
+    const auto dX = t.gradient_of(x);
+    if (!dX) return;
+    for (Index i = 0; i < count; ++i) dY.data()[i] *= share;
+    for (Index s = 0; s < T; ++s) {
+      Tensor dX_s = dX->tensor->slice(s * F, {F});
+      put(dY, dX_s, dX->write);
+    }
+  });
+}
+
+void for_each_operand(const Tape& tape, const Node& node, const std::function<void(const Tensor&)>& visit) {
+  const Tensor& x = tape.node(static_cast<std::size_t>(node.inputs[0])).value;
+  const auto make = [&](Shape shape) { return Tensor(shape, x.lane_counts()); };
+  if (const auto w = time_window_of(node)) {
+    const Index F = x.shape()[1];
+    const Tensor X = padded_in_time(x, w->padding, make);
+    for (Index t = 0; t < node.value.shape()[0]; ++t) visit(X.slice(t * w->stride * F, {w->kernel * F}));
+  } else if (std::string_view(node.operation) == "gru") {  // h_0 = 0, and then its own states but the last
+    const Index T = node.value.shape()[0], H = node.value.shape()[1];
+    visit(make({H}));
+    for (Index t = 0; t + 1 < T; ++t) visit(node.value.slice(t * H, {H}));
+  } else {
+    visit(x);
+  }
+}
+
+Shape LastStep::output_shape(const Shape& input) const {
+  require_sequence(input, "last_step", name_);
+  return {input[1]};
+}
+
+Shape MeanOverTime::output_shape(const Shape& input) const {
+  require_sequence(input, "mean_over_time", name_);
+  return {input[1]};
+}
+
+}  // namespace espalier
