@@ -5,7 +5,7 @@
 //   ...
 //   rung R   about 2           2^(R-1) e     the best is the winner
 //
-// Every rung costs about the same, so that R = log2(n) of them cost as much as log2(n) / n of training all to the end.
+// Every rung costs as much as two whole trainings, so that R = log2(n) of them cost 2 log2(n) where trying all costs n.
 // A training here is a whole one, its rate and pruning schedules fitted into the rung's epochs, from the same first
 // step: half of a pruned training would be one that is not pruned yet.
 //
