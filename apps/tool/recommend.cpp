@@ -237,8 +237,9 @@ void run_recommend(RecommendFlags& f, const CLI::App& app) {
 
 }  // namespace
 
-void add_budget_flag(CLI::App& app, RaceFlags& flags) {
-  app.add_option("--budget", flags.budget, "Seconds that the race of recipes may take, about")->capture_default_str();
+void add_race_flags(CLI::App& app, RaceFlags& flags) {
+  app.add_option("--budget", flags.budget, "Seconds that a race of recipes may take, about")->capture_default_str();
+  app.add_option("--recipes", flags.folder, "Race those of this folder, instead of what `espalier recipes` lists");
 }
 
 Command add_recommend(CLI::App& app) {
@@ -248,7 +249,7 @@ Command add_recommend(CLI::App& app) {
   app.add_option("--seed", f->config.seed, "Of everything that is random")->group(data_group)->capture_default_str();
   app.add_option("--threads", f->config.threads, "0: one per processor; never changes the result")
       ->capture_default_str();
-  add_budget_flag(app, f->race);
+  add_race_flags(app, f->race);
   app.add_option("--epochs", f->race.epochs, "Of the last rung, instead of a budget: the same race on every machine")
       ->check(CLI::Range(Index{1}, Index{1000000}))
       ->excludes("--budget");
@@ -256,7 +257,6 @@ Command add_recommend(CLI::App& app) {
       ->check(CLI::Range(Index{1}, Index{60}));
   app.add_flag("--exhaustive", f->race.exhaustive,
                "Afterwards train every recipe for as long, and say how far the recommended one is behind the best");
-  app.add_option("--recipes", f->race.folder, "A folder of recipes, instead of those that `espalier recipes` lists");
   app.add_option("--write", f->write, "Write the configuration that was picked to this file, for train --config");
   return [f, &app] { run_recommend(*f, app); };
 }

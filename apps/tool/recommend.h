@@ -30,6 +30,7 @@ struct Recommendation {
 // are looked at in an exhaustive race only, after everything was chosen. Throws UsageError if no recipe fits.
 Recommendation recommend(const Settle& settle, const Data& data, const RaceFlags& flags, std::FILE* out);
 
-void add_budget_flag(CLI::App& app, RaceFlags& flags);
+// --budget and --recipes.
+void add_race_flags(CLI::App& app, RaceFlags& flags);
 
 }  // namespace espalier

@@ -42,6 +42,21 @@ void set_settings(std::map<std::string, double>& settings, const std::vector<std
   }
 }
 
+}  // namespace
+
+void add_data_flags(CLI::App& app, RunConfig& c) {
+  app.option_defaults()->group(data_group);
+  app.add_option(
+         "--data", c.data,
+         "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, or auto: what suits the model, if found")
+      ->capture_default_str();
+  app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
+  app.add_option("--validation", c.validation, "Training samples held out for choices")->capture_default_str();
+  app.option_defaults()->group("Options");
+}
+
+namespace {
+
 void add_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
   app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
@@ -49,7 +64,7 @@ void add_flags(CLI::App& app, TrainFlags& f) {
                  "Begin with a recipe (`espalier recipes` lists them; or a file .toml); flags override it. auto: race "
                  "those that fit the data, and train the best")
       ->excludes("--config");
-  add_budget_flag(app, f.race);
+  add_race_flags(app, f.race);
   add_data_flags(app, c);
   app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
       ->capture_default_str();
@@ -296,17 +311,6 @@ void run_train(TrainFlags& f, CLI::App& app) {
 }
 
 }  // namespace
-
-void add_data_flags(CLI::App& app, RunConfig& c) {
-  app.option_defaults()->group(data_group);
-  app.add_option(
-         "--data", c.data,
-         "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, or auto: what suits the model, if found")
-      ->capture_default_str();
-  app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
-  app.add_option("--validation", c.validation, "Training samples held out for choices")->capture_default_str();
-  app.option_defaults()->group("Options");
-}
 
 Command add_train(CLI::App& app) {
   auto flags = std::make_shared<TrainFlags>();

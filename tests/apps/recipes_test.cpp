@@ -225,6 +225,7 @@ class Recommend : public ::testing::Test {
 
 TEST_F(Recommend, GivenEpochsTheRaceIsTheSameAgainOnAnyNumberOfThreads) {
   recipe("good", "mlp:784-32-10", "density = 0.5");
+  recipe("middling", "mlp:784-8-10", "density = 0.5");
   recipe("narrow", "mlp:784-2-10");
   recipe("unknown", "music");
   recipe("wild", "mlp:784-32-10", "[rate]\nrate = 1e6\n");
@@ -249,6 +250,28 @@ TEST_F(Recommend, GivenEpochsTheRaceIsTheSameAgainOnAnyNumberOfThreads) {
   EXPECT_EQ(read_file(by_config + "/model.safetensors", megabyte),
             read_file(by_recipe + "/model.safetensors", megabyte));
   EXPECT_PRED2(contains, config, "model = 'mlp:784-32-10'");
+}
+
+TEST_F(Recommend, AutoRacesAndTrainsTheWinnerWithTheFlagsGiven) {
+  recipe("wide", "mlp:784-32-10", "density = 0.5");
+  recipe("wild", "mlp:784-8-10", "[rate]\nrate = 1e6\n");
+  const std::string out = (folder_.path() / "run").string();
+  ASSERT_EQ(
+      run("train --recipe auto --recipes " + recipes().string() +
+          " --data synthetic-digits --budget 1 --epochs 1 --density 0.25 --seed 3 --no-dense --json --out " + out),
+      exit_done)
+      << err_;
+  EXPECT_TRUE(out_.starts_with("{")) << "the race is told on stderr";
+  EXPECT_PRED2(contains, err_, "recommended: wide");
+  const RunConfig config = from_toml(out + "/config.toml");
+  EXPECT_EQ(config.data, "synthetic-digits");
+  EXPECT_EQ(config.model, "mlp:784-32-10");
+  EXPECT_EQ(config.schedule.density, 0.25);
+  EXPECT_EQ(config.seed, 3u);
+  EXPECT_EQ(config.epochs, 1);
+  const std::string again = (folder_.path() / "again").string();
+  ASSERT_EQ(run("train --no-dense --config " + out + "/config.toml --out " + again), exit_done) << err_;
+  EXPECT_EQ(read_file(out + "/model.safetensors", megabyte), read_file(again + "/model.safetensors", megabyte));
 }
 
 TEST_F(Recommend, FlagsOverrideARecipe) {
