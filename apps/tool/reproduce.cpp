@@ -78,22 +78,22 @@ void apply_recipe(const toml::table& of, RunConfig& config) {
   if (const auto recipe = value_of<std::string>(of, "recipe")) apply(recipe_named(*recipe), config);
 }
 
-// Appends the rows of one experiment, on one of the tables if there are any.
-void add_rows(std::vector<ReproduceRow>& rows, const toml::table& defaults, const toml::table* table,
+// Appends the rows of one experiment, on one of the data sets if there are any.
+void add_rows(std::vector<ReproduceRow>& rows, const toml::table& defaults, const toml::table* dataset,
               const toml::table& own) {
   ReproduceRow row;
   apply_recipe(defaults, row.config);
   read_sections(row.config, defaults, "defaults", {"seeds", "recipe"});
-  if (table) {
-    apply_recipe(*table, row.config);
-    read_sections(row.config, *table, "table", {"name", "recipe"});
+  if (dataset) {
+    apply_recipe(*dataset, row.config);
+    read_sections(row.config, *dataset, "dataset", {"name", "recipe"});
   }
   apply_recipe(own, row.config);
   read_sections(row.config, own, "experiment",
                 {"name", "recipe", "method", "density", "seeds", "published", "published_gain", "source"});
   row.name = value_of<std::string>(own, "name").value_or("");
   require(!row.name.empty(), "expected a name");
-  if (table) row.name = value_of<std::string>(*table, "name").value_or("(without a name)") + ": " + row.name;
+  if (dataset) row.name = value_of<std::string>(*dataset, "name").value_or("(without a name)") + ": " + row.name;
   const auto method = value_of<std::string>(own, "method").value_or(row.config.method);
   row.dense = method == "dense";
   if (!row.dense) row.config.method = method;
@@ -139,23 +139,23 @@ std::vector<ReproduceRow> read_experiments(const std::filesystem::path& file) {
   const toml::table& defaults = root["defaults"].is_table() ? *root["defaults"].as_table() : none;
   const toml::array* experiments = root["experiment"].as_array();
   for (const auto& [key, value] : root)
-    if (key != "defaults" && key != "experiment" && key != "table")
-      throw FileError(fmt::format("{}: line {}: expected [defaults], [[table]] and [[experiment]], found \"{}\"",
+    if (key != "defaults" && key != "experiment" && key != "dataset")
+      throw FileError(fmt::format("{}: line {}: expected [defaults], [[dataset]] and [[experiment]], found \"{}\"",
                                   file.string(), value.source().begin.line, std::string(key.str())));
   if (!experiments || experiments->empty())
     throw FileError(fmt::format("{}: expected at least one [[experiment]], found none", file.string()));
-  std::vector<const toml::table*> tables;  // null: of none
-  if (const toml::array* list = root["table"].as_array())
-    for (const toml::node& node : *list) tables.push_back(node.is_table() ? node.as_table() : &none);
-  if (tables.empty()) tables.push_back(nullptr);
+  std::vector<const toml::table*> datasets;  // null: of none
+  if (const toml::array* list = root["dataset"].as_array())
+    for (const toml::node& node : *list) datasets.push_back(node.is_table() ? node.as_table() : &none);
+  if (datasets.empty()) datasets.push_back(nullptr);
   std::vector<ReproduceRow> rows;
-  for (const toml::table* table : tables)
+  for (const toml::table* dataset : datasets)
     for (const toml::node& node : *experiments) {
       const toml::table* own = node.as_table();
       const std::string name = own ? (*own)["name"].value_or("(without a name)") : "";
       try {
         if (!own) throw FileError("expected a table");
-        add_rows(rows, defaults, table, *own);
+        add_rows(rows, defaults, dataset, *own);
       } catch (const Error& error) {
         throw FileError(fmt::format("{}: line {}: experiment \"{}\": {}", file.string(), node.source().begin.line, name,
                                     error.what()));

@@ -10,8 +10,8 @@
 //   published   a test error in %, or a table of them by density: { "0.05" = 1.53 };  published_gain: over dense, in
 //               percentage points;  source: of both
 //
-// A file may have [[table]]s: a `name`, perhaps a `recipe`, and sections. Then every experiment is run on each of them,
-// as "TABLE: EXPERIMENT"; what it says itself comes last.
+// A file may have [[dataset]]s: a `name`, perhaps a `recipe`, and sections. Then every experiment is run on each of
+// them, as "DATASET: EXPERIMENT"; what it says itself comes last.
 //
 // Every finished (row, seed) is a line of results.jsonl beside the file. A row whose configuration has changed is
 // another row, and runs again.

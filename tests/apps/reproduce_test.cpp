@@ -108,10 +108,10 @@ TEST_F(Reproduce, AListOfDensitiesIsARowForEach) {
 
 TEST_F(Reproduce, OnSeveralTablesEveryExperimentIsARowOfEach) {
   experiments(tiny + R"(
-[[table]]
+[[dataset]]
 name = "narrow"
 
-[[table]]
+[[dataset]]
 name = "wide"
 run = { model = "mlp:784-16-10" }
 
