@@ -31,19 +31,6 @@ int run_guarded(const std::function<int()>& body) {
 
 namespace {
 
-// `--config FILE` comes before all other flags, wherever it stands: they override it.
-RunConfig config_of(int argc, char** argv) {
-  constexpr std::string_view flag = "--config";
-  if (argc < 2 || std::string_view(argv[1]) != "train") return {};
-  for (int i = 2; i < argc; ++i) {
-    const std::string_view word = argv[i];
-    if (word == flag && i + 1 < argc) return from_toml(argv[i + 1]);
-    if (word.starts_with(flag) && word.substr(flag.size()).starts_with('='))
-      return from_toml(std::string(word.substr(flag.size() + 1)));
-  }
-  return {};
-}
-
 int run_command_line(int argc, char** argv) {
   CLI::App app("Espalier: train, prune and measure sparse networks on the processor.", "espalier");
   app.set_version_flag("--version", "espalier 0.1.0");
@@ -61,8 +48,10 @@ int run_command_line(int argc, char** argv) {
   CLI::App* methods = app.add_subcommand("methods", "List the pruning methods");
   CLI::App* method = app.add_subcommand("explain", "What a pruning method computes, costs and is not good at");
   CLI::App* reproduce = app.add_subcommand("reproduce", "Run a table of experiments, as far as it is not finished");
+  CLI::App* recipes = app.add_subcommand("recipes", "List the recipes: configurations for kinds of data");
+  CLI::App* recommend = app.add_subcommand("recommend", "Race the recipes that fit some data, and pick one");
   // Nested commands before those they stand in: the first that was named runs.
-  const std::vector<std::pair<CLI::App*, Command>> commands{{train, add_train(*train, config_of(argc, argv))},
+  const std::vector<std::pair<CLI::App*, Command>> commands{{train, add_train(*train)},
                                                             {predict, add_predict(*predict)},
                                                             {kernels, add_bench_kernels(*kernels)},
                                                             {convolution, add_bench_convolution(*convolution)},
@@ -71,7 +60,9 @@ int run_command_line(int argc, char** argv) {
                                                             {bench, add_bench(*bench)},
                                                             {methods, add_methods(*methods)},
                                                             {method, add_explain(*method)},
-                                                            {reproduce, add_reproduce(*reproduce)}};
+                                                            {reproduce, add_reproduce(*reproduce)},
+                                                            {recipes, add_recipes(*recipes)},
+                                                            {recommend, add_recommend(*recommend)}};
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {  // --help, --version

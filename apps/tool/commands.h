@@ -10,12 +10,18 @@ namespace espalier {
 
 using Command = std::function<void()>;
 
-Command add_train(CLI::App& app, const RunConfig& base);
+// Which data, and how they are read: the same flags wherever there are data.
+constexpr const char* data_group = "Data";
+void add_data_flags(CLI::App& app, RunConfig& config);
+
+Command add_train(CLI::App& app);
 Command add_predict(CLI::App& app);
 Command add_bench(CLI::App& app);
 Command add_methods(CLI::App& app);
 Command add_explain(CLI::App& app);
 Command add_reproduce(CLI::App& app);
+Command add_recipes(CLI::App& app);
+Command add_recommend(CLI::App& app);
 Command add_bench_kernels(CLI::App& bench);
 Command add_bench_convolution(CLI::App& bench);
 Command add_bench_pruning(CLI::App& bench);

@@ -250,14 +250,18 @@ std::string to_toml(const RunConfig& config) {
   return text;
 }
 
+toml::table parse_toml_text(const std::string& text, const std::string& file) {
+  try {
+    return toml::parse(text);
+  } catch (const toml::parse_error& error) {
+    throw FileError(
+        fmt::format("{}: line {}: expected TOML, found: {}", file, error.source().begin.line, error.description()));
+  }
+}
+
 toml::table parse_toml(const std::filesystem::path& path) {
   constexpr std::uintmax_t limit_bytes = 1 << 20;
-  try {
-    return toml::parse(read_file(path, limit_bytes));
-  } catch (const toml::parse_error& error) {
-    throw FileError(fmt::format("{}: line {}: expected TOML, found: {}", path.string(), error.source().begin.line,
-                                error.description()));
-  }
+  return parse_toml_text(read_file(path, limit_bytes), path.string());
 }
 
 void read_sections(RunConfig& config, const toml::table& root, const std::string& file,

@@ -12,6 +12,7 @@ namespace espalier {
 
 // Throws FileError, naming the line.
 toml::table parse_toml(const std::filesystem::path& path);
+toml::table parse_toml_text(const std::string& text, const std::string& file);  // as it would be called in errors
 // Sets what `root` gives, in the sections and keys of config.toml; the rest stays. besides: keys at the top that belong
 // to the caller. Throws FileError, naming `file` and line, on anything else.
 void read_sections(RunConfig& config, const toml::table& root, const std::string& file,

@@ -12,6 +12,7 @@
 
 #include "apps/tool/commands.h"
 #include "apps/tool/config_toml.h"
+#include "apps/tool/recipes.h"
 #include "apps/tool/training.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
@@ -78,14 +79,26 @@ std::optional<double> published_at(const toml::table& root, double density) {
   return value_of<double>(*by_density, fmt::format("{:g}", density).c_str());
 }
 
-// Appends the rows of one experiment.
-void add_rows(std::vector<ReproduceRow>& rows, const toml::table& defaults, const toml::table& own) {
+void apply_recipe(const toml::table& of, RunConfig& config) {
+  if (const auto recipe = value_of<std::string>(of, "recipe")) apply(recipe_named(*recipe), config);
+}
+
+// Appends the rows of one experiment, on one of the data sets if there are any.
+void add_rows(std::vector<ReproduceRow>& rows, const toml::table& defaults, const toml::table* dataset,
+              const toml::table& own) {
   ReproduceRow row;
-  read_sections(row.config, defaults, "defaults", {"seeds"});
+  apply_recipe(defaults, row.config);
+  read_sections(row.config, defaults, "defaults", {"seeds", "recipe"});
+  if (dataset) {
+    apply_recipe(*dataset, row.config);
+    read_sections(row.config, *dataset, "dataset", {"name", "recipe"});
+  }
+  apply_recipe(own, row.config);
   read_sections(row.config, own, "experiment",
-                {"name", "method", "density", "seeds", "published", "published_gain", "source"});
+                {"name", "recipe", "method", "density", "seeds", "published", "published_gain", "source"});
   row.name = value_of<std::string>(own, "name").value_or("");
   require(!row.name.empty(), "expected a name");
+  if (dataset) row.name = value_of<std::string>(*dataset, "name").value_or("(without a name)") + ": " + row.name;
   const auto method = value_of<std::string>(own, "method").value_or(row.config.method);
   row.dense = method == "dense";
   if (!row.dense) row.config.method = method;
@@ -134,23 +147,28 @@ std::vector<ReproduceRow> read_experiments(const std::filesystem::path& file) {
   const toml::table& defaults = root["defaults"].is_table() ? *root["defaults"].as_table() : none;
   const toml::array* experiments = root["experiment"].as_array();
   for (const auto& [key, value] : root)
-    if (key != "defaults" && key != "experiment")
-      throw FileError(fmt::format("{}: line {}: expected [defaults] and [[experiment]], found \"{}\"", file.string(),
-                                  value.source().begin.line, std::string(key.str())));
+    if (key != "defaults" && key != "experiment" && key != "dataset")
+      throw FileError(fmt::format("{}: line {}: expected [defaults], [[dataset]] and [[experiment]], found \"{}\"",
+                                  file.string(), value.source().begin.line, std::string(key.str())));
   if (!experiments || experiments->empty())
     throw FileError(fmt::format("{}: expected at least one [[experiment]], found none", file.string()));
+  std::vector<const toml::table*> datasets;  // null: of none
+  if (const toml::array* list = root["dataset"].as_array())
+    for (const toml::node& node : *list) datasets.push_back(node.is_table() ? node.as_table() : &none);
+  if (datasets.empty()) datasets.push_back(nullptr);
   std::vector<ReproduceRow> rows;
-  for (const toml::node& node : *experiments) {
-    const toml::table* own = node.as_table();
-    const std::string name = own ? (*own)["name"].value_or("(without a name)") : "";
-    try {
-      if (!own) throw FileError("expected a table");
-      add_rows(rows, defaults, *own);
-    } catch (const Error& error) {
-      throw FileError(fmt::format("{}: line {}: experiment \"{}\": {}", file.string(), node.source().begin.line, name,
-                                  error.what()));
+  for (const toml::table* dataset : datasets)
+    for (const toml::node& node : *experiments) {
+      const toml::table* own = node.as_table();
+      const std::string name = own ? (*own)["name"].value_or("(without a name)") : "";
+      try {
+        if (!own) throw FileError("expected a table");
+        add_rows(rows, defaults, dataset, *own);
+      } catch (const Error& error) {
+        throw FileError(fmt::format("{}: line {}: experiment \"{}\": {}", file.string(), node.source().begin.line, name,
+                                    error.what()));
+      }
     }
-  }
   for (std::size_t i = 0; i < rows.size(); ++i)
     for (std::size_t j = 0; j < i; ++j)
       if (rows[i].label() == rows[j].label())

@@ -6,8 +6,12 @@
 //   method      one of `espalier methods`, or "dense": no pruning
 //   density     a number, or a list: the columns of a table
 //   seeds       how many: 1, 2, ...
+//   recipe      one that it begins with: see apps/tool/recipes.h
 //   published   a test error in % (regression: an RMSE), or a table of them by density: { "0.05" = 1.53 };
 //               published_gain: over dense, in percentage points;  source: of both
+//
+// A file may have [[dataset]]s: a `name`, perhaps a `recipe`, and sections. Then every experiment is run on each of
+// them, as "DATASET: EXPERIMENT"; what it says itself comes last.
 //
 // Every finished (row, seed) is a line of results.jsonl beside the file. A row whose configuration has changed is
 // another row, and runs again.

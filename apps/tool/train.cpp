@@ -8,6 +8,7 @@
 
 #include "apps/tool/baselines.h"
 #include "apps/tool/commands.h"
+#include "apps/tool/recommend.h"
 #include "apps/tool/run_folder.h"
 #include "apps/tool/tables.h"
 #include "core/atomic_file.h"
@@ -17,13 +18,16 @@
 namespace espalier {
 namespace {
 
+constexpr std::string_view auto_recipe = "auto";
+
 struct TrainFlags {
   RunConfig config;
-  std::string config_file;
+  std::string config_file, recipe;
+  RaceFlags race;
   std::vector<double> densities;
   std::uint64_t seeds = 1;
   std::string out, resume;
-  bool tune = false, no_dense = false, json = false, model_given = false;
+  bool tune = false, no_dense = false, json = false;
 };
 
 // "drop=0.3" -> settings["drop"] = 0.3
@@ -40,9 +44,10 @@ void set_settings(std::map<std::string, double>& settings, const std::vector<std
   }
 }
 
-void add_flags(CLI::App& app, TrainFlags& f) {
-  RunConfig& c = f.config;
-  app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
+}  // namespace
+
+void add_data_flags(CLI::App& app, RunConfig& c) {
+  app.option_defaults()->group(data_group);
   app.add_option(
          "--data", c.data,
          "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, synthetic-signals, synthetic-table, or auto: "
@@ -66,6 +71,20 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--categorical", c.table.categorical, "Columns of numbers that are to be taken for words")
       ->delimiter(',');
   app.add_option("--validation", c.validation, "Training samples held out for choices")->capture_default_str();
+  app.option_defaults()->group("Options");
+}
+
+namespace {
+
+void add_flags(CLI::App& app, TrainFlags& f) {
+  RunConfig& c = f.config;
+  app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
+  app.add_option("--recipe", f.recipe,
+                 "Begin with a recipe (`espalier recipes` lists them; or a file .toml); flags override it. auto: race "
+                 "those that fit the data, and train the best")
+      ->excludes("--config");
+  add_race_flags(app, f.race);
+  add_data_flags(app, c);
   app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
       ->capture_default_str();
   app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
@@ -133,6 +152,14 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--out", f.out, "Run folder (default: runs/DATA-MODEL-METHOD)");
   app.add_option("--resume", f.resume, "Go on with an interrupted run's folder; no other flag but --json counts");
   app.add_flag("--json", f.json, "Print result.json instead of the table");
+}
+
+// What the flags say, on top of `base`: each is set once more.
+RunConfig with_flags(CLI::App& app, TrainFlags& f, RunConfig base) {
+  f.config = std::move(base);
+  for (CLI::Option* option : app.get_options([](const CLI::Option* o) { return o->count() > 0; }))
+    option->run_callback();
+  return f.config;
 }
 
 // What one command line asks for: a configuration, at several densities and seeds. Kept in the run folder, for
@@ -235,8 +262,34 @@ void settle_densities(Sweep& sweep, Module& model, bool open) {
   if (sweep.densities.empty()) sweep.densities = {base.schedule.density};
 }
 
-void run_train(TrainFlags& f) {
-  const bool resume = !f.resume.empty();
+// The configuration that the flags override: a file's, a recipe's, or the defaults.
+RunConfig base_of(const TrainFlags& f) {
+  if (!f.config_file.empty()) return from_toml(f.config_file);
+  RunConfig config;
+  if (!f.recipe.empty() && f.recipe != auto_recipe) apply(recipe_named(f.recipe), config);
+  return config;
+}
+
+// The configuration of the recipe that wins a race for `data`. The flags hold for every recipe in it.
+RunConfig raced(CLI::App& app, TrainFlags& f, const RunConfig& base, const Data& data) {
+  const auto settle = [&](const Recipe& recipe) {
+    RunConfig config = base;
+    apply(recipe, config);
+    config = with_flags(app, f, std::move(config));
+    config.data = base.data;  // as it was found
+    if (!f.densities.empty()) config.schedule.density = f.densities.front();
+    return config;
+  };
+  Recommendation chosen = recommend(settle, data, f.race, stderr);
+  if (chosen.interrupted)
+    throw InterruptedError(fmt::format("the race was stopped while {} led; to train that: --recipe {}",
+                                       chosen.recipe.name, chosen.recipe.name));
+  return std::move(chosen.config);
+}
+
+void run_train(TrainFlags& f, CLI::App& app) {
+  const bool resume = !f.resume.empty(), race = !resume && f.recipe == auto_recipe;
+  if (!resume) f.config = with_flags(app, f, base_of(f));
   Sweep sweep{f.config, f.densities, f.seeds};
   if (resume) {
     sweep = read_sweep(f.resume);
@@ -248,12 +301,14 @@ void run_train(TrainFlags& f) {
     require(density > 0 && density <= 1, "[--density] expected a fraction in (0, 1], got {}", density);
   require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
   RunConfig& base = sweep.base;
-  const bool open = base.schedule.density == 0;
-  if (!resume && !f.model_given && names_table(base.data) && base.model == RunConfig().model)
+  const bool open = race || base.schedule.density == 0;
+  if (!resume && f.recipe.empty() && app.count("--model") == 0 && names_table(base.data) &&
+      base.model == RunConfig().model)
     base.model = default_table_model;
-  check(base);
+  if (!race) check(base);
   Data data = load_data(base);  // "auto" is settled once, for all seeds
   for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", note);
+  if (race) base = raced(app, f, base, data);
   if (f.out.empty()) {
     f.out = fmt::format("runs/{}-{}-{}", data.name, base.model, base.method);
     std::ranges::replace(f.out, ':', '-');
@@ -296,15 +351,10 @@ void run_train(TrainFlags& f) {
 
 }  // namespace
 
-Command add_train(CLI::App& app, const RunConfig& base) {
+Command add_train(CLI::App& app) {
   auto flags = std::make_shared<TrainFlags>();
-  flags->config = base;
   add_flags(app, *flags);
-  const CLI::Option* const model = app.get_option("--model");
-  return [flags, model] {
-    flags->model_given = model->count() > 0;
-    run_train(*flags);
-  };
+  return [flags, &app] { run_train(*flags, app); };
 }
 
 }  // namespace espalier

@@ -1,0 +1,163 @@
+#include "apps/tool/race.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <numeric>
+#include <tuple>
+
+#include "core/error.h"
+
+namespace espalier {
+namespace {
+
+constexpr Index pilot_rows = 2048;  // enough to time a step, and less than that is not worth an epoch
+
+class Racing {
+ public:
+  Racing(const Trial& trial, const RaceOptions& options) : trial_(trial), o_(options), cost_(o_.longest.size()) {
+    alive_.resize(o_.longest.size());
+    std::iota(alive_.begin(), alive_.end(), std::size_t{0});
+    const Index halvings = std::bit_width(alive_.size() - 1);  // until one would be left
+    rungs_ = std::max<Index>(1, o_.rungs ? std::min(o_.rungs, halvings) : halvings);
+    if (o_.epochs) rungs_ = std::min<Index>(rungs_, std::bit_width(static_cast<std::uint64_t>(o_.epochs)));
+  }
+
+  Race run() {
+    try {
+      if (o_.epochs == 0) time_steps();
+      for (Index r = 0; r < rungs_ && !alive_.empty(); ++r) {
+        const Length length = length_of(r);
+        if (r > 0 && !is_longer(length)) break;
+        run_rung(length, r);
+      }
+    } catch (const InterruptedError&) {
+      if (race_.rungs.empty()) {  // the first rung as far as it came is better than nothing
+        if (std::ranges::none_of(heats_, trained)) throw;
+        finish_rung(length_, /*keep=*/0);
+      }
+      race_.interrupted = true;
+    }
+    choose();
+    return std::move(race_);
+  }
+
+ private:
+  static bool trained(const Heat& heat) { return heat.outcome == Outcome::trained; }
+
+  // Seconds that an epoch over all rows takes each candidate, from a few steps. A slow start makes that too much rather
+  // than too little. Whoever is refused is out; whoever diverges may have done so because the steps were so few.
+  void time_steps() {
+    const Length few{1, std::min(o_.rows, pilot_rows)};
+    std::erase_if(alive_, [&](std::size_t c) {
+      Heat heat = trial_(c, few);
+      account(heat, few.rows);
+      if (heat.outcome == Outcome::refused) heats_.push_back(std::move(heat));
+      return !heats_.empty() && heats_.back().candidate == c;
+    });
+  }
+  void account(const Heat& heat, Index rows) {
+    spent_ += heat.seconds;
+    const double passes = static_cast<double>(heat.epochs) * static_cast<double>(rows) / static_cast<double>(o_.rows);
+    if (trained(heat) || cost_[heat.candidate] == 0) cost_[heat.candidate] = heat.seconds / passes;
+  }
+
+  Index epochs_of(std::size_t candidate, Length length) const { return std::min(length.epochs, o_.longest[candidate]); }
+  bool is_longer(Length length) const {
+    return std::ranges::any_of(alive_, [&](std::size_t c) {
+      return epochs_of(c, length) * length.rows > epochs_of(c, length_) * length_.rows;
+    });
+  }
+
+  // The rung's share of what is left of the time; or all of it, if that is enough for everybody's whole training.
+  Length length_of(Index rung) const {
+    if (o_.epochs) return {o_.epochs >> (rungs_ - 1 - rung), o_.rows};
+    const double left = o_.seconds - spent_;
+    double whole = 0, one = 0;
+    Index longest = 1;
+    for (const std::size_t c : alive_) {
+      one += cost_[c];
+      whole += cost_[c] * static_cast<double>(o_.longest[c]);
+      longest = std::max(longest, o_.longest[c]);
+    }
+    if (whole <= left) return {longest, o_.rows};
+    const double passes = left / static_cast<double>(rungs_ - rung) / one;
+    if (passes >= 1) return {std::min(longest, static_cast<Index>(passes)), o_.rows};
+    const auto rows = static_cast<Index>(passes * static_cast<double>(o_.rows));
+    return {1, std::clamp(rows, std::min(o_.rows, pilot_rows), o_.rows)};
+  }
+
+  void run_rung(Length length, Index rung) {
+    length_ = length;
+    for (const std::size_t c : alive_) {
+      heats_.push_back(trial_(c, {epochs_of(c, length), length.rows}));
+      account(heats_.back(), length.rows);
+    }
+    const std::size_t half = (static_cast<std::size_t>(std::ranges::count_if(heats_, trained)) + 1) / 2;
+    finish_rung(length, rung + 1 < rungs_ ? half : 0);
+    if (o_.after_rung) o_.after_rung(race_.rungs.back(), rung + 1, rungs_);
+  }
+
+  void finish_rung(Length length, std::size_t keep) {
+    sort_heats(heats_);
+    alive_.clear();
+    for (Heat& heat : heats_) {
+      heat.stays = trained(heat) && alive_.size() < keep;
+      if (heat.stays) alive_.push_back(heat.candidate);
+    }
+    if (alive_.size() == 1) alive_.clear();  // whoever is alone has won
+    std::ranges::sort(alive_);
+    race_.rungs.push_back({length, std::move(heats_)});
+    heats_.clear();
+  }
+
+  // Of the last rung; or, if all who came that far have failed there, of the one before without them.
+  void choose() {
+    std::vector<std::size_t> failed;
+    for (auto rung = race_.rungs.rbegin(); rung != race_.rungs.rend(); ++rung) {
+      const auto eligible = [&](const Heat& h) { return trained(h) && std::ranges::count(failed, h.candidate) == 0; };
+      const auto best = std::ranges::find_if(rung->heats, eligible);
+      if (best == rung->heats.end()) {
+        for (const Heat& heat : rung->heats) failed.push_back(heat.candidate);
+        continue;
+      }
+      race_.best = race_.winner = *best;
+      const double enough = best->error * (1 + o_.relative_tolerance) + o_.absolute_tolerance;
+      for (const Heat& heat : rung->heats)
+        if (eligible(heat) && heat.error <= enough && heat.nonzeros < race_.winner.nonzeros) race_.winner = heat;
+      return;
+    }
+    std::vector<Heat>& heats = race_.rungs.empty() ? heats_ : race_.rungs.front().heats;
+    const auto diverged = std::ranges::find(heats, Outcome::diverged, &Heat::outcome);
+    if (diverged != heats.end()) throw DivergedError("every recipe diverged; the first: " + diverged->note);
+    throw UsageError("[recommend] expected a recipe that goes with the data; the first does not: " +
+                     heats.front().note);
+  }
+
+  const Trial& trial_;
+  const RaceOptions& o_;
+  std::vector<double> cost_;        // seconds of an epoch over all rows
+  std::vector<std::size_t> alive_;  // candidates, ascending
+  std::vector<Heat> heats_;         // of the rung under way
+  Length length_;                   // of the same
+  Index rungs_ = 1;
+  double spent_ = 0;
+  Race race_;
+};
+
+}  // namespace
+
+void sort_heats(std::vector<Heat>& heats) {
+  std::ranges::stable_sort(heats, {}, [](const Heat& h) {
+    const bool failed = h.outcome != Outcome::trained;
+    return std::tuple(failed, failed ? 0 : h.error, h.nonzeros, h.candidate);
+  });
+}
+
+Race run_race(const Trial& trial, const RaceOptions& options) {
+  require(!options.longest.empty(), "[recommend] expected at least one recipe, got none");
+  require(options.rows > 0, "[recommend] expected rows to train on, got none");
+  return Racing(trial, options).run();
+}
+
+}  // namespace espalier

@@ -1,0 +1,84 @@
+// Successive halving: which of several configurations is best, without training each of them to the end?
+//
+//   rung 1   n candidates      e epochs      the worse half goes
+//   rung 2   n/2               2e            the worse half goes
+//   ...
+//   rung R   about 2           2^(R-1) e     the best is the winner
+//
+// Every rung costs as much as two whole trainings, so that R = log2(n) of them cost 2 log2(n) where trying all costs n.
+// A training here is a whole one, its rate and pruning schedules fitted into the rung's epochs, from the same first
+// step: half of a pruned training would be one that is not pruned yet.
+//
+// What can go wrong: a candidate that is slow at first and best in the end goes in the first rung. `espalier recommend
+// --exhaustive` asks by how much.
+//
+// Karnin, Koren, Somekh, "Almost optimal exploration in multi-armed bandits", 2013; Jamieson & Talwalkar,
+// "Non-stochastic best arm identification and hyperparameter optimization", 2016.
+//
+// Invariants (tests/apps/race_test.cpp names them by number):
+//   1. Without a clock (epochs > 0) the race is a function of what `trial` returns, and of nothing else.
+//   2. A candidate that diverges or is refused never stays, and never ends the race while another one is left.
+//   3. Nobody is trained for longer than `longest` says.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/real.h"
+
+namespace espalier {
+
+enum class Outcome { trained, diverged, refused };  // refused: the configuration does not go with the data
+
+// One candidate's training in one rung.
+struct Heat {
+  std::size_t candidate = 0;
+  Index epochs = 0;
+  double error = 0;       // of validation samples; lower is better
+  double test_error = 0;  // known in an exhaustive race only
+  Index nonzeros = 0;     // parameters left
+  double seconds = 0;
+  Outcome outcome = Outcome::trained;
+  std::string note = {};  // what went wrong
+  bool stays = false;
+};
+
+// How long a training is: passes over so many of the rows.
+struct Length {
+  Index epochs = 0, rows = 0;
+};
+
+struct Rung {
+  Length length;
+  std::vector<Heat> heats;  // best first
+};
+
+// Trains a candidate. Throws InterruptedError if somebody asks it to stop.
+using Trial = std::function<Heat(std::size_t candidate, Length length)>;
+
+struct RaceOptions {
+  Index rows = 0;              // of the data
+  std::vector<Index> longest;  // epochs of each candidate's whole training; as many as there are candidates
+  Index rungs = 0;             // at most; 0: until two are left to compare
+  Index epochs = 0;            // of the last rung; each one before has half of the next. 0: what the seconds allow
+  double seconds = 60;         // for the whole race, if no epochs are given
+  // The winner is the smallest of those whose error is at most that of the best + absolute + relative * that.
+  double absolute_tolerance = 0, relative_tolerance = 0;
+  std::function<void(const Rung&, Index number, Index of)> after_rung = nullptr;
+};
+
+struct Race {
+  std::vector<Rung> rungs;
+  Heat winner, best;         // best: without regard to how large it is
+  bool interrupted = false;  // the winner is who led the last rung that was complete
+};
+
+// Throws UsageError or DivergedError if no candidate can be trained at all, InterruptedError if nothing is known yet.
+Race run_race(const Trial& trial, const RaceOptions& options);
+
+// Sorts best first: what was trained before what was not, then lower errors, then fewer nonzeros, then as given.
+void sort_heats(std::vector<Heat>& heats);
+
+}  // namespace espalier

@@ -1,0 +1,36 @@
+// Which recipe suits these data? Profile, race, pick.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <functional>
+
+#include "apps/tool/recipes.h"
+
+namespace espalier {
+
+struct RaceFlags {
+  double budget = 60;  // seconds
+  Index epochs = 0;    // of the last rung, instead of a budget
+  Index rungs = 0;
+  bool exhaustive = false;
+  std::string folder;  // with recipes; empty: those shipped
+};
+
+// A recipe with the user's data, seed and flags: not checked yet.
+using Settle = std::function<RunConfig(const Recipe&)>;
+
+struct Recommendation {
+  Recipe recipe;
+  RunConfig config;  // checked
+  bool interrupted = false;
+};
+
+// Races the recipes that fit, on the training and validation parts alone, and prints all of it to `out`. Test samples
+// are looked at in an exhaustive race only, after everything was chosen. Throws UsageError if no recipe fits.
+Recommendation recommend(const Settle& settle, const Data& data, const RaceFlags& flags, std::FILE* out);
+
+// --budget and --recipes.
+void add_race_flags(CLI::App& app, RaceFlags& flags);
+
+}  // namespace espalier

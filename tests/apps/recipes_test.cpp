@@ -1,0 +1,336 @@
+#include "apps/tool/recipes.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <set>
+#include <sstream>
+
+#include "apps/tool/commands.h"
+#include "apps/tool/recommend.h"
+#include "apps/tool/training.h"
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "layers/models.h"
+#include "support/temporary_folder.h"
+#include "support/text.h"
+
+namespace espalier {
+namespace {
+
+using testing::contains;
+
+constexpr std::uintmax_t megabyte = 1 << 20;
+
+// Models that recipes name and that are not there yet. Empty this list, and then remove it.
+constexpr std::array<std::string_view, 5> not_there_yet{"linear", "tabular:", "tabular-resnet:", "cnn-1d", "gru:"};
+
+bool is_there(const std::string& model) {
+  return std::ranges::none_of(not_there_yet, [&](std::string_view prefix) { return model.starts_with(prefix); });
+}
+
+// --- files
+// -------------------------------------------------------------------------------------------------------------
+
+TEST(Recipes, AllOfTheFolderAreInTheProgram) {
+  std::set<std::string> in_folder, shipped;
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(ESPALIER_SOURCE_DIR) / "recipes"))
+    if (entry.path().extension() == ".toml" && entry.path().filename() != "tables.toml") {
+      in_folder.insert(entry.path().stem().string());
+      EXPECT_EQ(recipe_named(entry.path().stem().string()).text, read_file(entry.path(), megabyte)) << entry.path();
+    }
+  for (const Recipe& recipe : shipped_recipes()) shipped.insert(recipe.name);
+  EXPECT_EQ(shipped, in_folder);
+}
+
+TEST(Recipes, EachSettlesAndSaysWhatForAndWhy) {
+  std::set<std::string> kinds, skipped;
+  for (const Recipe& recipe : shipped_recipes()) {
+    EXPECT_TRUE(recipe.text.starts_with("# ")) << recipe.name;
+    EXPECT_PRED2(contains, recipe.text, "# Why: ");
+    kinds.insert(recipe.kind);
+    RunConfig config{.data = "synthetic-digits"};
+    apply(recipe, config);
+    if (!is_there(config.model)) {
+      skipped.insert(recipe.name);
+      continue;
+    }
+    EXPECT_NO_THROW(check(config)) << recipe.name;
+  }
+  EXPECT_EQ(kinds.size(), 5u);
+  if (!skipped.empty()) GTEST_SKIP() << skipped.size() << " recipes name models that are not there yet";
+}
+
+const std::string some = R"(
+[recipe]
+kind = "image-flat"
+summary = "for a test"
+min_rows = 100
+max_rows = 1000
+max_zeros = 0.5
+
+[run]
+model = "mlp:784-16-10"
+
+[training]
+epochs = 3
+)";
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  return text.replace(text.find(from), from.size(), to);
+}
+
+TEST(Recipes, ARecipeSetsWhatItGivesAndNothingElse) {
+  RunConfig config{.model = "lenet-5", .seed = 7, .epochs = 40, .batch = 17};
+  apply(read_recipe(some, "folder/some.toml"), config);
+  EXPECT_EQ(config.model, "mlp:784-16-10");
+  EXPECT_EQ(config.epochs, 3);
+  EXPECT_EQ(config.batch, 17);
+  EXPECT_EQ(config.seed, 7u);
+  EXPECT_EQ(read_recipe(some, "folder/some.toml").name, "some");
+}
+
+TEST(Recipes, FitWithinTheirBoundsAndOfTheirKind) {
+  const Recipe recipe = read_recipe(some, "some.toml");
+  const DataProfile good{
+      .shape = {1, 28, 28}, .rows = 100, .validation_rows = 10, .features = 784, .classes = 10, .zeros = 0.5};
+  EXPECT_TRUE(fits(recipe, good));
+  for (auto* change : {+[](DataProfile& p) { p.rows = 99; }, +[](DataProfile& p) { p.rows = 1001; },
+                       +[](DataProfile& p) { p.zeros = 0.51; }, +[](DataProfile& p) { p.shape = {784}; },
+                       +[](DataProfile& p) {
+                         p.shape = {28, 28};
+                       },
+                       +[](DataProfile& p) { p.classes = 0; }}) {
+    DataProfile bad = good;
+    change(bad);
+    EXPECT_FALSE(fits(recipe, bad));
+  }
+}
+
+TEST(Recipes, WhatIsNoRecipeIsNamedWithItsLine) {
+  const auto error_of = [](const std::string& text) -> std::string {
+    try {
+      read_recipe(text, "bad.toml");
+    } catch (const FileError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(error_of(some), "");
+  EXPECT_PRED2(contains, error_of("[run]\n"), "bad.toml: expected a [recipe] section");
+  EXPECT_PRED2(contains, error_of("nonsense"), "bad.toml: line 1");
+  EXPECT_PRED2(contains, error_of(replaced(some, "image-flat", "music")), "line 3: expected recipe.kind to be one of");
+  EXPECT_PRED2(contains, error_of(replaced(some, "min_rows", "some_rows")), "line 5: unknown key recipe.some_rows");
+  EXPECT_PRED2(contains, error_of(replaced(some, "100", "\"100\"")), "line 5: expected recipe.min_rows to be a number");
+  EXPECT_PRED2(contains, error_of(replaced(some, "epochs = 3", "epoch = 3")), "unknown key training.epoch");
+  EXPECT_PRED2(contains, error_of(replaced(some, "epochs = 3", "epochs = \"3\"")), "training.epochs");
+  EXPECT_PRED2(contains, error_of(replaced(some, "summary = \"for a test\"", "")), "expected recipe.kind and");
+  EXPECT_PRED2(contains, error_of(some + "[data]\nname = \"mnist\"\n"), "data.name is not a recipe's to set");
+  EXPECT_PRED2(contains, error_of(replaced(some, "[run]", "[run]\nseed = 3")), "run.seed is not a recipe's to set");
+  EXPECT_THROW(recipe_named("no-such-recipe"), UsageError);
+  EXPECT_THROW(recipe_named("no-such-recipe.toml"), FileError);
+  const testing::TemporaryFolder empty;
+  EXPECT_THROW(recipes_in(empty.path()), FileError);
+}
+
+// --- profiles
+// ----------------------------------------------------------------------------------------------------------
+
+// Twelve rows. Column 0 counts, column 1 is `background` but for every sixth row, column 2 is constant.
+class Rows final : public Dataset {
+ public:
+  Rows(Index classes, Real background) : classes_(classes), background_(background) {}
+  std::string name() const override { return "rows"; }
+  Index samples() const override { return 12; }
+  Shape shape() const override { return {3}; }
+  Index classes() const override { return classes_; }
+  Index outputs() const override { return classes_ ? 0 : 1; }
+  void read(Index i, std::span<Real> x) const override {
+    x[0] = static_cast<Real>(i);
+    x[1] = i % 6 ? background_ : static_cast<Real>(i) + 1;
+    x[2] = 5;
+  }
+  std::int32_t label(Index i) const override { return i % 4 == 0; }
+  void target(Index i, std::span<Real> y) const override { y[0] = static_cast<Real>(i); }
+
+ private:
+  Index classes_;
+  Real background_;
+};
+
+Data data_of(const DatasetPtr& set) {
+  return {"rows", set, std::make_shared<Subset>(set, std::vector<Index>{0, 1}), set, ""};
+}
+
+TEST(Recipes, AProfileSaysWhatIsInTheData) {
+  for (const Real background : {Real(0), Real(-0.7)}) {  // zeros, and what standardising makes of them
+    const DataProfile p = profile_of(data_of(std::make_shared<Rows>(2, background)));
+    EXPECT_EQ(p.rows, 12);
+    EXPECT_EQ(p.validation_rows, 2);
+    EXPECT_EQ(p.features, 3);
+    EXPECT_EQ(p.classes, 2);
+    EXPECT_EQ(p.largest_class, 0.75);
+    EXPECT_EQ(p.smallest_class, 0.25);
+    EXPECT_DOUBLE_EQ(p.zeros, (1 + 10 + 12) / 36.0);
+    EXPECT_EQ(p.kinds(), std::vector<std::string>{"classification-table"});
+  }
+  const DataProfile p = profile_of(data_of(std::make_shared<Rows>(0, Real(0))));
+  EXPECT_EQ(p.kinds(), std::vector<std::string>{"regression-table"});
+  EXPECT_PRED2(contains, text_of(p), "a number to predict");
+}
+
+// --- the race and what comes of it
+// -------------------------------------------------------------------------------------
+
+class Recommend : public ::testing::Test {
+ protected:
+  void TearDown() override { interrupt_after(-1); }
+  void recipe(const std::string& name, const std::string& model, const std::string& pruning = "") const {
+    write_file_atomically(recipes() / (name + ".toml"),
+                          "[recipe]\nkind = \"image-flat\"\nsummary = \"a test\"\n[run]\nmodel = \"" + model +
+                              "\"\n[training]\nepochs = 2\nbatch = 512\n[pruning]\ninterval = 5\n" + pruning);
+  }
+  std::filesystem::path recipes() const { return folder_.path(); }
+  int run(const std::string& line) {
+    std::vector<std::string> words{"espalier"};
+    std::istringstream stream(line);
+    for (std::string word; stream >> word;) words.push_back(word);
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    const int code = run_tool(static_cast<int>(argv.size()), argv.data());
+    std::fflush(stdout);
+    out_ = ::testing::internal::GetCapturedStdout();
+    err_ = ::testing::internal::GetCapturedStderr();
+    return code;
+  }
+  std::string race(const std::string& flags) const {
+    return "recommend synthetic-digits --recipes " + recipes().string() + " " + flags;
+  }
+  // Seconds are the machine's.
+  std::string without_seconds() const {
+    std::istringstream lines(out_);
+    std::string text;
+    for (std::string line; std::getline(lines, line);)
+      text += contains(line, " % ") && line.size() > 65 ? line.substr(0, 61) + line.substr(70) + "\n" : line + "\n";
+    return text;
+  }
+
+  testing::TemporaryFolder folder_;
+  std::string out_, err_;
+};
+
+TEST_F(Recommend, GivenEpochsTheRaceIsTheSameAgainOnAnyNumberOfThreads) {
+  recipe("good", "mlp:784-32-10", "density = 0.5");
+  recipe("middling", "mlp:784-8-10", "density = 0.5");
+  recipe("narrow", "mlp:784-2-10");
+  recipe("unknown", "music");
+  recipe("wild", "mlp:784-32-10", "[rate]\nrate = 1e6\n");
+  const std::string written = (folder_.path() / "picked").string();
+  ASSERT_EQ(run(race("--epochs 2 --threads 1 --write " + written)), exit_done) << err_;
+  const std::string first = without_seconds(), config = read_file(written, megabyte);
+  EXPECT_PRED2(contains, first, "recommended: good");
+  EXPECT_PRED2(contains, first, "rung 2 of at most 2");
+  EXPECT_PRED2(contains, first, "diverged: ");
+  EXPECT_PRED2(contains, first, "refused: [model]");
+  ASSERT_EQ(run(race("--epochs 2 --threads 2 --write " + written)), exit_done) << err_;
+  EXPECT_EQ(without_seconds(), first);
+
+  // What was written is complete: a training of it and one of the recipe have the same bits.
+  const std::string by_config = (folder_.path() / "by-config").string(),
+                    by_recipe = (folder_.path() / "by-recipe").string();
+  ASSERT_EQ(run("train --no-dense --config " + written + " --out " + by_config), exit_done) << err_;
+  ASSERT_EQ(run("train --no-dense --data synthetic-digits --recipe " + (recipes() / "good.toml").string() + " --out " +
+                by_recipe),
+            exit_done)
+      << err_;
+  EXPECT_EQ(read_file(by_config + "/model.safetensors", megabyte),
+            read_file(by_recipe + "/model.safetensors", megabyte));
+  EXPECT_PRED2(contains, config, "model = 'mlp:784-32-10'");
+}
+
+TEST_F(Recommend, AutoRacesAndTrainsTheWinnerWithTheFlagsGiven) {
+  recipe("wide", "mlp:784-32-10", "density = 0.5");
+  recipe("wild", "mlp:784-8-10", "[rate]\nrate = 1e6\n");
+  const std::string out = (folder_.path() / "run").string();
+  ASSERT_EQ(
+      run("train --recipe auto --recipes " + recipes().string() +
+          " --data synthetic-digits --budget 1 --epochs 1 --density 0.25 --seed 3 --no-dense --json --out " + out),
+      exit_done)
+      << err_;
+  EXPECT_TRUE(out_.starts_with("{")) << "the race is told on stderr";
+  EXPECT_PRED2(contains, err_, "recommended: wide");
+  const RunConfig config = from_toml(out + "/config.toml");
+  EXPECT_EQ(config.data, "synthetic-digits");
+  EXPECT_EQ(config.model, "mlp:784-32-10");
+  EXPECT_EQ(config.schedule.density, 0.25);
+  EXPECT_EQ(config.seed, 3u);
+  EXPECT_EQ(config.epochs, 1);
+  const std::string again = (folder_.path() / "again").string();
+  ASSERT_EQ(run("train --no-dense --config " + out + "/config.toml --out " + again), exit_done) << err_;
+  EXPECT_EQ(read_file(out + "/model.safetensors", megabyte), read_file(again + "/model.safetensors", megabyte));
+}
+
+TEST_F(Recommend, FlagsOverrideARecipe) {
+  recipe("one", "mlp:784-8-10", "density = 0.5");
+  const std::string out = (folder_.path() / "run").string();
+  ASSERT_EQ(run("train --no-dense --data synthetic-digits --batch 256 --density 0.25 --recipe " +
+                (recipes() / "one.toml").string() + " --epochs 1 --out " + out),
+            exit_done)
+      << err_;
+  const RunConfig config = from_toml(out + "/config.toml");
+  EXPECT_EQ(config.model, "mlp:784-8-10");
+  EXPECT_EQ(config.batch, 256);
+  EXPECT_EQ(config.epochs, 1);
+  EXPECT_EQ(config.schedule.density, 0.25);
+  EXPECT_EQ(config.schedule.interval, 5);
+  EXPECT_EQ(run("train --recipe no-such-recipe"), exit_usage);
+  EXPECT_EQ(run("train --recipe auto --config " + out + "/config.toml"), exit_usage);
+}
+
+TEST_F(Recommend, AnExhaustiveRaceSaysHowFarTheRecommendedRecipeIsBehind) {
+  recipe("good", "mlp:784-32-10", "density = 0.5");
+  recipe("narrow", "mlp:784-2-10");
+  ASSERT_EQ(run(race("--epochs 1 --exhaustive")), exit_done) << err_;
+  EXPECT_PRED2(contains, out_, "exhaustive: everybody, up to 1 epoch");
+  EXPECT_PRED2(contains, out_, "gap          0.00 pp on validation data (within 0.50 pp), 0.00 pp on test data");
+}
+
+TEST_F(Recommend, InterruptedItNamesTheLeader) {
+  recipe("good", "mlp:784-32-10", "density = 0.5");
+  recipe("narrow", "mlp:784-2-10");
+  interrupt_after(30);  // 22 steps a training of one epoch: in the second
+  EXPECT_EQ(run(race("--epochs 1 --rungs 1")), exit_interrupted);
+  EXPECT_PRED2(contains, out_, "recommended: good");
+  interrupt_after(5);
+  EXPECT_EQ(run(race("--epochs 1 --rungs 1")), exit_interrupted);
+  EXPECT_FALSE(contains(out_, "recommended"));
+}
+
+TEST_F(Recommend, RefusesWhatCannotBeRaced) {
+  EXPECT_EQ(run(race("")), exit_file);  // no recipes
+  write_file_atomically(recipes() / "table.toml", replaced(some, "image-flat", "regression-table"));
+  EXPECT_EQ(run(race("")), exit_usage);
+  EXPECT_PRED2(contains, err_, "expected data that a recipe fits");
+  recipe("unknown", "music");
+  EXPECT_EQ(run(race("")), exit_usage);
+  EXPECT_EQ(run(race("--validation 0")), exit_usage);
+  EXPECT_PRED2(contains, err_, "expected validation samples");
+  EXPECT_EQ(run(race("--budget 0")), exit_usage);
+  EXPECT_EQ(run(race("--budget 5 --epochs 5")), exit_usage);
+  EXPECT_EQ(run(race("--epochs 0")), exit_usage);
+}
+
+TEST_F(Recommend, RecipesAreListedAndPrinted) {
+  ASSERT_EQ(run("recipes"), exit_done);
+  for (const Recipe& one : shipped_recipes()) EXPECT_PRED2(contains, out_, one.name);
+  ASSERT_EQ(run("recipes " + shipped_recipes().front().name), exit_done);
+  EXPECT_EQ(out_, shipped_recipes().front().text);
+  EXPECT_EQ(run("recipes no-such-recipe"), exit_usage);
+}
+
+}  // namespace
+}  // namespace espalier
