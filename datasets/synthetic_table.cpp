@@ -51,7 +51,7 @@ std::string synthetic_table_csv(const SyntheticTable& options) {
   std::string text;
   for (const std::size_t c : order) text += column_name(c) + ",";
   text += "y\n";
-  for (Index i = 0; i < options.rows; ++i) {
+  for (Index i = options.first; i < options.first + options.rows; ++i) {
     const auto sample = static_cast<std::uint64_t>(i);
     const Random numbers(options.seed, "table/numbers", 0, sample), chosen(options.seed, "table/words", 0, sample),
         gaps(options.seed, "table/gaps", 0, sample);

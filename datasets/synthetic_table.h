@@ -19,6 +19,7 @@ namespace espalier {
 
 struct SyntheticTable {
   Index rows = 20000;
+  Index first = 0;  // number of the first row: large tables are written in parts
   bool regression = false;
   double noise = 0.1;    // standard deviation beside a signal of about 1
   double missing = 0.0;  // fraction of the fields of columns that do not matter that are left empty
