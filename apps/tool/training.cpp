@@ -317,6 +317,8 @@ Trained train_from(ModulePtr model, const RunConfig& c, const Data& data, bool p
   const Loader test = evaluation_loader(data.test, c);
   result.test = trainer.evaluate(test);
   result.metrics = metrics_of(trainer.predict(test), *data.test);
+  if (result.metrics.classes == 0 && result.metrics.samples > 0 && !std::isfinite(result.metrics.rmse))
+    throw DivergedError("training diverged at its last step: outputs are not finite; try a smaller --rate");
   return result;
 }
 
