@@ -131,9 +131,9 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--optimizer", c.optimizer.name, "sgd, nesterov, adam or adamw")->capture_default_str();
   app.add_option("--momentum", c.optimizer.momentum, "sgd, nesterov")->capture_default_str();
   app.add_option("--weight-decay", c.optimizer.weight_decay, "On weights, not on biases")->capture_default_str();
-  app.add_option(
-         "--rate", c.rate.rate,
-         "Highest learning rate; 0: what suits the model: 0.1, or 0.01 to 0.05 with a warm-up for convolutional ones")
+  app.add_option("--rate", c.rate.rate,
+                 "Highest learning rate; 0: what suits the model: 0.1, or with a warm-up 0.01 to 0.05 for "
+                 "convolutional ones and 0.4 for recurrent ones")
       ->capture_default_str();
   app.add_option("--rate-schedule", c.rate.schedule, "constant, step or cosine")->capture_default_str();
   app.add_option("--warmup", c.rate.warmup, "Fraction of the steps")->capture_default_str();
