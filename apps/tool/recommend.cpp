@@ -133,7 +133,7 @@ std::vector<Candidate> candidates_for(const DataProfile& profile, const Settle& 
   std::vector<Candidate> candidates;
   for (const Recipe& recipe : flags.folder.empty() ? shipped_recipes() : recipes_in(flags.folder)) {
     if (!fits(recipe, profile)) continue;
-    Candidate& candidate = candidates.emplace_back(recipe);
+    Candidate& candidate = candidates.emplace_back(Candidate{.recipe = recipe, .config = {}, .refused = {}});
     try {
       candidate.config = settle(recipe);
       check(candidate.config);

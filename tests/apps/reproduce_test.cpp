@@ -117,6 +117,7 @@ run = { model = "mlp:784-16-10" }
 
 [[experiment]]
 name = "own model"
+density = 0.5
 run = { model = "mlp:784-4-10" }
 )");
   const std::vector<ReproduceRow> rows = read_experiments(file());
