@@ -626,9 +626,10 @@ void describe(const Table& table, const Profile& profile, const Layout& layout, 
       "{}: {} rows, {} columns, {} features; target {}: {}", table.name, profile.rows, p.columns.size(), p.features(),
       p.target.name,
       p.target.classes.empty() ? std::string("regression") : fmt::format("{} classes", p.target.classes.size())));
-  notes.push_back(fmt::format("{} rows for training, {} for validation, {} for testing",
-                              std::ranges::count(parts, Part::train), std::ranges::count(parts, Part::validation),
-                              std::ranges::count(parts, Part::test)));
+  const auto testing = std::ranges::count(parts, Part::test);  // none: they are in a file of their own
+  notes.push_back(fmt::format("{} rows for training, {} for validation{}", std::ranges::count(parts, Part::train),
+                              std::ranges::count(parts, Part::validation),
+                              testing ? fmt::format(", {} for testing", testing) : std::string()));
   if (table.without_target > 0)
     notes.push_back(
         fmt::format("{} rows without a target (column {}) were left out", table.without_target, p.target.name));

@@ -157,10 +157,16 @@ TEST_F(ToolTables, MisuseEndsInOneLineAndADocumentedCode) {
     int code;
     const char* message;
   };
-  const auto data = [&](const std::string& text) { return "train --data " + write("bad.csv", text); };
-  const auto sparse = [&](const std::string& text) { return "train --data " + write("bad.svm", text); };
+  int bad_files = 0;
+  const auto data = [&](const std::string& text) {
+    return "train --data " + write(fmt::format("{}/bad.csv", ++bad_files), text);
+  };
+  const auto sparse = [&](const std::string& text) {
+    return "train --data " + write(fmt::format("{}/bad.svm", ++bad_files), text);
+  };
   const auto predict = [&](const std::string& text) {
-    return "predict " + path("run") + " " + write("bad.csv", text) + " --out " + path("none.csv");
+    return "predict " + path("run") + " " + write(fmt::format("{}/bad.csv", ++bad_files), text) + " --out " +
+           path("none.csv");
   };
   const std::string bad_folder = folder_.path().string();
   for (const Bad& bad : {
