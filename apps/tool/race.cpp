@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 #include <tuple>
 
@@ -27,7 +28,8 @@ class Racing {
     try {
       if (o_.epochs == 0) time_steps();
       for (Index r = 0; r < rungs_ && !alive_.empty(); ++r) {
-        const Length length = length_of(r);
+        Length length = length_of(r, rungs_ - r);
+        if (r > 0 && !is_longer(length)) length = length_of(r, 1);  // too little for all the rungs: one more, then
         if (r > 0 && !is_longer(length)) break;
         run_rung(length, r);
       }
@@ -52,8 +54,9 @@ class Racing {
     std::erase_if(alive_, [&](std::size_t c) {
       Heat heat = trial_(c, few);
       account(heat, few.rows);
-      if (heat.outcome == Outcome::refused) heats_.push_back(std::move(heat));
-      return !heats_.empty() && heats_.back().candidate == c;
+      const bool refused = heat.outcome == Outcome::refused;
+      (refused ? heats_ : pilots_).push_back(std::move(heat));
+      return refused;
     });
   }
   void account(const Heat& heat, Index rows) {
@@ -69,8 +72,9 @@ class Racing {
     });
   }
 
-  // The rung's share of what is left of the time; or all of it, if that is enough for everybody's whole training.
-  Length length_of(Index rung) const {
+  // The rung's share, one of `shares`, of what is left of the time; or all of it, if that is enough for everybody's
+  // whole training.
+  Length length_of(Index rung, Index shares) const {
     if (o_.epochs) return {o_.epochs >> (rungs_ - 1 - rung), o_.rows};
     const double left = o_.seconds - spent_;
     double whole = 0, one = 0;
@@ -81,7 +85,7 @@ class Racing {
       longest = std::max(longest, o_.longest[c]);
     }
     if (whole <= left) return {longest, o_.rows};
-    const double passes = left / static_cast<double>(rungs_ - rung) / one;
+    const double passes = left / static_cast<double>(shares) / one;
     if (passes >= 1) return {std::min(longest, static_cast<Index>(passes)), o_.rows};
     const auto rows = static_cast<Index>(passes * static_cast<double>(o_.rows));
     return {1, std::clamp(rows, std::min(o_.rows, pilot_rows), o_.rows)};
@@ -89,10 +93,14 @@ class Racing {
 
   void run_rung(Length length, Index rung) {
     length_ = length;
-    for (const std::size_t c : alive_) {
+    // With next to no time the first rung is no longer than what was timed: it is known already.
+    const bool known = !pilots_.empty() && length.epochs == 1 && length.rows <= pilot_rows;
+    if (known) std::ranges::move(pilots_, std::back_inserter(heats_));
+    for (const std::size_t c : known ? std::vector<std::size_t>{} : alive_) {
       heats_.push_back(trial_(c, {epochs_of(c, length), length.rows}));
       account(heats_.back(), length.rows);
     }
+    pilots_.clear();
     const std::size_t half = (static_cast<std::size_t>(std::ranges::count_if(heats_, trained)) + 1) / 2;
     finish_rung(length, rung + 1 < rungs_ ? half : 0);
     if (o_.after_rung) o_.after_rung(race_.rungs.back(), rung + 1, rungs_);
@@ -139,6 +147,7 @@ class Racing {
   std::vector<double> cost_;        // seconds of an epoch over all rows
   std::vector<std::size_t> alive_;  // candidates, ascending
   std::vector<Heat> heats_;         // of the rung under way
+  std::vector<Heat> pilots_;        // of the few steps that were timed
   Length length_;                   // of the same
   Index rungs_ = 1;
   double spent_ = 0;

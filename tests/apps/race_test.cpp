@@ -200,6 +200,24 @@ TEST(Race, WithoutTimeForAnEpochItRacesOnAPartOfTheRows) {
   EXPECT_LE(seconds_of(race), 30);
 }
 
+TEST(Race, WithNextToNoTimeWhatWasTimedIsTheFirstRung) {
+  School school{{{0.1, 1, 100, 100}, {0.2, 1, 100, 100}, {0.3, 1, 100, 100}, {0.4, 1, 100, 100}}};
+  const Race race = school.race({.seconds = 0.1});
+  EXPECT_EQ(school.lessons.size(), 4u);
+  ASSERT_EQ(race.rungs.size(), 1u);
+  EXPECT_EQ(race.winner.candidate, 0u);
+}
+
+TEST(Race, WhatIsLeftOfTheTimeIsSpentOnThoseWhoStay) {
+  // 8 seconds are timed, 6 are left: half of them is not enough for the second rung, all of them are.
+  School school{std::vector<Pupil>(8, Pupil{0.1, 1, 100, 50})};
+  const Race race = school.race({.seconds = 14});
+  ASSERT_EQ(race.rungs.size(), 2u);
+  EXPECT_EQ(school.lessons.size(), 8u + 4u);
+  EXPECT_GT(race.rungs[1].length.rows, race.rungs[0].length.rows);
+  EXPECT_LE(seconds_of(race), 14.5);
+}
+
 TEST(Race, InterruptedItSaysWhoLedTheLastWholeRung) {
   const std::vector<Pupil> pupils{{0.3}, {0.1}, {0.2}, {0.4}};
   for (const std::size_t stop_at : {2u, 5u}) {
