@@ -16,6 +16,7 @@
 #include "apps/tool/training.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "pruning/measure.h"
 
 namespace espalier {
 namespace {
@@ -98,7 +99,11 @@ void add_rows(std::vector<ReproduceRow>& rows, const toml::table& defaults, cons
                 {"name", "recipe", "method", "density", "seeds", "published", "published_gain", "source"});
   row.name = value_of<std::string>(own, "name").value_or("");
   require(!row.name.empty(), "expected a name");
-  if (dataset) row.name = value_of<std::string>(*dataset, "name").value_or("(without a name)") + ": " + row.name;
+  if (dataset) {
+    row.dataset = value_of<std::string>(*dataset, "name").value_or("(without a name)");
+    row.experiment = row.name;
+    row.name = row.dataset + ": " + row.experiment;
+  }
   const auto method = value_of<std::string>(own, "method").value_or(row.config.method);
   row.dense = method == "dense";
   if (!row.dense) row.config.method = method;
@@ -277,6 +282,17 @@ Json run_one(const Pending& p, const RunConfig& config, const Data& data, const 
     line["train_flops"] = trained.train_flops.executed;
     line["train_seconds"] = trained.train_seconds;
     line["work"] = p.work();
+    const auto optimizer = make_optimizer(config.optimizer);
+    const ModelMeasurement measured = measure({trained.model.get()}, data.train, loss_of(config, data), *optimizer,
+                                              {.batch = config.batch,
+                                               .lanes = config.lanes,
+                                               .threads = threads_of(config),
+                                               .repetitions = 5,
+                                               .seed = config.seed,
+                                               .clip_norm = config.clip_norm})
+                                          .front();
+    line["train_step_seconds"] = measured.train_step.median;
+    line["inference_seconds"] = measured.inference.median;
   } catch (const DivergedError& error) {
     line["failed"] = error.what();
   } catch (const UsageError& error) {

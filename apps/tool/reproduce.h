@@ -32,7 +32,8 @@ namespace espalier {
 // An experiment at one density.
 struct ReproduceRow {
   std::string name;
-  RunConfig config;  // checked; the seed does not count
+  std::string dataset, experiment;  // where the file has [[dataset]]s: what the name consists of
+  RunConfig config;                 // checked; the seed does not count
   bool dense = false;
   bool column = false;  // one of a list of densities
   std::uint64_t seeds = 1;
@@ -40,7 +41,10 @@ struct ReproduceRow {
   std::string source;
   // Of everything that decides the result; of its training without pruning; of what its control is compared with.
   std::string digest, twin, found;
-  std::string label() const { return dense ? name : fmt::format("{}@{:g}", name, config.schedule.density); }
+  std::string label() const { return with_density(name); }
+  std::string with_density(const std::string& text) const {
+    return dense ? text : fmt::format("{}@{:g}", text, config.schedule.density);
+  }
   std::string key(std::uint64_t seed) const { return fmt::format("{} {} {}", name, digest, seed); }
 };
 

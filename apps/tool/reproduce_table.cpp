@@ -14,7 +14,7 @@ namespace {
 // What is known of a row: one number per finished seed. errors: of classes in %, of regression the RMSE. gains: of
 // classes percentage points of accuracy, of regression % of the dense network's RMSE.
 struct Finished {
-  std::vector<double> errors, kept, flops, seconds, gains, flops_ratio;
+  std::vector<double> errors, kept, nonzeros, flops, seconds, inference, gains, flops_ratio;
   std::uint64_t failed = 0;
 };
 
@@ -48,6 +48,8 @@ Finished finished_of(const ReproduceRow& row, const std::vector<ReproduceRow>& r
     all.kept.push_back(100 * number("kept"));
     all.flops.push_back(number("train_flops"));
     all.seconds.push_back(number("train_seconds"));
+    all.nonzeros.push_back(number("nonzeros"));
+    if (result.contains("inference_seconds")) all.inference.push_back(number("inference_seconds"));
     const auto dense = twin ? results.find(twin->key(seed)) : results.end();
     if (dense == results.end() || dense->second.contains("failed")) continue;
     all.gains.push_back(regression ? 100 * (number("test_rmse") / dense->second.at("test_rmse").get<double>() - 1)
@@ -106,6 +108,54 @@ std::string columns_table(const std::vector<const ReproduceRow*>& rows, Cell&& c
   return text;
 }
 
+// Data set x experiment, `cell` in each place.
+template <typename Cell>
+std::string datasets_table(const std::vector<ReproduceRow>& rows, Cell&& cell) {
+  std::vector<std::string> datasets, experiments;
+  const auto add = [](std::vector<std::string>& names, const std::string& name) {
+    if (std::ranges::count(names, name) == 0) names.push_back(name);
+  };
+  for (const ReproduceRow& row : rows) add(datasets, row.dataset), add(experiments, row.with_density(row.experiment));
+  std::vector<std::string> header{""};
+  header.insert(header.end(), experiments.begin(), experiments.end());
+  std::string text = header_of(header);
+  for (const std::string& dataset : datasets) {
+    std::vector<std::string> cells{dataset};
+    for (const std::string& experiment : experiments) {
+      const auto at = std::ranges::find_if(rows, [&](const ReproduceRow& row) {
+        return row.dataset == dataset && row.with_density(row.experiment) == experiment;
+      });
+      cells.push_back(at == rows.end() ? "" : cell(*at));
+    }
+    text += row_of(cells);
+  }
+  return text + "\n";
+}
+
+std::string all_datasets_tables(const std::vector<ReproduceRow>& rows, const ReproduceResults& results) {
+  const auto of = [&](const ReproduceRow& row) { return finished_of(row, rows, results); };
+  const auto error = [&](const ReproduceRow& row) { return text_of_error(row, of(row), is_regression(row, results)); };
+  const auto gain = [&](const ReproduceRow& row) -> std::string {
+    const Finished f = of(row);
+    if (f.gains.empty() || row.dense) return "–";
+    const MeanSd m = mean_sd(f.gains);
+    return fmt::format("{:+.2f} ± {:.2f}{}", m.mean, m.sd, is_regression(row, results) ? " %" : "");
+  };
+  const auto cost = [&](const ReproduceRow& row) -> std::string {
+    const Finished f = of(row);
+    if (f.nonzeros.empty()) return "–";
+    return fmt::format("{:.0f}, {:.1f} s, {:.0f} µs", mean_sd(f.nonzeros).mean, mean_sd(f.seconds).mean,
+                       1e6 * mean_sd(f.inference).mean);
+  };
+  return "Test error in %, or test RMSE: mean ± sd over seeds, final epoch.\n\n" + datasets_table(rows, error) +
+         "Against the dense network of the same seed and budget: its accuracy subtracted, in percentage points, more "
+         "is "
+         "better; or RMSE over its RMSE, in %, less is better.\n\n" +
+         datasets_table(rows, gain) +
+         "Parameters left, seconds of training, microseconds of inference for a batch.\n\n" +
+         datasets_table(rows, cost);
+}
+
 std::string published_of(const ReproduceRow& row) {
   std::string text;
   if (row.published_error) text = fmt::format("{:.2f}", *row.published_error);
@@ -123,10 +173,12 @@ std::string reproduce_table(const std::vector<ReproduceRow>& rows, const Reprodu
                           }));
   };
   std::string text;
+  const bool datasets = std::ranges::any_of(rows, [](const ReproduceRow& row) { return !row.dataset.empty(); });
+  if (datasets) text = all_datasets_tables(rows, results);
   // A pair of tables for each model and data set that has columns.
   std::vector<std::pair<std::string, std::vector<const ReproduceRow*>>> groups;
   for (const ReproduceRow& row : rows) {
-    if (!stands_in_columns(row)) continue;
+    if (datasets || !stands_in_columns(row)) continue;
     const std::string title = fmt::format("{} on {}", row.config.model, row.config.data);
     auto group = std::ranges::find(groups, title, [](const auto& g) { return g.first; });
     if (group == groups.end()) group = groups.insert(groups.end(), {title, {}});
@@ -163,7 +215,7 @@ std::string reproduce_table(const std::vector<ReproduceRow>& rows, const Reprodu
   for (const bool regression : {false, true}) {
     std::string others;
     for (const ReproduceRow& row : rows) {
-      if (stands_in_columns(row) || is_regression(row, results) != regression) continue;
+      if (datasets || stands_in_columns(row) || is_regression(row, results) != regression) continue;
       const Finished f = of(row);
       const MeanSd gain = mean_sd(f.gains);
       others += row_of(

@@ -24,15 +24,7 @@ using testing::contains;
 
 constexpr std::uintmax_t megabyte = 1 << 20;
 
-// Models that recipes name and that are not there yet. Empty this list, and then remove it.
-constexpr std::array<std::string_view, 5> not_there_yet{"linear", "tabular:", "tabular-resnet:", "cnn-1d", "gru:"};
-
-bool is_there(const std::string& model) {
-  return std::ranges::none_of(not_there_yet, [&](std::string_view prefix) { return model.starts_with(prefix); });
-}
-
-// --- files
-// -------------------------------------------------------------------------------------------------------------
+// --- files -----------------------------------------------------------------------------------------------------------
 
 TEST(Recipes, AllOfTheFolderAreInTheProgram) {
   std::set<std::string> in_folder, shipped;
@@ -46,21 +38,16 @@ TEST(Recipes, AllOfTheFolderAreInTheProgram) {
 }
 
 TEST(Recipes, EachSettlesAndSaysWhatForAndWhy) {
-  std::set<std::string> kinds, skipped;
+  std::set<std::string> kinds;
   for (const Recipe& recipe : shipped_recipes()) {
     EXPECT_TRUE(recipe.text.starts_with("# ")) << recipe.name;
     EXPECT_PRED2(contains, recipe.text, "# Why: ");
     kinds.insert(recipe.kind);
     RunConfig config{.data = "synthetic-digits"};
     apply(recipe, config);
-    if (!is_there(config.model)) {
-      skipped.insert(recipe.name);
-      continue;
-    }
     EXPECT_NO_THROW(check(config)) << recipe.name;
   }
   EXPECT_EQ(kinds.size(), 5u);
-  if (!skipped.empty()) GTEST_SKIP() << skipped.size() << " recipes name models that are not there yet";
 }
 
 const std::string some = R"(
