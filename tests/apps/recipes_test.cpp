@@ -16,6 +16,7 @@
 #include "layers/models.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
+#include "support/tool.h"
 
 namespace espalier {
 namespace {
@@ -181,18 +182,10 @@ class Recommend : public ::testing::Test {
   }
   std::filesystem::path recipes() const { return folder_.path(); }
   int run(const std::string& line) {
-    std::vector<std::string> words{"espalier"};
-    std::istringstream stream(line);
-    for (std::string word; stream >> word;) words.push_back(word);
-    std::vector<char*> argv;
-    for (std::string& word : words) argv.push_back(word.data());
-    ::testing::internal::CaptureStdout();
-    ::testing::internal::CaptureStderr();
-    const int code = run_tool(static_cast<int>(argv.size()), argv.data());
-    std::fflush(stdout);
-    out_ = ::testing::internal::GetCapturedStdout();
-    err_ = ::testing::internal::GetCapturedStderr();
-    return code;
+    const testing::Ran ran = testing::tool(line);
+    out_ = ran.out;
+    err_ = ran.err;
+    return ran.code;
   }
   std::string race(const std::string& flags) const {
     return "recommend synthetic-digits --recipes " + recipes().string() + " " + flags;

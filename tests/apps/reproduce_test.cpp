@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
+#include "support/tool.h"
 
 namespace espalier {
 namespace {
@@ -59,18 +60,10 @@ class Reproduce : public ::testing::Test {
   ReproduceResults finished() const { return read_results(results()); }
 
   int run(const std::string& flags) {
-    std::vector<std::string> words{"espalier", "reproduce", "--threads", "1", "--experiments", file().string()};
-    std::istringstream stream(flags);
-    for (std::string word; stream >> word;) words.push_back(word);
-    std::vector<char*> argv;
-    for (std::string& word : words) argv.push_back(word.data());
-    ::testing::internal::CaptureStdout();
-    ::testing::internal::CaptureStderr();
-    const int code = run_tool(static_cast<int>(argv.size()), argv.data());
-    std::fflush(stdout);
-    out_ = ::testing::internal::GetCapturedStdout();
-    err_ = ::testing::internal::GetCapturedStderr();
-    return code;
+    const testing::Ran ran = testing::tool("reproduce --threads 1 --experiments " + file().string() + " " + flags);
+    out_ = ran.out;
+    err_ = ran.err;
+    return ran.code;
   }
   std::string error_of(const std::string& text) {
     experiments(text);

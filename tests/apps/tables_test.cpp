@@ -20,6 +20,7 @@
 #include "layers/sequential.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
+#include "support/tool.h"
 
 namespace espalier {
 namespace {
@@ -27,23 +28,8 @@ namespace {
 using testing::contains;
 constexpr std::uintmax_t megabyte = 1 << 20;
 
-struct Ran {
-  int code;
-  std::string out, err;
-};
-
-Ran tool(const std::string& line) {
-  std::vector<std::string> words{"espalier"};
-  std::istringstream stream(line);
-  for (std::string word; stream >> word;) words.push_back(word);
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  const int code = run_tool(static_cast<int>(argv.size()), argv.data());
-  std::fflush(stdout);
-  return {code, ::testing::internal::GetCapturedStdout(), ::testing::internal::GetCapturedStderr()};
-}
+using testing::Ran;
+using testing::tool;
 
 class ToolTables : public ::testing::Test {
  protected:
@@ -214,6 +200,21 @@ TEST_F(ToolTables, MisuseEndsInOneLineAndADocumentedCode) {
     EXPECT_EQ(std::ranges::count(ran.err, '\n'), 1) << ran.err;
   }
   EXPECT_FALSE(std::filesystem::exists(path("none.csv"))) << "half-written";
+}
+
+// Of 40 columns 10 bear on the target. Magnitude alone keeps some of the others; decay lets go of what the loss does
+// not hold.
+TEST_F(ToolTables, PruningFindsTheColumnsThatMatter) {
+  const Ran ran = tool(
+      "train --data synthetic-table --no-dense --epochs 10 --density 0.005 --weight-decay 0.005 --threads 2 --json "
+      "--out " +
+      path("run"));
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  const auto result = nlohmann::json::parse(ran.out);
+  const auto survivors = result["surviving_inputs"].get<std::set<std::string>>();
+  for (const std::string& column : relevant_columns()) EXPECT_TRUE(survivors.contains(column)) << column;
+  EXPECT_LE(survivors.size(), relevant_columns().size() + 3);
+  EXPECT_GT(result["sparse"]["validation_accuracy"].get<double>(), 0.9);
 }
 
 TEST(SurvivingInputs, AreTheColumnsWithAWeightThatIsNotZero) {
