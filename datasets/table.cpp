@@ -405,6 +405,7 @@ void fit_numbers(ColumnRule& rule, const NumberStatistics& s, std::vector<float>
   rule.why = s.count == 0 ? "no values in the training part" : "constant";
   if (s.count == 0 || (!s.two && s.missing == 0)) return;
   rule.kind = ColumnKind::numeric;
+  rule.why.clear();
   rule.missing = s.missing > 0;
   std::erase_if(sample, [](float x) { return std::isnan(x); });
   std::ranges::sort(sample);
