@@ -48,7 +48,7 @@ Finished finished_of(const ReproduceRow& row, const std::vector<ReproduceRow>& r
     all.kept.push_back(100 * number("kept"));
     all.flops.push_back(number("train_flops"));
     all.seconds.push_back(number("train_seconds"));
-    all.nonzeros.push_back(number("nonzeros"));
+    if (result.contains("nonzeros")) all.nonzeros.push_back(number("nonzeros"));
     if (result.contains("inference_seconds")) all.inference.push_back(number("inference_seconds"));
     const auto dense = twin ? results.find(twin->key(seed)) : results.end();
     if (dense == results.end() || dense->second.contains("failed")) continue;

@@ -270,6 +270,42 @@ TEST_F(Reproduce, TheTableSpeaksOfRmseWhereTheResultsDo) {
   EXPECT_FALSE(contains(table, "error %")) << table;
 }
 
+// Two data sets, by hand: the second seed of the second is missing.
+TEST_F(Reproduce, DataSetsAreRowsAndExperimentsColumns) {
+  experiments(R"([defaults]
+seeds = 2
+run = { model = "mlp:784-8-10" }
+[[dataset]]
+name = "A"
+data = { name = "synthetic-digits" }
+[[dataset]]
+name = "B"
+data = { name = "synthetic-digits", validation = 100 }
+[[experiment]]
+name = "dense"
+method = "dense"
+[[experiment]]
+name = "magnitude"
+density = 0.1
+)");
+  const std::vector<ReproduceRow> rows = read_experiments(file());
+  ASSERT_EQ(rows.size(), 4u);
+  ReproduceResults results;
+  const auto add = [&](const ReproduceRow& row, std::uint64_t seed, double accuracy, double nonzeros) {
+    results[row.key(seed)] = {{"test_accuracy", accuracy}, {"kept", 0.1},          {"nonzeros", nonzeros},
+                              {"train_flops", 1000},       {"train_seconds", 1.5}, {"inference_seconds", 2e-6}};
+  };
+  add(rows[0], 1, 0.9, 100), add(rows[0], 2, 0.8, 100);
+  add(rows[1], 1, 0.91, 10), add(rows[1], 2, 0.83, 10);
+  add(rows[2], 1, 0.5, 100), add(rows[3], 1, 0.4, 10);
+  const std::string table = reproduce_table(rows, results);
+  for (const char* line :
+       {"|  | dense | magnitude@0.1 |", "| A | 15.00 ± 7.07 | 13.00 ± 5.66 |", "| A | – | +2.00 ± 1.41 |",
+        "| A | 100, 1.5 s, 2 µs | 10, 1.5 s, 2 µs |", "| B | 50.00 (1 of 2 seeds) | 60.00 (1 of 2 seeds) |",
+        "Not finished: 6 of 8 trainings are done."})
+    EXPECT_PRED2(contains, table, line);
+}
+
 TEST_F(Reproduce, ARowIsAnotherOneWithAnotherLossAndTheSameWithoutOne) {
   const auto digests = [&](const std::string& loss) {
     experiments(tiny + loss);
