@@ -14,7 +14,7 @@ namespace {
 // What is known of a row: one number per finished seed. errors: of classes in %, of regression the RMSE. gains: of
 // classes percentage points of accuracy, of regression % of the dense network's RMSE.
 struct Finished {
-  std::vector<double> errors, kept, nonzeros, flops, seconds, inference, gains, flops_ratio;
+  std::vector<double> errors, kept, nonzeros, flops, core_seconds, inference, gains, flops_ratio;
   std::uint64_t failed = 0;
 };
 
@@ -47,7 +47,8 @@ Finished finished_of(const ReproduceRow& row, const std::vector<ReproduceRow>& r
     all.errors.push_back(regression ? number("test_rmse") : 100 * (1 - number("test_accuracy")));
     all.kept.push_back(100 * number("kept"));
     all.flops.push_back(number("train_flops"));
-    all.seconds.push_back(number("train_seconds"));
+    // Rows may have been run on different numbers of threads: what is comparable is what they kept busy.
+    all.core_seconds.push_back(number("train_seconds") * result.value("threads", 1));
     if (result.contains("nonzeros")) all.nonzeros.push_back(number("nonzeros"));
     if (result.contains("inference_seconds")) all.inference.push_back(number("inference_seconds"));
     const auto dense = twin ? results.find(twin->key(seed)) : results.end();
@@ -144,7 +145,7 @@ std::string all_datasets_tables(const std::vector<ReproduceRow>& rows, const Rep
   const auto cost = [&](const ReproduceRow& row) -> std::string {
     const Finished f = of(row);
     if (f.nonzeros.empty()) return "–";
-    return fmt::format("{:.0f}, {:.1f} s, {:.0f} µs", mean_sd(f.nonzeros).mean, mean_sd(f.seconds).mean,
+    return fmt::format("{:.0f}, {:.1f} s, {:.0f} µs", mean_sd(f.nonzeros).mean, mean_sd(f.core_seconds).mean,
                        1e6 * mean_sd(f.inference).mean);
   };
   return "Test error in %, or test RMSE: mean ± sd over seeds, final epoch.\n\n" + datasets_table(rows, error) +
@@ -152,7 +153,7 @@ std::string all_datasets_tables(const std::vector<ReproduceRow>& rows, const Rep
          "is "
          "better; or RMSE over its RMSE, in %, less is better.\n\n" +
          datasets_table(rows, gain) +
-         "Parameters left, seconds of training, microseconds of inference for a batch.\n\n" +
+         "Parameters left, core-seconds of training, microseconds of inference for a batch.\n\n" +
          datasets_table(rows, cost);
 }
 
@@ -192,16 +193,16 @@ std::string reproduce_table(const std::vector<ReproduceRow>& rows, const Reprodu
         std::ranges::any_of(group, [&](const ReproduceRow* row) { return is_regression(*row, results); });
     text += fmt::format("{}, {}, by weights kept (mean ± sd over seeds, final epoch):\n\n{}\n",
                         regression ? "Test RMSE" : "Test error in %", title, columns_table(group, error_of));
-    text +=
-        "Weights kept in %, training FLOPs relative to dense, training seconds:\n\n" +
-        columns_table(group,
-                      [&](const ReproduceRow& row) {
-                        const Finished f = of(row);
-                        if (f.kept.empty()) return std::string("–");
-                        return fmt::format("{}, {}, {}", text_of_mean(f.kept, "{:.2f}"),
-                                           text_of_mean(f.flops_ratio, "{:.2f}"), text_of_mean(f.seconds, "{:.0f}"));
-                      }) +
-        "\n";
+    text += "Weights kept in %, training FLOPs relative to dense, training in core-seconds (seconds x threads):\n\n" +
+            columns_table(group,
+                          [&](const ReproduceRow& row) {
+                            const Finished f = of(row);
+                            if (f.kept.empty()) return std::string("–");
+                            return fmt::format("{}, {}, {}", text_of_mean(f.kept, "{:.2f}"),
+                                               text_of_mean(f.flops_ratio, "{:.2f}"),
+                                               text_of_mean(f.core_seconds, "{:.0f}"));
+                          }) +
+            "\n";
     std::string published;
     for (const ReproduceRow* row : group)
       if (!published_of(*row).empty())
@@ -218,13 +219,14 @@ std::string reproduce_table(const std::vector<ReproduceRow>& rows, const Reprodu
       if (datasets || stands_in_columns(row) || is_regression(row, results) != regression) continue;
       const Finished f = of(row);
       const MeanSd gain = mean_sd(f.gains);
-      others += row_of(
-          {row.name, fmt::format("{}, {}", row.config.model, row.config.data), text_of_mean(f.kept, "{:.2f} %"),
-           error_of(row),
-           f.gains.empty() || row.dense ? "–"
-           : f.gains.size() < 2         ? fmt::format("{:+.2f}", gain.mean)
-                                : fmt::format("{:+.2f} ± {:.2f} ({:.2f})", gain.mean, gain.sd, gain.standard_error),
-           text_of_mean(f.flops_ratio, "{:.2f}"), text_of_mean(f.seconds, "{:.0f}"), published_of(row), row.source});
+      others += row_of({row.name, fmt::format("{}, {}", row.config.model, row.config.data),
+                        text_of_mean(f.kept, "{:.2f} %"), error_of(row),
+                        f.gains.empty() || row.dense ? "–"
+                        : f.gains.size() < 2
+                            ? fmt::format("{:+.2f}", gain.mean)
+                            : fmt::format("{:+.2f} ± {:.2f} ({:.2f})", gain.mean, gain.sd, gain.standard_error),
+                        text_of_mean(f.flops_ratio, "{:.2f}"), text_of_mean(f.core_seconds, "{:.0f}"),
+                        published_of(row), row.source});
     }
     if (others.empty()) continue;
     text += fmt::format("{}: mean ± sd (standard error).\n\n",
@@ -232,7 +234,7 @@ std::string reproduce_table(const std::vector<ReproduceRow>& rows, const Reprodu
                                    : "Accuracy minus that of the dense network of the same seed and budget, in "
                                      "percentage points") +
             header_of({"experiment", "model, data", "kept", regression ? "test RMSE" : "test error %",
-                       regression ? "over dense, %" : "minus dense, pp", "training FLOPs / dense", "seconds",
+                       regression ? "over dense, %" : "minus dense, pp", "training FLOPs / dense", "core-seconds",
                        "published", "source"}) +
             others + "\n";
   }
