@@ -13,7 +13,7 @@
 
 namespace espalier {
 
-// Made by CMake from recipes/*.toml.
+// Made by CMake from apps/recipes/*.toml.
 struct EmbeddedFile {
   const char *file, *text;
 };

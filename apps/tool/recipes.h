@@ -1,4 +1,4 @@
-// Recipes: configurations for kinds of data. recipes/README.md says what is in such a file; all of that folder are
+// Recipes: configurations for kinds of data. apps/recipes/README.md says what is in such a file; all of that folder are
 // built into the program.
 #pragma once
 

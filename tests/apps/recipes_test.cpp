@@ -29,7 +29,8 @@ constexpr std::uintmax_t megabyte = 1 << 20;
 
 TEST(Recipes, AllOfTheFolderAreInTheProgram) {
   std::set<std::string> in_folder, shipped;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(ESPALIER_SOURCE_DIR) / "recipes"))
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(ESPALIER_SOURCE_DIR) / "apps" / "recipes"))
     if (entry.path().extension() == ".toml" && entry.path().filename() != "tables.toml") {
       in_folder.insert(entry.path().stem().string());
       EXPECT_EQ(recipe_named(entry.path().stem().string()).text, read_file(entry.path(), megabyte)) << entry.path();

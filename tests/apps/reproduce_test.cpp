@@ -138,7 +138,7 @@ TEST_F(Reproduce, ARowMayBeginWithARecipe) {
 
 TEST_F(Reproduce, TheExperimentsOnTablesAreEightTimesTheSame) {
   const std::vector<ReproduceRow> rows =
-      read_experiments(std::filesystem::path(ESPALIER_SOURCE_DIR) / "recipes" / "tables.toml");
+      read_experiments(std::filesystem::path(ESPALIER_SOURCE_DIR) / "apps" / "recipes" / "tables.toml");
   EXPECT_EQ(rows.size(), 8u * 8u);
 }
 

@@ -64,7 +64,7 @@ bool occurs(const std::vector<std::string>& lines, const std::vector<std::string
 std::vector<std::filesystem::path> chapters() {
   const std::filesystem::path root = ESPALIER_SOURCE_DIR;
   std::vector<std::filesystem::path> found;
-  for (const char* folder : {".", "core", "layers", "optim", "pruning", "datasets", "apps", "recipes", "tests"})
+  for (const char* folder : {".", "core", "layers", "optim", "pruning", "datasets", "apps", "apps/recipes", "tests"})
     if (const std::filesystem::path page = root / folder / "README.md"; exists(page)) found.push_back(page);
   return found;
 }
