@@ -95,7 +95,7 @@ std::pair<std::string, std::string> stem_and_ending(const std::string& name) {
 std::string table_file(const RunConfig& config, const std::string& file) {
   std::error_code ignored;
   if (file.empty() || std::filesystem::exists(file, ignored)) return file;
-  const std::filesystem::path folder = find_data(config.data_dir, "", [&](const std::filesystem::path& candidate) {
+  const std::filesystem::path folder = find_data(config.data_dir, file, [&](const std::filesystem::path& candidate) {
     return std::filesystem::exists(candidate / file, ignored);
   });
   return folder.empty() ? file : (folder / file).string();
@@ -106,16 +106,14 @@ Data load_table_data(const RunConfig& config) {
   options.validation = config.validation;
   options.seed = config.seed;
   const bool regression = config.data == generated_regression;
-  const std::string data = table_file(config, config.data), test_data = table_file(config, config.test_data);
   TableParts parts;
   if (regression || config.data == generated_table) {
     require(config.test_data.empty(), "[--test-data] expected none for a generated table, got {}", config.test_data);
     parts = load_table_text(config.data, synthetic_table_csv({.regression = regression}), options);
     parts.provenance = "a generated table, of which 10 of 40 columns bear on the target";
-  } else if (names_libsvm(config.data)) {
-    parts = load_libsvm(data, test_data, options);
   } else {
-    parts = load_table(data, test_data, options);
+    const auto load = names_libsvm(config.data) ? load_libsvm : load_table;
+    parts = load(table_file(config, config.data), table_file(config, config.test_data), options);
   }
   return {stem_and_ending(config.data).first,
           parts.train,
