@@ -115,6 +115,7 @@ std::vector<PruneEvent> Pruner::prune_once(double density, Index step) {
   for (const Parameter* W : layers_) {
     scores.emplace_back(static_cast<std::size_t>(W->nonzeros()));
     criterion_->score(*W, context, scores.back());
+    share_scores(options_.structure, *W, scores.back());
   }
   const std::vector<Index> keep = allocate(options_.allocation, scored(scores), density);
   std::vector<std::vector<std::uint32_t>> kept(layers_.size());

@@ -23,39 +23,44 @@ std::optional<std::pair<Index, Index>> two_numbers(std::string_view text, char b
   return std::pair{first, second};
 }
 
-// The best `count` of every `positions` consecutive ones of the matrix, row by row, as far as they are live.
-std::vector<std::uint32_t> best_of_each(const Parameter& W, std::span<const Real> scores, Index positions,
-                                        Index count) {
-  std::vector<std::uint32_t> kept;
+// f(first, last) for every `positions` consecutive ones of the matrix, row by row: their live weights are [first,
+// last).
+template <typename F>
+void for_each_group(const Parameter& W, Index positions, F&& f) {
   Index group = 0;
-  std::size_t first = 0, n = 0;  // the group's live weights: [first, n)
-  const auto close = [&] {
-    for (const std::uint32_t i : top_k(scores.subspan(first, n - first), count))
-      kept.push_back(static_cast<std::uint32_t>(first) + i);
-    first = n;
-  };
+  std::size_t first = 0, n = 0;
   W.for_each_weight([&](Index row, Index column, Index) {
     const Index at = (row * W.cols() + column) / positions;
-    if (at != group) close();
+    if (at != group) f(first, n), first = n;
     group = at;
     ++n;
   });
-  close();
+  f(first, n);
+}
+
+// The best `count` of each group, as far as they are live.
+std::vector<std::uint32_t> best_of_each(const Parameter& W, std::span<const Real> scores, Index positions,
+                                        Index count) {
+  std::vector<std::uint32_t> kept;
+  for_each_group(W, positions, [&](std::size_t first, std::size_t last) {
+    for (const std::uint32_t i : top_k(scores.subspan(first, last - first), count))
+      kept.push_back(static_cast<std::uint32_t>(first) + i);
+  });
   return kept;
+}
+
+std::size_t block_of(const Structure& s, const Parameter& W, Index row, Index column) {
+  return static_cast<std::size_t>(row / s.height * (W.cols() / s.width) + column / s.width);
 }
 
 std::vector<std::uint32_t> best_blocks(const Structure& s, const Parameter& W, std::span<const Real> scores,
                                        Index keep) {
-  const Index across = W.cols() / s.width, blocks = W.rows() / s.height * across;
-  const auto block_of = [&](Index row, Index column) {
-    return static_cast<std::size_t>(row / s.height * across + column / s.width);
-  };
-  std::vector<double> score(static_cast<std::size_t>(blocks), 0);
+  std::vector<double> score(static_cast<std::size_t>(W.positions() / (s.height * s.width)), 0);
   std::vector<Index> live(score.size(), 0);
   std::size_t n = 0;
   W.for_each_weight([&](Index row, Index column, Index) {
-    score[block_of(row, column)] += static_cast<double>(scores[n++]);
-    ++live[block_of(row, column)];
+    score[block_of(s, W, row, column)] += static_cast<double>(scores[n++]);
+    ++live[block_of(s, W, row, column)];
   });
   std::vector<std::size_t> order(score.size());
   std::iota(order.begin(), order.end(), 0u);
@@ -70,7 +75,7 @@ std::vector<std::uint32_t> best_blocks(const Structure& s, const Parameter& W, s
   std::vector<std::uint32_t> kept;
   std::uint32_t i = 0;
   W.for_each_weight([&](Index row, Index column, Index) {
-    if (stays[block_of(row, column)]) kept.push_back(i);
+    if (stays[block_of(s, W, row, column)]) kept.push_back(i);
     ++i;
   });
   return kept;
@@ -139,6 +144,32 @@ Index fewest(const Structure& s, const Parameter& W) {
       return W.rows();
   }
   return 1;
+}
+
+void share_scores(const Structure& s, const Parameter& W, std::span<Real> scores) {
+  std::vector<double> sum;    // of those that compete together
+  std::vector<Index> number;  // how many they are
+  std::vector<std::size_t> together(scores.size());
+  const auto add = [&](std::size_t n, std::size_t group) {
+    if (group >= sum.size()) sum.resize(group + 1, 0), number.resize(group + 1, 0);
+    sum[group] += static_cast<double>(scores[n]), ++number[group];
+    together[n] = group;
+  };
+  if (s.kind == Structure::Kind::blocks) {
+    std::size_t n = 0;
+    W.for_each_weight([&](Index row, Index column, Index) { add(n++, block_of(s, W, row, column)); });
+  } else if (s.kind == Structure::Kind::fan_in) {
+    for_each_group(W, W.cols(), [&](std::size_t first, std::size_t last) {
+      std::vector<std::size_t> order(last - first);
+      std::iota(order.begin(), order.end(), first);
+      std::ranges::stable_sort(order, std::greater{}, [&](std::size_t n) { return scores[n]; });
+      for (std::size_t place = 0; place < order.size(); ++place) add(order[place], place);
+    });
+  } else {
+    return;
+  }
+  for (std::size_t n = 0; n < scores.size(); ++n)
+    scores[n] = static_cast<Real>(sum[together[n]] / static_cast<double>(number[together[n]]));
 }
 
 std::vector<std::uint32_t> select(const Structure& s, const Parameter& W, std::span<const Real> scores, Index keep) {

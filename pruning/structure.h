@@ -2,11 +2,11 @@
 //
 //   elements     any of them
 //   2:4          2 of every 4 consecutive columns of a row stay (N:M; Zhou et al., "Learning N:M fine-grained
-//   structured
-//                sparse neural networks from scratch", 2021)
-//   block:4x4    blocks of 4 rows x 4 columns stay or go whole (Gray et al., "GPU kernels for block-sparse weights",
-//   2017) fan-in       every row keeps equally many (Lasby et al., "Dynamic sparse training with structured sparsity",
-//   2023)
+//                structured sparse neural networks from scratch", 2021)
+//   block:4x4    blocks of 4 rows x 4 columns stay or go whole (Gray et al., "GPU kernels for block-sparse
+//                weights", 2017)
+//   fan-in       every row keeps equally many (Lasby et al., "Dynamic sparse training with structured
+//                sparsity", 2023)
 //
 // The rows of W are the units, or channels, of a layer's output; a convolution's columns are in / groups * taps, so
 // that a row's group of four is a piece of its kernel window. An allocation says how many weights a layer may keep; a
@@ -52,6 +52,13 @@ void check(const Structure& structure, const Parameter& W);
 
 // The fewest weights of W, when all of them are live, that have this structure without leaving W empty.
 Index fewest(const Structure& structure, const Parameter& W);
+
+// What stays or goes together competes together, before layers are compared: every weight of a block gets the mean
+// score of the block's live weights; of fan-in, the n-th best weight of every row the mean over rows of their n-th
+// best. Otherwise a layer whose large weights are scattered would be given room for those alone, spend a part of it on
+// their neighbours, be given less the next time, and so on. Other structures: nothing.
+//   scores: [W.nonzeros()], row-major
+void share_scores(const Structure& structure, const Parameter& W, std::span<Real> scores);
 
 // Which live weights stay if W may keep `keep`, as ascending indices in row-major live order. Ties go to the lowest
 // index (of blocks: row-major too). A group or row with fewer live weights than it may keep keeps them all.

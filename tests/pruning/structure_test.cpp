@@ -289,6 +289,31 @@ TEST(StructureInThePruner, FanInIsTheSameInEveryRow) {
       });
 }
 
+// A layer in which every fourth weight is large, and every fourth row, beside one in which all are middling. If single
+// weights competed for what blocks or rows are given, each pruning would take more from the scattered layer, and give
+// it to the other.
+TEST(StructureInThePruner, ManySmallPruningsOfWeightsThatStandStillAreOneLargeOne) {
+  for (const Structure& structure : {wide, square, fan_in})
+    for (const Allocation::Rule rule : {Allocation::uniform, Allocation::global}) {
+      const auto pruned = [&](Index prunings) {
+        std::vector<Parameter> owned;
+        owned.emplace_back("scattered.weight", 32, 40), owned.emplace_back("even.weight", 32, 20);
+        for (std::size_t l = 0; l < 2; ++l)
+          for (std::size_t i = 0; i < owned[l].value().size(); ++i) {
+            const Real noise = static_cast<Real>(Random(1, "weights", l).uniform(i));
+            const bool large = i % 4 == 0 || i / 40 % 4 == 0;
+            owned[l].value()[i] = l == 1 ? Real{0.5} + noise / 5 : large ? Real{0.8} + noise / 5 : noise / 10;
+          }
+        std::vector<Parameter*> layers{&owned[0], &owned[1]};
+        Pruner pruner(layers, {.allocation = rule, .structure = structure});
+        for (Index p = 1; p <= prunings; ++p)
+          pruner.prune_to(std::pow(0.4, static_cast<double>(p) / static_cast<double>(prunings)), p);
+        return std::vector<std::vector<Index>>{positions_of(owned[0]), positions_of(owned[1])};
+      };
+      EXPECT_EQ(pruned(20), pruned(1)) << name_of(structure) << ' ' << rule;
+    }
+}
+
 TEST(StructureInThePruner, RefusesALayerThatDoesNotSuitUnlessItIsProtected) {
   Model model;
   const Structure twelve = structure_named("block:1x12");  // no layer suits
