@@ -61,6 +61,7 @@ class Trainer {
   // dL/dW of the mean loss over batch b, for each of parameters(), in the order of its arrays; good until the next step
   // or probe. loss: instead of the training's.
   const std::vector<AlignedVector<Real>>& gradients(const Loader& loader, Index b, const Loss& loss = nullptr);
+  const Loss& loss() const { return loss_; }
   // Carries batch b through without dropout or batch statistics, and shows the tapes to `look`, in tile order.
   void examine(const Loader& loader, Index b, const std::function<void(const Tape&)>& look);
   // FLOPs of probes that no step has counted yet.

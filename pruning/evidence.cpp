@@ -30,9 +30,9 @@ class Borrowed {
 
 // mean += f(gradients of batch b) / count
 template <typename F>
-void add_gradients(Trainer& trainer, const Loader& loader, Index b, Index count, F&& f,
+void add_gradients(Trainer& trainer, const Loader& loader, Index b, Index count, const Loss& loss, F&& f,
                    std::vector<AlignedVector<Real>>& mean) {
-  const auto& one = trainer.gradients(loader, b);
+  const auto& one = trainer.gradients(loader, b, loss);
   mean.resize(one.size());
   for (std::size_t p = 0; p < one.size(); ++p) {
     mean[p].resize(one[p].size());
@@ -54,6 +54,21 @@ Var sum_of_outputs(const Var& y) {
     Tensor dy = t.make(y.shape());
     dy.fill(*dR.row(0));
     t.give_gradient(y, std::move(dy));
+  });
+}
+
+// x / divisor
+Var divided(const Var& x, double divisor) {
+  const auto factor = static_cast<Real>(1 / divisor);
+  Tensor y = x.tape().make(x.shape());
+  const auto scale = [factor](const Tensor& from, Tensor& to, Write write) {
+    for (Index i = 0; i < to.features(); ++i)
+      for (Index lane = 0; lane < to.lanes(); ++lane)
+        to.row(i)[lane] = (write == Write::add ? to.row(i)[lane] : 0) + factor * from.row(i)[lane];
+  };
+  scale(x.value(), y, Write::overwrite);
+  return x.tape().record({.operation = "divided", .inputs = {x}}, y, [x, scale](Tape& t, Tensor& dY) {
+    if (const auto dX = t.gradient_of(x)) scale(dY, *dX->tensor, dX->write);
   });
 }
 
@@ -154,10 +169,10 @@ std::size_t Evidence::index_of(const Parameter& W) const {
   return found->second;
 }
 
-Evidence::Arrays Evidence::mean_gradients() {
-  if (batches_ == 1) return trainer_.gradients(data_, batch(0));
+Evidence::Arrays Evidence::mean_gradients(const Loss& loss) {
+  if (batches_ == 1) return trainer_.gradients(data_, batch(0), loss);
   Arrays mean;
-  for (Index i = 0; i < batches_; ++i) add_gradients(trainer_, data_, batch(i), batches_, std::identity(), mean);
+  for (Index i = 0; i < batches_; ++i) add_gradients(trainer_, data_, batch(i), batches_, loss, std::identity(), mean);
   return mean;
 }
 
@@ -180,7 +195,7 @@ std::span<const Real> Evidence::squared_batch_gradient(const Parameter& W) {
   const std::size_t p = index_of(W);
   if (squared_batch_gradient_.empty())
     for (Index i = 0; i < batches_; ++i)
-      add_gradients(trainer_, data_, batch(i), batches_, square, squared_batch_gradient_);
+      add_gradients(trainer_, data_, batch(i), batches_, nullptr, square, squared_batch_gradient_);
   return squared_batch_gradient_[p];
 }
 
@@ -192,7 +207,7 @@ Evidence::Arrays Evidence::compute_squared_gradients() {
   for (Index i = 0; i < samples; ++i) chosen.push_back(data_.sample((first + i) % all->samples()));
   const Loader single(std::make_shared<Subset>(all, chosen), {.batch = 1, .lanes = 1, .shuffle = false});
   Arrays mean;
-  for (Index i = 0; i < samples; ++i) add_gradients(trainer_, single, i, samples, square, mean);
+  for (Index i = 0; i < samples; ++i) add_gradients(trainer_, single, i, samples, nullptr, square, mean);
   return mean;
 }
 
@@ -202,15 +217,16 @@ std::span<const Real> Evidence::squared_gradient(const Parameter& W) {
   return squared_gradient_[p];
 }
 
-Evidence::Arrays Evidence::compute_hessian_gradients() {
-  if (gradient_.empty()) gradient_ = mean_gradients();
+Evidence::Arrays Evidence::compute_hessian_gradients(double temperature) {
+  const Loss loss = [&](const Var& y, const Tile& tile) { return trainer_.loss()(divided(y, temperature), tile); };
+  const Arrays g = mean_gradients(loss);
   const std::vector<Parameter*>& parameters = trainer_.parameters();
   double ww = 0, gg = 0;
   for (std::size_t p = 0; p < parameters.size(); ++p)
     if (parameters[p]->prunable()) {
       const auto w = std::as_const(*parameters[p]).value();
       ww += kernels::sum_of_squares(w.data(), static_cast<Index>(w.size()));
-      gg += kernels::sum_of_squares(gradient_[p].data(), static_cast<Index>(w.size()));
+      gg += kernels::sum_of_squares(g[p].data(), static_cast<Index>(w.size()));
     }
   const auto gradients_at = [&](double step) {
     std::deque<Borrowed> borrowed;
@@ -218,9 +234,9 @@ Evidence::Arrays Evidence::compute_hessian_gradients() {
       if (!parameters[p]->prunable()) continue;
       const auto w = parameters[p]->value();
       borrowed.emplace_back(w);
-      for (std::size_t n = 0; n < w.size(); ++n) w[n] += static_cast<Real>(step) * gradient_[p][n];
+      for (std::size_t n = 0; n < w.size(); ++n) w[n] += static_cast<Real>(step) * g[p][n];
     }
-    return mean_gradients();
+    return mean_gradients(loss);
   };
   // What central differences leave out grows with h^2, what rounding of the gradients puts in with epsilon / h: the
   // cube root of epsilon balances them, as the part by which the gradient is to change. How far that is takes a first,
@@ -244,9 +260,10 @@ Evidence::Arrays Evidence::compute_hessian_gradients() {
   return Hg;
 }
 
-std::span<const Real> Evidence::hessian_gradient(const Parameter& W) {
+std::span<const Real> Evidence::hessian_gradient(const Parameter& W, double temperature) {
   const std::size_t p = index_of(W);
-  if (hessian_gradient_.empty()) hessian_gradient_ = compute_hessian_gradients();
+  if (hessian_gradient_.empty() || temperature != temperature_)
+    hessian_gradient_ = compute_hessian_gradients(temperature_ = temperature);
   return hessian_gradient_[p];
 }
 

@@ -47,7 +47,9 @@ class Evidence {
   std::span<const Real> squared_gradient(const Parameter& W);
   // H g, with the gradient g and the Hessian H of the loss with respect to the prunable weights that are alive; by
   // central differences, (grad(w + h g) - grad(w - h g)) / 2h. In the order of W's arrays.
-  std::span<const Real> hessian_gradient(const Parameter& W);
+  // temperature: what the outputs are divided by before the loss; a high one leaves the softmax no curvature of its
+  // own, and H that of the network.
+  std::span<const Real> hessian_gradient(const Parameter& W, double temperature = 1);
   // What flows through each weight if every weight is |w|, every bias 0, normalisation does nothing, every input is 1
   // and R is the sum of the outputs: |w| dR/d|w|, up to a positive factor that all weights of the network share. In the
   // order of W's arrays. Throws UsageError if R is 0 or not finite.
@@ -70,9 +72,9 @@ class Evidence {
  private:
   using Arrays = std::vector<AlignedVector<Real>>;  // one per parameter
   std::size_t index_of(const Parameter& W) const;
-  Arrays mean_gradients();
+  Arrays mean_gradients(const Loss& loss = nullptr);
   Arrays compute_squared_gradients();
-  Arrays compute_hessian_gradients();
+  Arrays compute_hessian_gradients(double temperature);
   Arrays compute_flow();
   // Shows the inputs of every layer with prunable weights, tile by tile.
   template <typename Look>
@@ -83,6 +85,7 @@ class Evidence {
   Index batches_, step_ = 0;
   std::map<const Parameter*, std::size_t> index_;
   // Empty: not asked for yet.
+  double temperature_ = 1;  // of hessian_gradient_
   Arrays gradient_, dense_gradient_, squared_batch_gradient_, squared_gradient_, hessian_gradient_, flow_;
   std::map<const Parameter*, std::vector<double>> input_squares_;
   std::map<const Parameter*, AlignedVector<Real>> input_products_;

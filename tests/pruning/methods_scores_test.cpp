@@ -60,9 +60,9 @@ struct Probe {
         loader(data, {.batch = batch, .lanes = 16, .shuffle = false, .poison_padding = true}),
         evidence(trainer, loader, batches) {}
   CriterionContext context() { return {.evidence = &evidence}; }
-  Numbers scores(const std::string& method, const Parameter& W) {
+  Numbers scores(const std::string& method, const Parameter& W, const std::map<std::string, double>& settings = {}) {
     std::vector<Real> scores(static_cast<std::size_t>(W.nonzeros()), testing::nan);
-    criterion_named(method)->score(W, context(), scores);
+    criterion_named(method, settings)->score(W, context(), scores);
     return {scores.begin(), scores.end()};
   }
 };
@@ -106,13 +106,13 @@ struct OneLayer {
   static Module& with_layer(Sequential& model) {
     return model.add<Linear>(LinearOptions{.name = "fc", .in = 3, .out = 2, .bias = false}, 1);
   }
-  // dL_s/dW of one sample
-  Numbers gradient(std::size_t s) const {
+  // dL_s/dW of one sample; with a temperature, of |y / temperature - t|^2 / 2
+  Numbers gradient(std::size_t s, double temperature = 1) const {
     Numbers g;
     for (std::size_t o = 0; o < out; ++o) {
       double e = -static_cast<double>(t[s][o]);
-      for (std::size_t j = 0; j < in; ++j) e += w[o * in + j] * static_cast<double>(x[s][j]);
-      for (std::size_t j = 0; j < in; ++j) g.push_back(e * static_cast<double>(x[s][j]));
+      for (std::size_t j = 0; j < in; ++j) e += w[o * in + j] * static_cast<double>(x[s][j]) / temperature;
+      for (std::size_t j = 0; j < in; ++j) g.push_back(e * static_cast<double>(x[s][j]) / temperature);
     }
     return g;
   }
@@ -123,8 +123,12 @@ struct OneLayer {
     for (std::size_t n = 0; n < in * out; ++n) numbers.push_back(f(n));
     return numbers;
   }
-  Numbers mean_gradient() const {
-    return each([&](std::size_t n) { return (gradient(0)[n] + gradient(1)[n] + gradient(2)[n] + gradient(3)[n]) / 4; });
+  Numbers mean_gradient(double temperature = 1) const {
+    return each([&](std::size_t n) {
+      double sum = 0;
+      for (std::size_t s = 0; s < 4; ++s) sum += gradient(s, temperature)[n];
+      return sum / 4;
+    });
   }
 };
 
@@ -157,18 +161,20 @@ TEST(Obd, IsHalfTheSquaredWeightTimesTheMeanOverSamplesOfTheSquaredGradient) {
   expect_near(expected, net.probe.scores("obd", *net.W), 1e-5, "obd");
 }
 
-// L is quadratic: H of a row is the mean of x x'.
+// L is quadratic: H of a row is the mean of x x' / temperature^2.
 TEST(Grasp, IsWeightTimesHessianTimesGradientOfAQuadraticLoss) {
   OneLayer net;
-  const Numbers g = net.mean_gradient();
-  const Numbers expected = OneLayer::each([&](std::size_t n) {
-    double Hg = 0;
-    for (std::size_t j = 0; j < 3; ++j)
-      for (const auto& x : net.x)
-        Hg += static_cast<double>(x[n % 3]) * static_cast<double>(x[j]) / 4 * g[n / 3 * 3 + j];
-    return net.w[n] * Hg;
-  });
-  expect_near(expected, net.probe.scores("grasp", *net.W), 2e-4, "grasp");
+  for (const double T : {1.0, 4.0}) {
+    const Numbers g = net.mean_gradient(T);
+    const Numbers expected = OneLayer::each([&](std::size_t n) {
+      double Hg = 0;
+      for (std::size_t j = 0; j < 3; ++j)
+        for (const auto& x : net.x)
+          Hg += static_cast<double>(x[n % 3]) * static_cast<double>(x[j]) / (4 * T * T) * g[n / 3 * 3 + j];
+      return net.w[n] * Hg;
+    });
+    expect_near(expected, net.probe.scores("grasp", *net.W, {{"temperature", T}}), 2e-4, "grasp");
+  }
 }
 
 TEST(Wanda, RanksTheInputsOfAUnitByWeightTimesSizeOfTheInput) {
@@ -197,7 +203,7 @@ TEST(Grasp, SaysByHowMuchTheGradientShrinksWithAWeight) {
   for (Parameter* W : probe.trainer.parameters()) {
     if (!W->prunable()) continue;
     probe.evidence.begin(0);
-    const Numbers scores = probe.scores("grasp", *W);
+    const Numbers scores = probe.scores("grasp", *W, {{"temperature", 1}});
     Numbers shrinks;
     const Real t = Real{0.02};
     for (std::size_t n = 0; n < scores.size(); ++n) {
