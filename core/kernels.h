@@ -30,6 +30,9 @@ inline void activate(Activation activation, Real* Y, Index count) {
 // With Activation::none dY is only summed. row_sums may be null.
 void activate_backward(Activation activation, const Real* Y, Real* dY, Index rows, Index stride, Index valid,
                        Real* row_sums);
+// Y = exp(X) for |X| <= 80, and log(X) for X > 0, to a few units in the last place, contiguous; Y may be X
+void exponentials(const Real* X, Real* Y, Index count);
+void logarithms(const Real* X, Real* Y, Index count);
 // y += x, contiguous
 void add(const Real* x, Real* y, Index count);
 // Y = f(A + B), contiguous
@@ -64,9 +67,10 @@ struct OuterOperand {
 void sparse_outer(const Compressed& W, const Panels& panels, Index block, std::span<const OuterOperand> tiles,
                   Index stride, Real* G);
 
-// --- recurrent layers (kernels_gru.cpp): one step, numbers contiguous; layers/gru.h has the equations
-// ----------------- A: [3, count], what the input adds to r, z, n      G: [4, count], the first three U h + c  ->  r,
-// z, m, n h_next = (1 - z) n + z h                            h, h_next: [count]
+// --- recurrent layers (kernels_gru.cpp) ------------------------------------------------------------------------------
+// One step, numbers contiguous; layers/gru.h has the equations.
+// A: [3, count], what the input adds to r, z, n      G: [4, count], the first three U h + c  ->  r, z, m, n
+// h_next = (1 - z) n + z h                            h, h_next: [count]
 void gru_step(const Real* A, Real* G, const Real* h, Real* h_next, Index count);
 // dA = the gradient of A; the first three of G become that of U h + c; dh += z dh_next unless dh is null (step 0)
 void gru_step_backward(Real* G, const Real* h, const Real* dh_next, Real* dA, Real* dh, Index count);
@@ -128,8 +132,7 @@ NormaliseSums normalise_sums(const Pixels& pixels, ConstPlane X, Real mean, Acti
 // dX = or +=  a dZ + b (X - mean) + c
 void normalise_backward(const Pixels& pixels, ConstPlane X, Real mean, Activation f, ConstPlane Y, ConstPlane dY,
                         Real a, Real b, Real c, Plane dX, bool add);
-// --- convolutions (core/window.h)
-// -------------------------------------------------------------------------------------
+// --- convolutions (core/window.h) ------------------------------------------------------------------------------------
 
 // Lines first_line <= y < last_line of a sweep's grid. X and Y: the first pixel, halo left out, of channel 0.
 struct SweepCall {

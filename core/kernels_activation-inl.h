@@ -1,4 +1,4 @@
-// Derivatives of activations, read off their outputs: one vector at a time, for all kernels that go back through one.
+// Activations one vector at a time, and their derivatives, read off their outputs: for all kernels that go through one.
 // Included once per SIMD target.
 #if defined(ESPALIER_CORE_KERNELS_ACTIVATION_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef ESPALIER_CORE_KERNELS_ACTIVATION_INL_H
@@ -7,6 +7,7 @@
 #define ESPALIER_CORE_KERNELS_ACTIVATION_INL_H
 #endif
 
+#include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
 #include "core/kernels.h"
@@ -19,6 +20,15 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class D, class Vec = hn::Vec<D>>
 HWY_INLINE Vec relu(D d, Vec v) {
   return hn::IfThenElse(hn::Lt(v, hn::Zero(d)), hn::Zero(d), v);
+}
+
+// 1 / (1 + exp(-x)). Beyond +-80 only exp's range is at stake; NaN stays NaN, which Clamp might drop.
+template <class D, class Vec = hn::Vec<D>>
+HWY_INLINE Vec sigmoid(D d, Vec x) {
+  const Vec one = hn::Set(d, Real{1});
+  const Vec bounded = hn::Clamp(x, hn::Set(d, Real{-80}), hn::Set(d, Real{80}));
+  const Vec y = hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(bounded))));
+  return hn::IfThenElse(hn::IsNaN(x), x, y);
 }
 
 // dy * f'(y)

@@ -24,6 +24,25 @@ void Relu(const Real* x, Real* y, Index count) {
   for (; i < count; ++i) y[i] = x[i] < 0 ? 0 : x[i];
 }
 
+// Y = f(X), contiguous: whole vectors, then number by number, with the same arithmetic. Y may be X
+template <class F>
+void map(F f, const Real* x, Real* y, Index count) {
+  using Single = hn::CappedTag<Real, 1>;
+  Index i = 0;
+  for (; i + N <= count; i += N) hn::StoreU(f(D(), hn::LoadU(D(), x + i)), D(), y + i);
+  for (; i < count; ++i) hn::StoreU(f(Single(), hn::LoadU(Single(), x + i)), Single(), y + i);
+}
+
+void Sigmoid(const Real* x, Real* y, Index count) {
+  map([](auto d, auto v) { return sigmoid(d, v); }, x, y, count);
+}
+void Exp(const Real* x, Real* y, Index count) {
+  map([](auto d, auto v) { return hn::Exp(d, v); }, x, y, count);
+}
+void Log(const Real* x, Real* y, Index count) {
+  map([](auto d, auto v) { return hn::Log(d, v); }, x, y, count);
+}
+
 void Add(const Real* HWY_RESTRICT x, Real* HWY_RESTRICT y, Index count) {
   const D d;
   Index i = 0;
@@ -121,6 +140,9 @@ HWY_AFTER_NAMESPACE();
 
 namespace espalier::kernels {
 HWY_EXPORT(Relu);
+HWY_EXPORT(Sigmoid);
+HWY_EXPORT(Exp);
+HWY_EXPORT(Log);
 HWY_EXPORT(Add);
 HWY_EXPORT(Sum);
 HWY_EXPORT(Multiply);
@@ -147,7 +169,7 @@ void activate(Activation activation, const Real* X, Real* Y, Index count) {
       for (Index i = 0; i < count; ++i) Y[i] = std::tanh(X[i]);
       break;
     case Activation::sigmoid:
-      for (Index i = 0; i < count; ++i) Y[i] = 1 / (1 + std::exp(-X[i]));
+      HWY_DYNAMIC_DISPATCH(Sigmoid)(X, Y, count);
       break;
   }
 }
@@ -155,6 +177,14 @@ void activate(Activation activation, const Real* X, Real* Y, Index count) {
 void activate_backward(Activation activation, const Real* Y, Real* dY, Index rows, Index stride, Index valid,
                        Real* row_sums) {
   HWY_DYNAMIC_DISPATCH(ActivateBackward)(activation, Y, dY, rows, stride, valid, row_sums);
+}
+
+void exponentials(const Real* X, Real* Y, Index count) {
+  HWY_DYNAMIC_DISPATCH(Exp)(X, Y, count);
+}
+
+void logarithms(const Real* X, Real* Y, Index count) {
+  HWY_DYNAMIC_DISPATCH(Log)(X, Y, count);
 }
 
 void add(const Real* x, Real* y, Index count) {

@@ -4,23 +4,14 @@
 #define HWY_TARGET_INCLUDE "core/kernels_gru.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
-#include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
 #include "core/kernels.h"
+#include "core/kernels_activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// 1 / (1 + exp(-x)). Beyond +-80 only exp's range is at stake; NaN stays NaN, which Clamp might drop.
-template <class D, class Vec = hn::Vec<D>>
-HWY_INLINE Vec sigmoid(D d, Vec x) {
-  const Vec one = hn::Set(d, Real{1});
-  const Vec bounded = hn::Clamp(x, hn::Set(d, Real{-80}), hn::Set(d, Real{80}));
-  const Vec y = hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(bounded))));
-  return hn::IfThenElse(hn::IsNaN(x), x, y);
-}
 
 // 2 sigmoid(2 x) - 1: good to a few units in the last place of 1, and h is a mixture of such numbers.
 template <class D, class Vec = hn::Vec<D>>

@@ -234,7 +234,8 @@ KthHighest kth_highest(std::span<const Real> scores, Index kth_place) {
   const auto bucket_of = [](Real score) {  // rises with the score
     constexpr Bits sign = Bits{1} << (width - 1);
     const auto bits = std::bit_cast<Bits>(score + Real{0});  // -0 is 0
-    return static_cast<std::size_t>((bits & sign ? ~bits : bits | sign) >> (width - bucket_bits));
+    const Bits flip = (Bits{0} - (bits >> (width - 1))) | sign;  // negative: all bits, for more is less; else the sign
+    return static_cast<std::size_t>((bits ^ flip) >> (width - bucket_bits));
   };
   std::vector<std::uint32_t> in_bucket(std::size_t{1} << bucket_bits, 0);
   for (const Real score : scores) ++in_bucket[bucket_of(score)];

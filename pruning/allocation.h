@@ -4,8 +4,7 @@
 //   er        density of a layer proportional to (in + out) / (in * out), so that thin layers keep more
 //             (Erdos-Renyi; Mocanu et al. 2018), capped at 1 with the excess shared among the others
 //   erk       the same with the kernel: (in + out + kh + kw) / (in * out * kh * kw), where `in` are the channels that
-//   one
-//             output channel reads (Evci et al., "Rigging the lottery", 2020). Linear layers: as er.
+//             one output channel reads (Evci et al., "Rigging the lottery", 2020). Linear layers: as er.
 //   global    the highest scores of all layers together, wherever they are
 //   lamp      the same with scores that are comparable between layers: score^2 over the sum of score^2 of all weights
 //             of the layer that are at least as important (Lee et al., "Layer-adaptive sparsity for the magnitude-based

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 
 #include "core/error.h"
@@ -127,10 +126,8 @@ std::vector<Real> LatentMethod::thresholds(double density) const {
     scores[l].resize(live_[l].size());
     score_layer(l, scores[l]);
   }
-  const auto best = [](std::vector<Real>& all, Index k) {  // the k-th best
-    const auto nth = all.begin() + std::clamp<Index>(k, 1, static_cast<Index>(all.size())) - 1;
-    std::nth_element(all.begin(), nth, all.end(), std::greater{});
-    return *nth;
+  const auto best = [](const std::vector<Real>& all, Index k) {
+    return kth_highest(all, std::clamp<Index>(k, 1, static_cast<Index>(all.size()))).score;
   };
   if (options_.allocation == Allocation::global) {
     std::vector<Real> pooled;

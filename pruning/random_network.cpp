@@ -26,7 +26,11 @@ Index RandomNetwork::kept(std::size_t l) const {
 }
 
 void RandomNetwork::mask(std::size_t l, Real scale, std::span<const std::uint8_t> live, std::span<Real> W) const {
-  for (std::size_t i = 0; i < W.size(); ++i) W[i] = live[i] ? scale * random_[l][i] : Real{0};
+  const std::span<const Real> random(random_[l]);
+  for (std::size_t i = 0; i < W.size(); ++i) {
+    const Real w = scale * random[i];  // computed in any case: no branch
+    W[i] = live[i] ? w : Real{0};
+  }
 }
 
 std::vector<Setting> random_network_settings(double score_rate) {
@@ -37,8 +41,11 @@ std::vector<Setting> random_network_settings(double score_rate) {
 Real mark_top_k(std::span<const Real> scores, Index k, std::span<std::uint8_t> live) {
   require(k >= 1 && static_cast<std::size_t>(k) <= scores.size() && live.size() == scores.size(),
           "[mark_top_k] expected 1 to {} weights to mark, got {}", scores.size(), k);
-  auto [limit, ties] = kth_highest(scores, k);
-  for (std::size_t i = 0; i < scores.size(); ++i) live[i] = scores[i] > limit || (scores[i] == limit && ties-- > 0);
+  const Real limit = kth_highest(scores, k).score;
+  Index marked = 0;
+  for (std::size_t i = 0; i < scores.size(); ++i) marked += live[i] = scores[i] >= limit;
+  for (std::size_t i = scores.size(); marked > k; --i)  // of those at the limit the last ones, if they are too many
+    if (scores[i - 1] == limit) live[i - 1] = 0, --marked;
   return limit;
 }
 

@@ -39,11 +39,14 @@ struct HardConcrete {
   };
   template <typename T>
   static Gate<T> sample(T log_alpha, T logit_u) {
-    const T x = (logit_u + log_alpha) / static_cast<T>(beta);
-    if (x <= static_cast<T>(-edge)) return {0, 0};
-    if (x >= static_cast<T>(edge)) return {1, 0};
-    const T s = sigmoid(x), width = static_cast<T>(zeta - gamma);
-    return {s * width + static_cast<T>(gamma), width * s * (1 - s) / static_cast<T>(beta)};
+    return stretched(sigmoid((logit_u + log_alpha) / static_cast<T>(beta)));
+  }
+  // The same from s.
+  template <typename T>
+  static Gate<T> stretched(T s) {
+    const T width = static_cast<T>(zeta - gamma), z = s * width + static_cast<T>(gamma);
+    const T slope = width * s * (1 - s) / static_cast<T>(beta);
+    return {std::min(std::max(z, T{0}), T{1}), z > 0 && z < 1 ? slope : T{0}};
   }
   // For evaluation: without noise and without beta.
   template <typename T>
@@ -63,14 +66,21 @@ struct VariationalKl {
 
   template <typename T>
   static T value(T log_alpha) {
-    return -static_cast<T>(k1) * sigmoid(static_cast<T>(k2) + static_cast<T>(k3) * log_alpha) +
-           std::log1p(std::exp(-log_alpha)) / 2;
+    return -static_cast<T>(k1) * sigmoid(place(log_alpha)) + std::log1p(std::exp(-log_alpha)) / 2;
   }
   // dKL / d log alpha
   template <typename T>
   static T slope(T log_alpha) {
-    const T s = sigmoid(static_cast<T>(k2) + static_cast<T>(k3) * log_alpha);
-    return -static_cast<T>(k1 * k3) * s * (1 - s) - sigmoid(-log_alpha) / 2;
+    return slope(sigmoid(place(log_alpha)), sigmoid(-log_alpha));
+  }
+  // The same from its two sigmoids.
+  template <typename T>
+  static T slope(T s, T certain) {
+    return -static_cast<T>(k1 * k3) * s * (1 - s) - certain / 2;
+  }
+  template <typename T>
+  static T place(T log_alpha) {
+    return static_cast<T>(k2) + static_cast<T>(k3) * log_alpha;
   }
 };
 

@@ -18,6 +18,7 @@
 #include <iterator>
 
 #include "core/error.h"
+#include "core/kernels.h"
 #include "core/random.h"
 #include "pruning/latent_method.h"
 #include "pruning/relaxations.h"
@@ -78,10 +79,18 @@ class HardConcreteGates final : public LatentMethod {
     }
     const auto z = of_block(std::span<Real>(z_[l]), block), slope = of_block(std::span<Real>(slope_[l]), block);
     const Random random(options().seed, "l0/" + layer(l).name(), static_cast<std::uint64_t>(step));
+    const auto s = latent_scratch(W.size());
+    const auto n = static_cast<Index>(W.size());
     for (std::size_t i = 0; i < W.size(); ++i) {
       const std::uint64_t bits = random.bits(static_cast<std::uint64_t>(block.first) + i);
       const Real u = (static_cast<Real>(static_cast<std::int32_t>(bits >> 41)) + Real{0.5}) * Real{0x1p-23};
-      const auto gate = HardConcrete::sample(a[i], std::log(u / (1 - u)));
+      s[i] = u / (1 - u);
+    }
+    kernels::logarithms(s.data(), s.data(), n);
+    for (std::size_t i = 0; i < W.size(); ++i) s[i] = (s[i] + a[i]) / static_cast<Real>(HardConcrete::beta);
+    kernels::activate(Activation::sigmoid, s.data(), n);
+    for (std::size_t i = 0; i < W.size(); ++i) {
+      const auto gate = HardConcrete::stretched(s[i]);
       z[i] = gate.z, slope[i] = gate.slope;
       W[i] = w[i] * gate.z;
     }
@@ -94,10 +103,9 @@ class HardConcreteGates final : public LatentMethod {
                slope = of_block(std::span<const Real>(slope_[l]), block);
     const Real penalty = steering_.pressure() / positions_;
     const auto d = latent_scratch(G.size());
-    for (std::size_t i = 0; i < G.size(); ++i) {
-      const Real open = HardConcrete::open(a[i]);
-      d[i] = w[i] * slope[i] * G[i] + penalty * open * (1 - open);
-    }
+    for (std::size_t i = 0; i < G.size(); ++i) d[i] = a[i] - static_cast<Real>(HardConcrete::shift);
+    kernels::activate(Activation::sigmoid, d.data(), static_cast<Index>(G.size()));
+    for (std::size_t i = 0; i < G.size(); ++i) d[i] = w[i] * slope[i] * G[i] + penalty * d[i] * (1 - d[i]);
     gates_by_->update(log_alpha_[l], block, d, gate_rate_, step);
     for (std::size_t i = 0; i < G.size(); ++i) d[i] = z[i] * G[i];
     optimizer().update(w_[l], block, d, rate, step);

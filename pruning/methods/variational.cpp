@@ -21,6 +21,7 @@
 // Try: espalier train --method variational --density 0.02
 // Exercise: at `end`, compare the ranking by -log alpha with that of obd, w^2 d2L/dw^2 / 2. Why are they alike?
 #include "core/error.h"
+#include "core/kernels.h"
 #include "core/random.h"
 #include "pruning/latent_method.h"
 #include "pruning/relaxations.h"
@@ -83,11 +84,13 @@ class Variational final : public LatentMethod {
     const Random random(options().seed, "variational/" + layer(l).name(), static_cast<std::uint64_t>(step));
     const auto first = static_cast<std::uint64_t>(block.first);
     const Real limit = limit_[l];
+    const auto sigma = latent_scratch(W.size());
+    for (std::size_t i = 0; i < W.size(); ++i) sigma[i] = s[i] / 2;
+    kernels::exponentials(sigma.data(), sigma.data(), static_cast<Index>(W.size()));
     for (std::size_t i = 0; i < W.size(); ++i) {
-      const Real sigma = std::exp(s[i] / 2);
-      live[i] = sigma <= limit * std::abs(theta[i]);  // log alpha <= 2 log limit
+      live[i] = sigma[i] <= limit * std::abs(theta[i]);  // log alpha <= 2 log limit
       const Real e = mode != Mode::training ? Real{0} : nearly_normal<Real>(random.bits(first + i));
-      W[i] = live[i] ? theta[i] + sigma * e : Real{0};
+      W[i] = live[i] ? theta[i] + sigma[i] * e : Real{0};
     }
   }
   // dlog alpha/dtheta = -2 / theta      dlog alpha/dlog sigma^2 = 1
@@ -97,12 +100,21 @@ class Variational final : public LatentMethod {
     const auto theta = of_block(std::as_const(theta_[l]).value(), block);
     const auto s = of_block(std::as_const(log_sigma2_[l]).value(), block);
     const Real weight = pressure_ / samples_, limit_of_pull = Real{0.1} / rate;
-    const auto both = latent_scratch(2 * G.size());
-    const auto dtheta = both.first(G.size()), ds = both.subspan(G.size(), G.size());
+    const auto n = static_cast<Index>(G.size());
+    const auto all = latent_scratch(3 * G.size());
+    const auto dtheta = all.first(G.size()), ds = all.subspan(G.size(), G.size()), sigma2 = all.last(G.size());
+    for (std::size_t i = 0; i < G.size(); ++i) ds[i] = theta[i] * theta[i] + tiny;
+    kernels::logarithms(ds.data(), ds.data(), n);
     for (std::size_t i = 0; i < G.size(); ++i) {
-      const Real slope = weight * VariationalKl::slope(log_alpha(theta[i], s[i]));
+      const Real log_alpha = s[i] - ds[i];
+      dtheta[i] = VariationalKl::place(log_alpha), ds[i] = -log_alpha;
+    }
+    kernels::activate(Activation::sigmoid, all.data(), 2 * n);  // both
+    kernels::exponentials(s.data(), sigma2.data(), n);
+    for (std::size_t i = 0; i < G.size(); ++i) {
+      const Real slope = weight * VariationalKl::slope(dtheta[i], ds[i]);
       dtheta[i] = G[i] + theta[i] * std::min(-2 * slope / (theta[i] * theta[i] + tiny), limit_of_pull);
-      ds[i] = std::exp(s[i]) * batch_ * G[i] * G[i] / 2 + slope;
+      ds[i] = sigma2[i] * batch_ * G[i] * G[i] / 2 + slope;
     }
     optimizer().update(theta_[l], block, dtheta, rate, step);
     noise_by_->update(log_sigma2_[l], block, ds, noise_rate_, step);
