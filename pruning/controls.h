@@ -34,6 +34,11 @@ enum class Control { none, reinit, random_pattern, shuffled_mask, small_dense };
 // Throws UsageError listing the known names.
 Control control_named(std::string_view name);
 
+// Whether it needs the network that a method found, and not only its number of parameters.
+inline bool needs_found(Control control) {
+  return control != Control::none && control != Control::small_dense;
+}
+
 // `found` with its rows and its columns permuted: the same numbers of live weights in rows and in columns, elsewhere.
 PatternPtr shuffled_mask(const Pattern& found, const Random& random);
 

@@ -16,6 +16,7 @@
 #include "apps/tool/training.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "pruning/controls.h"
 #include "pruning/measure.h"
 
 namespace espalier {
@@ -224,8 +225,9 @@ struct Pending {
   // Epochs over all trainings: what its time is about proportional to.
   double work() const {
     const RunConfig& c = row->config;
-    if (row->dense || c.control == "small-dense") return static_cast<double>(c.epochs);
-    const Index trainings = 1 + (c.rewind == "none" ? 0 : c.schedule.rounds) + (c.control == "none" ? 0 : 1);
+    const Control control = control_named(c.control);
+    if (row->dense || control == Control::small_dense) return static_cast<double>(c.epochs);
+    const Index trainings = 1 + (c.rewind == "none" ? 0 : c.schedule.rounds) + needs_found(control);
     return static_cast<double>(c.epochs * trainings);
   }
 };
@@ -339,9 +341,7 @@ class FoundNetworks {
   }
 
  private:
-  static bool uses_found(const Pending& p) {
-    return p.row->config.control != "none" && p.row->config.control != "small-dense";
-  }
+  static bool uses_found(const Pending& p) { return needs_found(control_named(p.row->config.control)); }
   std::filesystem::path file(const Pending& p) const {
     return folder_ / fmt::format("checkpoint-found-{}-{}", p.row->found, p.seed);
   }
@@ -413,7 +413,7 @@ void run_reproduce(const ReproduceFlags& f) {
   if (f.write.empty())
     fmt::print("{}", table);
   else
-    write_between_markers(f.write, table);
+    write_between_markers(f.write, std::filesystem::path(f.experiments).stem(), table);
 }
 
 }  // namespace
@@ -428,7 +428,9 @@ Command add_reproduce(CLI::App& app) {
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app.add_option("--data-dir", f->data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
-  app.add_option("--write", f->write, "Put the table between the reproduce:begin and :end comments of this file");
+  app.add_option("--write", f->write,
+                 "Put the table between the reproduce:begin and :end comments of this file; of several, between those "
+                 "that say reproduce:begin NAME for NAME.toml");
   app.add_flag("--list", f->list, "List the experiments and how far they are; run nothing");
   app.add_flag("--table-only", f->table_only, "Run nothing");
   return [f] { run_reproduce(*f); };

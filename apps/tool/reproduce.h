@@ -57,7 +57,8 @@ ReproduceResults read_results(const std::filesystem::path& file);
 
 // Markdown. What is not finished is said to be so.
 std::string reproduce_table(const std::vector<ReproduceRow>& rows, const ReproduceResults& results);
-// Puts `table` between the marker comments of a Markdown file. Throws FileError if they are not there.
-void write_between_markers(const std::filesystem::path& file, const std::string& table);
+// Puts `table` between the marker comments of a Markdown file: those that say `name`, or else the first that say none.
+// Throws FileError if they are not there.
+void write_between_markers(const std::filesystem::path& file, const std::string& name, const std::string& table);
 
 }  // namespace espalier

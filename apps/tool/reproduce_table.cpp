@@ -246,10 +246,11 @@ std::string reproduce_table(const std::vector<ReproduceRow>& rows, const Reprodu
   return text;
 }
 
-void write_between_markers(const std::filesystem::path& file, const std::string& table) {
-  constexpr std::string_view begin = "<!-- reproduce:begin -->", end = "<!-- reproduce:end -->";
+void write_between_markers(const std::filesystem::path& file, const std::string& name, const std::string& table) {
+  constexpr std::string_view end = "<!-- reproduce:end -->";
   constexpr std::uintmax_t limit_bytes = 1 << 24;
-  std::string text = read_file(file, limit_bytes);
+  std::string text = read_file(file, limit_bytes), begin = fmt::format("<!-- reproduce:begin {} -->", name);
+  if (text.find(begin) == std::string::npos) begin = "<!-- reproduce:begin -->";
   const std::size_t from = text.find(begin), to = from == std::string::npos ? from : text.find(end, from);
   if (to == std::string::npos)
     throw FileError(fmt::format("{}: expected the lines {} and {}, found none", file.string(), begin, end));

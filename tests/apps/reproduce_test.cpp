@@ -136,10 +136,10 @@ TEST_F(Reproduce, ARowMayBeginWithARecipe) {
   EXPECT_EQ(rows[2].config.epochs, 1);
 }
 
-TEST_F(Reproduce, TheExperimentsOnTablesAreEightTimesTheSame) {
-  const std::vector<ReproduceRow> rows =
-      read_experiments(std::filesystem::path(ESPALIER_SOURCE_DIR) / "apps" / "recipes" / "tables.toml");
-  EXPECT_EQ(rows.size(), 8u * 8u);
+TEST_F(Reproduce, TheExperimentsOnRecipesAreTheSameOnAllData) {
+  const std::filesystem::path recipes = std::filesystem::path(ESPALIER_SOURCE_DIR) / "apps" / "recipes";
+  EXPECT_EQ(read_experiments(recipes / "tables.toml").size(), 8u * 8u);
+  EXPECT_EQ(read_experiments(recipes / "images_and_signals.toml").size(), 4u * 6u);
 }
 
 TEST_F(Reproduce, ARowIsAnotherOneWhenItsResultMayBeAnother) {
@@ -333,6 +333,14 @@ TEST_F(Reproduce, WritesTheTableBetweenTheMarkersAndNowhereElse) {
   }
   write_file_atomically(page, "no markers");
   EXPECT_EQ(run("--table-only --write " + page.string()), exit_file);
+
+  const std::string others = "<!-- reproduce:begin -->\nothers\n<!-- reproduce:end -->\n", name = file().stem();
+  write_file_atomically(page, others + "<!-- reproduce:begin " + name + " -->\nold\n<!-- reproduce:end -->\n");
+  ASSERT_EQ(run("--table-only --write " + page.string()), exit_done) << err_;
+  const std::string text = read_file(page, megabyte);
+  EXPECT_TRUE(text.starts_with(others)) << text;
+  EXPECT_FALSE(contains(text, "old"));
+  EXPECT_PRED2(contains, text, "| magnitude |");
 }
 
 TEST_F(Reproduce, ForgetsALineThatWasCutOffAndRefusesOneThatIsNone) {
