@@ -97,7 +97,7 @@ void add_rows(std::vector<ReproduceRow>& rows, const toml::table& defaults, cons
   }
   apply_recipe(own, row.config);
   read_sections(row.config, own, "experiment",
-                {"name", "recipe", "method", "density", "seeds", "published", "published_gain", "source"});
+                {"name", "recipe", "method", "density", "seeds", "published", "published_gain", "source", "reason"});
   row.name = value_of<std::string>(own, "name").value_or("");
   require(!row.name.empty(), "expected a name");
   if (dataset) {
@@ -116,6 +116,7 @@ void add_rows(std::vector<ReproduceRow>& rows, const toml::table& defaults, cons
   row.seeds = static_cast<std::uint64_t>(seeds);
   row.published_gain = value_of<double>(own, "published_gain");
   row.source = value_of<std::string>(own, "source").value_or("");
+  row.reason = value_of<std::string>(own, "reason").value_or("");
   for (const double density : row.dense ? std::vector<double>{1} : densities_of(own, row.config.schedule.density)) {
     require(density > 0 && density <= 1, "expected densities in (0, 1], got {}", density);
     ReproduceRow& added = rows.emplace_back(row);

@@ -38,7 +38,7 @@ struct ReproduceRow {
   bool column = false;  // one of a list of densities
   std::uint64_t seeds = 1;
   std::optional<double> published_error, published_gain;  // %, percentage points
-  std::string source;
+  std::string source, reason;                             // where it is published; why it is not reproduced
   // Of everything that decides the result; of its training without pruning; of what its control is compared with.
   std::string digest, twin, found;
   std::string label() const { return with_density(name); }

@@ -34,6 +34,7 @@ name = "dense"
 method = "dense"
 published = 1.64
 source = "Somebody 2015"
+reason = "one epoch"
 
 [[experiment]]
 name = "magnitude"
@@ -234,14 +235,18 @@ TEST_F(Reproduce, TheTableSaysWhatTheResultsAre) {
   add(rows[1], 1, 0.97, 500);
   add(rows[3], 1, 0.97, 1500);
   add(rows[3], 2, 0.97, 1500);
+  add(rows[2], 1, 0.974, 200);
+  const std::string late = reproduce_table(rows, results);
+  EXPECT_PRED2(contains, late, "| magnitude | 20 % | 2.50 | 2.60 (1 of 2 seeds) | yes | Somebody else 2017 |");
+  results.erase(rows[2].key(1));
   const std::string table = reproduce_table(rows, results);
   for (const char* line :
        {"| method | 100 % | 50 % | 20 % |", "| dense | 3.00 ± 1.41 |  |  |",
         "| magnitude |  | 3.00 (1 of 2 seeds) | – |", "| magnitude |  | 50.00, 0.50, 3 | – |",
-        "| dense | 100 % | 1.64 | 3.00 ± 1.41 | Somebody 2015 |",
+        "| dense | 100 % | 1.64 | 3.00 ± 1.41 | no, 1.36 behind: one epoch | Somebody 2015 |",
+        "| magnitude | 20 % | 2.50 | – |  | Somebody else 2017 |",
         "| ticket | mlp:784-8-10, synthetic-digits | 30.00 % | 3.00 ± 0.00 | +0.00 ± 1.41 (1.00) | 1.50 | 3 | +0.30 pp "
-        "over "
-        "dense |  |",
+        "over dense | no, 0.30 behind |  |",
         "Not finished: 5 of 8 trainings are done."})
     EXPECT_PRED2(contains, table, line);
 }
