@@ -233,7 +233,7 @@ KthHighest kth_highest(std::span<const Real> scores, Index kth_place) {
   constexpr int width = 8 * sizeof(Bits), bucket_bits = 14;
   const auto bucket_of = [](Real score) {  // rises with the score
     constexpr Bits sign = Bits{1} << (width - 1);
-    const auto bits = std::bit_cast<Bits>(score + Real{0});  // -0 is 0
+    const auto bits = std::bit_cast<Bits>(score + Real{0});      // -0 is 0
     const Bits flip = (Bits{0} - (bits >> (width - 1))) | sign;  // negative: all bits, for more is less; else the sign
     return static_cast<std::size_t>((bits ^ flip) >> (width - bucket_bits));
   };
