@@ -1,6 +1,7 @@
 #include "pruning/method.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 
@@ -17,7 +18,7 @@ std::string names_of_methods() {
 class ByScores final : public Method {
  public:
   explicit ByScores(const MethodContext& context)
-      : evidence_(context.trainer, context.train, calibration_batches),
+      : evidence_(context.trainer, context.train, batches_of(context.options)),
         pruner_(context.trainer.parameters(), context.options, &evidence_) {}
   std::vector<PruneEvent> after_step(Index step, Index steps) override { return pruner_.after_step(step, steps); }
   std::vector<PruneEvent> prune_to(double density, Index step) override { return pruner_.prune_to(density, step); }
@@ -25,12 +26,23 @@ class ByScores final : public Method {
   double density() const override { return density_of(pruner_.layers()); }
 
  private:
-  static constexpr Index calibration_batches = 10;
+  static Index batches_of(const PrunerOptions& options) {
+    const auto given = options.settings.find(batches_setting().name);
+    if (given == options.settings.end()) return 1;  // the criterion does not count them
+    require(given->second >= 1 && given->second <= 1e6 && std::floor(given->second) == given->second,
+            "[{}] expected 1 to 1000000 whole batches, got {}", options.method, given->second);
+    return static_cast<Index>(given->second);
+  }
+
   Evidence evidence_;
   Pruner pruner_;
 };
 
 }  // namespace
+
+Setting batches_setting() {
+  return {"batches", 10, "of training data that the gradients or inputs are taken of"};
+}
 
 double MethodContext::setting(const std::string& name) const {
   const auto found = options.settings.find(name);

@@ -56,6 +56,8 @@ struct Setting {
   double value;  // unless told otherwise
   std::string meaning;
 };
+// Of a criterion that looks at batches of training data: how many.
+Setting batches_setting();
 
 // Where in the space a method stands, unless told otherwise.
 struct MethodDefaults {

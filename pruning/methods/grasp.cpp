@@ -53,7 +53,8 @@ MethodInfo grasp() {
           .caveat = "keeps what makes the gradient large, and that may need a smaller rate",
           .example = "espalier train --method grasp --density 0.05",
           .defaults = {.schedule = {.kind = "one-shot", .begin = 0}},
-          .settings = {{"temperature", 200, "what the network's outputs are divided by before the loss"}},
+          .settings = {{"temperature", 200, "what the network's outputs are divided by before the loss"},
+                       batches_setting()},
           .criterion = [](const auto& settings) { return std::make_unique<Grasp>(settings.at("temperature")); }};
 }
 }  // namespace methods

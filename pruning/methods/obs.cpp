@@ -206,7 +206,8 @@ MethodInfo obs() {
           .defaults = {.allocation = "er", .schedule = {.kind = "one-shot", .begin = 0.6}},
           .settings = {{"damping", 0.1, "added to the diagonal of H, as a fraction of its mean"},
                        {"widest", 2048, "inputs; beyond, a layer's weights do not move"},
-                       {"rounds", 1, "rounds of equal factors, with scores anew in each"}},
+                       {"rounds", 1, "rounds of equal factors, with scores anew in each"},
+                       batches_setting()},
           .criterion = [](const auto& settings) { return std::make_unique<OptimalBrainSurgeon>(settings); }};
 }
 }  // namespace methods

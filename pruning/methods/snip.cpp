@@ -50,6 +50,7 @@ MethodInfo snip() {
           .caveat = "a first-order estimate at one point; at extreme densities whole layers go",
           .example = "espalier train --method snip --density 0.05",
           .defaults = {.schedule = {.kind = "one-shot", .begin = 0}},
+          .settings = {batches_setting()},
           .criterion = [](const auto&) { return std::make_unique<Snip>(); }};
 }
 }  // namespace methods

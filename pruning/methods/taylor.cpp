@@ -41,6 +41,7 @@ MethodInfo taylor() {
           .cost = "the gradients of 10 batches at every pruning",
           .caveat = "first order: says little about large weights",
           .example = "espalier train --method taylor --density 0.05",
+          .settings = {batches_setting()},
           .criterion = [](const auto&) { return std::make_unique<Taylor>(); }};
 }
 }  // namespace methods

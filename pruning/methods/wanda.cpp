@@ -56,6 +56,7 @@ MethodInfo wanda() {
           .caveat = "every unit keeps equally many inputs, whether it matters or not",
           .example = "espalier train --method wanda --density 0.05",
           .defaults = {.schedule = {.kind = "one-shot", .begin = 0.6}},
+          .settings = {batches_setting()},
           .criterion = [](const auto&) { return std::make_unique<Wanda>(); }};
 }
 }  // namespace methods

@@ -141,6 +141,22 @@ TEST(Snip, IsEachWeightsShareOfAllWeightTimesGradient) {
   expect_near(wg, net.probe.scores("snip", *net.W), 1e-5, "snip");
 }
 
+// |w g| of one batch: 2.25 13.5 2.25 0.72 0 0.75; of both: 1.19 8.5 2.125 0.03 0 4.5
+TEST(Snip, LooksAtAsManyBatchesAsItIsTold) {
+  const auto kept = [](double batches) {
+    OneLayer net;
+    const auto method = make_method(
+        {net.probe.trainer, net.probe.loader, {.method = "snip", .settings = {{batches_setting().name, batches}}}, 10});
+    method->prune_to(1.0 / 3, 0);
+    std::vector<Index> live;
+    net.W->for_each_weight([&](Index row, Index column, Index) { live.push_back(row * 3 + column); });
+    return live;
+  };
+  EXPECT_EQ(kept(1), (std::vector<Index>{0, 1}));
+  EXPECT_EQ(kept(2), (std::vector<Index>{1, 5}));
+  for (const double batches : {0.0, 1.5, -1.0, 1e9, testing::nan + 0.0}) EXPECT_THROW(kept(batches), UsageError);
+}
+
 TEST(Taylor, IsTheMeanOverBatchesOfTheSquareOfWeightTimesGradient) {
   OneLayer net;
   const Numbers expected = OneLayer::each([&](std::size_t n) {
