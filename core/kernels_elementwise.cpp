@@ -16,14 +16,6 @@ using D = hn::ScalableTag<Real>;
 using Vec = hn::Vec<D>;
 constexpr Index N = hn::MaxLanes(D());
 
-// Y may be X
-void Relu(const Real* x, Real* y, Index count) {
-  const D d;
-  Index i = 0;
-  for (; i + N <= count; i += N) hn::StoreU(relu(d, hn::LoadU(d, x + i)), d, y + i);
-  for (; i < count; ++i) y[i] = x[i] < 0 ? 0 : x[i];
-}
-
 // Y = f(X), contiguous: whole vectors, then number by number, with the same arithmetic. Y may be X
 template <class F>
 void map(F f, const Real* x, Real* y, Index count) {
@@ -33,6 +25,9 @@ void map(F f, const Real* x, Real* y, Index count) {
   for (; i < count; ++i) hn::StoreU(f(Single(), hn::LoadU(Single(), x + i)), Single(), y + i);
 }
 
+void Relu(const Real* x, Real* y, Index count) {
+  map([](auto d, auto v) { return relu(d, v); }, x, y, count);
+}
 void Sigmoid(const Real* x, Real* y, Index count) {
   map([](auto d, auto v) { return sigmoid(d, v); }, x, y, count);
 }

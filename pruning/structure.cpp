@@ -147,6 +147,7 @@ Index fewest(const Structure& s, const Parameter& W) {
 }
 
 void share_scores(const Structure& s, const Parameter& W, std::span<Real> scores) {
+  if (s.kind != Structure::Kind::blocks && s.kind != Structure::Kind::fan_in) return;
   std::vector<double> sum;    // of those that compete together
   std::vector<Index> number;  // how many they are
   std::vector<std::size_t> together(scores.size());
@@ -158,15 +159,13 @@ void share_scores(const Structure& s, const Parameter& W, std::span<Real> scores
   if (s.kind == Structure::Kind::blocks) {
     std::size_t n = 0;
     W.for_each_weight([&](Index row, Index column, Index) { add(n++, block_of(s, W, row, column)); });
-  } else if (s.kind == Structure::Kind::fan_in) {
+  } else {
     for_each_group(W, W.cols(), [&](std::size_t first, std::size_t last) {
       std::vector<std::size_t> order(last - first);
       std::iota(order.begin(), order.end(), first);
       std::ranges::stable_sort(order, std::greater{}, [&](std::size_t n) { return scores[n]; });
       for (std::size_t place = 0; place < order.size(); ++place) add(order[place], place);
     });
-  } else {
-    return;
   }
   for (std::size_t n = 0; n < scores.size(); ++n)
     scores[n] = static_cast<Real>(sum[together[n]] / static_cast<double>(number[together[n]]));

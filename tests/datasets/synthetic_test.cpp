@@ -28,11 +28,11 @@ struct Generator {
 };
 
 const Generator generators[] = {
-    {"digits", synthetic_digits, {1, 28, 28}, 10, {"synthetic", "not handwriting"}, 251, 474},  // learnable, not
-                                                                                                // trivial
-    {"images", synthetic_images, {3, 32, 32}, 10, {"synthetic", "not CIFAR"}, 0, 124},  // no colour, no place has a
-                                                                                        // class
-    {"signals", synthetic_signals, {64, 3}, 8, {"measured by nobody"}, 0, 174}};        // nor has a moment
+    // learnable, not trivial
+    {"digits", synthetic_digits, {1, 28, 28}, 10, {"synthetic", "not handwriting"}, 251, 474},
+    // no colour and no place has a class, nor has a moment
+    {"images", synthetic_images, {3, 32, 32}, 10, {"synthetic", "not CIFAR"}, 0, 124},
+    {"signals", synthetic_signals, {64, 3}, 8, {"measured by nobody"}, 0, 174}};
 
 const Memory& memory(const DatasetPtr& data) {
   return dynamic_cast<const Memory&>(*data);
