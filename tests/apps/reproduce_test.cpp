@@ -235,6 +235,7 @@ TEST_F(Reproduce, TheTableSaysWhatTheResultsAre) {
   add(rows[1], 1, 0.97, 500);
   add(rows[3], 1, 0.97, 1500);
   add(rows[3], 2, 0.97, 1500);
+  results[rows[3].key(2)]["train_seconds"] = 9;  // a machine with other work: the table has those of the fastest seed
   add(rows[2], 1, 0.974, 200);
   const std::string late = reproduce_table(rows, results);
   EXPECT_PRED2(contains, late, "| magnitude | 20 % | 2.50 | 2.60 (1 of 2 seeds) | yes | Somebody else 2017 |");
@@ -273,6 +274,22 @@ TEST_F(Reproduce, TheTableSpeaksOfRmseWhereTheResultsDo) {
                            "| 3.2 ± 1.4 | +7.50 ± 3.54 (2.50) |"})
     EXPECT_PRED2(contains, table, line);
   EXPECT_FALSE(contains(table, "error %")) << table;
+  add(rows[2], 1, 2.6);  // published: 2.5
+  EXPECT_PRED2(contains, reproduce_table(rows, results), "| 2.6 (1 of 2 seeds) | no, 4.00 % behind |");
+  add(rows[2], 1, 2.54);
+  EXPECT_PRED2(contains, reproduce_table(rows, results), "| 2.54 (1 of 2 seeds) | yes |");
+}
+
+// 300 FLOPs of 1000, where the dense network of the same budget was not run and that of another was.
+TEST_F(Reproduce, ARowWithABudgetOfItsOwnIsCountedInFlopsOfTheDenseRowAndComparedWithNobody) {
+  experiments(replaced(tiny, "published = { \"0.2\" = 2.5 }", "training = { epochs = 3 }"));
+  const std::vector<ReproduceRow> rows = read_experiments(file());
+  ReproduceResults results;
+  for (const auto& [row, flops] : {std::pair(&rows[0], 1000), std::pair(&rows[1], 300)})
+    results[row->key(1)] = {{"test_accuracy", 0.9}, {"kept", 0.5}, {"train_flops", flops}, {"train_seconds", 3}};
+  EXPECT_PRED2(contains, reproduce_table(rows, results), "| magnitude | 50.00, 0.30, 3 | – |");
+  results.erase(rows[0].key(1));
+  EXPECT_PRED2(contains, reproduce_table(rows, results), "| magnitude | 50.00, –, 3 | – |");
 }
 
 // Two data sets, by hand: the second seed of the second is missing.
