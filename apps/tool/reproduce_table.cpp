@@ -97,7 +97,7 @@ std::string text_of_mean(const std::vector<double>& values, const char* format) 
   return values.empty() ? "–" : fmt::format(fmt::runtime(format), mean_sd(values).mean);
 }
 
-// Times: those of the fastest seed. They all did the same work, and what else ran on the machine can only have added.
+// Times: those of the fastest seed. All did about the same work, and what else ran on the machine can only have added.
 std::string text_of_least(const std::vector<double>& values, const char* format) {
   return values.empty() ? "–" : fmt::format(fmt::runtime(format), std::ranges::min(values));
 }
