@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every test: installs missing distribution packages, builds, runs. `tests/run.sh dev` does it with clang under
-# AddressSanitizer and UndefinedBehaviorSanitizer, `tests/run.sh tsan` under ThreadSanitizer as far as several threads are
-# at work, `tests/run.sh clang` optimised with clang.
+# AddressSanitizer and UndefinedBehaviorSanitizer, `tests/run.sh tsan` under ThreadSanitizer, `tests/run.sh clang`
+# optimised with clang.
 # Real data is used where $ESPALIER_DATA or ./data has it; tests that want it say so when they skip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
