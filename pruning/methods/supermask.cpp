@@ -2,14 +2,17 @@
 //
 //   Zhou, Lan, Liu, Yosinski, "Deconstructing lottery tickets: zeros, signs, and the supermask", 2019
 //
-//   training     W = (n / sum m) m w,   m ~ Bernoulli(p),   p = sigmoid(b (s - t)),   w random and never trained
+//   training     W = c m w,   m ~ Bernoulli(p),   p = sigmoid(b (s - t)),   c = sqrt(n / sum m)
 //   evaluation   the same with m = 1 where p >= 1/2
-//   dL/ds = dL/dW (n / sum m) w b p (1 - p)                  straight through the flip
+//   dL/ds = dL/dW c w b p (1 - p)                            straight through the flip; w = +-sqrt(2 / fan_in) stays
 //
-// Each weight learns how probable it should be. n / sum m is their dynamic weight rescaling: it makes up, layer by
-// layer and step by step, for the n - sum m weights that are not there. t is 0 as in the paper, unless more than d n
-// weights would then be probable; it is then the (d n)-th largest s: what comes out has at most density d. b is 1 in
-// the paper, which flips coins for ever; here it grows, so that the networks trained last are the one that is kept.
+// Each weight learns how probable it should be. c is their dynamic weight rescaling: it makes up, layer by layer and
+// step by step, for the n - sum m weights that are not there, so that signals neither grow nor fade from layer to
+// layer. (Theirs is c = n / sum m with w = +-sqrt(2 / (fan_in + fan_out)): the same thing, in a square layer with half
+// of its weights. That c with the w of here doubles the variance in every layer: five of them, conv-2, and gradients
+// kill all units within an epoch.) t is 0 as in the paper, unless more than d n weights would then be probable; it is
+// then the (d n)-th largest s: what comes out has at most density d. b is 1 in the paper, which flips coins for ever;
+// here it grows, so that the networks trained last are the one that is kept.
 // When: in every step; the noise depends on (seed, layer, step, position) only. Cost: dense training, plus a random
 // number and two exponentials per weight. Caveat: what evaluation sees on the way, while most p are near 1/2, says
 // little.
@@ -52,7 +55,7 @@ class Supermask final : public RandomNetwork {
       count += live[i];
     }
     if (count == 0) count = live[static_cast<std::size_t>(std::ranges::max_element(s) - s.begin())] = 1;
-    scale_[l] = static_cast<Real>(s.size()) / static_cast<Real>(count);
+    scale_[l] = std::sqrt(static_cast<Real>(s.size()) / static_cast<Real>(count));
     mask(l, scale_[l], live, W);
   }
   void update_layer(std::size_t l, const RowBlock& block, std::span<const Real> G, Real rate, Index step) override {
@@ -72,7 +75,7 @@ class Supermask final : public RandomNetwork {
 };
 
 std::vector<Setting> settings() {
-  std::vector<Setting> all = random_network_settings(10);
+  std::vector<Setting> all = random_network_settings(100);
   all.push_back({"sharpness", 1000, "b at the end of training; 1: as in the paper"});
   return all;
 }
@@ -85,7 +88,7 @@ MethodInfo supermask() {
           .family = "strong lottery ticket",
           .essence = "choose a subnetwork of a random network by trained probabilities; no weight is ever trained",
           .source = "Zhou et al., Deconstructing lottery tickets: zeros, signs, and the supermask, 2019",
-          .formula = "W = (n / sum m) m w, m ~ Bernoulli(p = sigmoid(b s));  dL/ds = dL/dW (n / sum m) w b p (1 - p)",
+          .formula = "W = c m w, c = sqrt(n / sum m), m ~ Bernoulli(p = sigmoid(b s));  dL/ds = dL/dW c w b p (1 - p)",
           .cost = "dense training, plus a random number and two exponentials per weight and step",
           .caveat = "the density asked for is a bound, it may end below; saves nothing while it trains",
           .example = "espalier train --data mnist --method supermask --epochs 20",

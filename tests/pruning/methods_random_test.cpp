@@ -149,6 +149,31 @@ TEST(RandomNetworks, AProtectedLayerStaysWholeRandomAndUntrained) {
   }
 }
 
+// He et al. 2015: behind a ReLU the variance of a layer's outputs is that of its inputs if the squares of a row's
+// weights have the sum 2. However many weights are left, and in training as afterwards: one factor too many per layer,
+// and signals grow with every layer until a gradient kills all units.
+TEST(RandomNetworks, SignalsNeitherGrowNorFadeWhateverTheDensity) {
+  for (const char* name : {"edge-popup", "supermask"})
+    for (const double density : {0.05, 0.1, 0.5, 0.9}) {
+      SCOPED_TRACE(::testing::Message() << name << " " << density);
+      Rig rig(options_of(name, density));
+      const auto check = [&] {
+        for (const Parameter* W : rig.trainer.parameters()) {
+          if (!W->prunable()) continue;
+          double squares = 0;
+          for (const Real w : W->value()) squares += static_cast<double>(w) * static_cast<double>(w);
+          // edge-popup's scale is that of the density asked for, and k of it is rounded
+          const double rounding = 0.5 / (density * static_cast<double>(W->positions())) + 1e-5;
+          EXPECT_NEAR(squares / static_cast<double>(2 * W->rows()), 1, rounding) << W->name();
+        }
+      };
+      rig.steps(9, 1);
+      check();
+      rig.method->finish(9);
+      check();
+    }
+}
+
 TEST(RandomNetworks, EdgePopupKeepsExactlyKOfEveryLayerEvenWhenAllScoresTie) {
   for (const double density : {0.1, 0.37, 0.5, 1.0}) {
     Rig rig(options_of("edge-popup", density));
@@ -223,7 +248,7 @@ TEST(RandomNetworks, TheStraightThroughGradientIsAsComputedByHand) {
       double factor = std::sqrt(2.0);
       if (std::string_view(name) == "supermask") {
         const double p = 1 / (1 + std::exp(0.5 - static_cast<double>(before[i])));
-        factor = 4.0 / static_cast<double>(live) * p * (1 - p);
+        factor = std::sqrt(4.0 / static_cast<double>(live)) * p * (1 - p);
       }
       const double gradient = dz[i / 2] * static_cast<double>(x[i % 2]) * w * factor;
       EXPECT_NE(score.value()[i], before[i]);  // dead ones learn as well
