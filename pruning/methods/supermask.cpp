@@ -10,7 +10,7 @@
 // step by step, for the n - sum m weights that are not there, so that signals neither grow nor fade from layer to
 // layer. (Theirs is c = n / sum m with w = +-sqrt(2 / (fan_in + fan_out)): the same thing, in a square layer with half
 // of its weights. That c with the w of here doubles the variance in every layer: five of them, conv-2, and gradients
-// kill all units within an epoch.) t is 0 as in the paper, unless more than d n weights would then be probable; it is
+// killed all units within an epoch.) t is 0 as in the paper, unless more than d n weights would then be probable; it is
 // then the (d n)-th largest s: what comes out has at most density d. b is 1 in the paper, which flips coins for ever;
 // here it grows, so that the networks trained last are the one that is kept.
 // When: in every step; the noise depends on (seed, layer, step, position) only. Cost: dense training, plus a random
