@@ -8,8 +8,8 @@
 
 #include "apps/tool/commands.h"
 #include "apps/tool/run_folder.h"
-#include "core/error.h"
-#include "layers/models.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/models.h"
 
 using namespace espalier;
 

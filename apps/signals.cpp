@@ -9,13 +9,13 @@
 #include <fmt/format.h>
 
 #include "apps/tool/commands.h"
-#include "core/error.h"
-#include "datasets/loader.h"
-#include "datasets/synthetic_signals.h"
-#include "layers/loss.h"
-#include "layers/models.h"
-#include "optim/fit.h"
-#include "pruning/pruner.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/loader.h"
+#include "espalier/datasets/synthetic_signals.h"
+#include "espalier/layers/loss.h"
+#include "espalier/layers/models.h"
+#include "espalier/optim/fit.h"
+#include "espalier/pruning/pruner.h"
 
 using namespace espalier;
 

@@ -20,10 +20,10 @@
 #include "apps/tool/commands.h"
 #include "apps/tool/plot.h"
 #include "apps/tool/run_folder.h"
-#include "core/error.h"
-#include "layers/linear.h"
-#include "pruning/strong_ticket.h"
-#include "pruning/subset_sum.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/linear.h"
+#include "espalier/pruning/strong_ticket.h"
+#include "espalier/pruning/subset_sum.h"
 
 using namespace espalier;
 

@@ -10,7 +10,7 @@
 #include "apps/tool/commands.h"
 #include "apps/tool/run_folder.h"
 #include "apps/tool/tables.h"
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 using namespace espalier;
 

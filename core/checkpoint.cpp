@@ -1,9 +1,9 @@
-#include "core/checkpoint.h"
+#include "espalier/core/checkpoint.h"
 
 #include <cstring>
 
-#include "core/error.h"
-#include "core/safetensors.h"
+#include "espalier/core/error.h"
+#include "espalier/core/safetensors.h"
 
 namespace espalier {
 namespace {

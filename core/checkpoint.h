@@ -18,7 +18,7 @@
 #include <span>
 #include <string>
 
-#include "core/parameter.h"
+#include "espalier/core/parameter.h"
 
 namespace espalier {
 

@@ -8,7 +8,7 @@
 
 #include <hwy/highway.h>
 
-#include "core/real.h"
+#include "espalier/core/real.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {

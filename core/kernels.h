@@ -9,9 +9,9 @@
 #include <cstdint>
 #include <span>
 
-#include "core/pattern.h"
-#include "core/real.h"
-#include "core/sparse_sweep.h"
+#include "espalier/core/pattern.h"
+#include "espalier/core/real.h"
+#include "espalier/core/sparse_sweep.h"
 
 namespace espalier {
 

@@ -6,13 +6,13 @@
 // small products, measured), its threaded variants bring a second thread runtime, and at 64 lanes these kernels are
 // faster (`espalier bench kernels` prints both).
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/kernels_dense.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels_dense.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
-#include "core/kernels-inl.h"
-#include "core/kernels.h"
+#include "espalier/core/kernels-inl.h"
+#include "espalier/core/kernels.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {
@@ -222,7 +222,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 #include <algorithm>
 
-#include "core/aligned.h"
+#include "espalier/core/aligned.h"
 
 namespace espalier::kernels {
 namespace {

@@ -1,12 +1,12 @@
 // Pooling and normalisation: what happens to images besides convolution, a channel at a time.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/kernels_image.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels_image.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
-#include "core/kernels.h"
-#include "core/kernels_activation-inl.h"
+#include "espalier/core/kernels.h"
+#include "espalier/core/kernels_activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {

@@ -1,11 +1,11 @@
 // The ruler: how many floating point operations per second can this core execute at most?
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/kernels_peak.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels_peak.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
-#include "core/kernels.h"
+#include "espalier/core/kernels.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {

@@ -1,12 +1,12 @@
 // The two sparse kernels. Forward and transposed product are one: rows of weights times rows of lanes.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/kernels_sparse.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels_sparse.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
-#include "core/kernels-inl.h"
-#include "core/kernels.h"
+#include "espalier/core/kernels-inl.h"
+#include "espalier/core/kernels.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {

@@ -4,13 +4,13 @@
 // sample; everything else is the same. A block of R x C vectors of the result stays in registers while the weights of a
 // row pass by: a weight is one broadcast and R * C multiply-adds whose operand comes straight from L1.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/kernels_window.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels_window.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
-#include "core/kernels-inl.h"
-#include "core/kernels.h"
+#include "espalier/core/kernels-inl.h"
+#include "espalier/core/kernels.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {

@@ -1,11 +1,11 @@
-#include "core/parameter.h"
+#include "espalier/core/parameter.h"
 
 #include <algorithm>
 #include <bit>
 #include <limits>
 
-#include "core/error.h"
-#include "core/kernels.h"
+#include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
 
 namespace espalier {
 namespace {

@@ -20,8 +20,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/aligned.h"
-#include "core/pattern.h"
+#include "espalier/core/aligned.h"
+#include "espalier/core/pattern.h"
 
 namespace espalier {
 

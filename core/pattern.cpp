@@ -1,10 +1,10 @@
-#include "core/pattern.h"
+#include "espalier/core/pattern.h"
 
 #include <algorithm>
 #include <limits>
 #include <numeric>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

@@ -21,10 +21,10 @@
 #include <span>
 #include <vector>
 
-#include "core/random.h"
-#include "core/real.h"
-#include "core/slices.h"
-#include "core/sparse_sweep.h"
+#include "espalier/core/random.h"
+#include "espalier/core/real.h"
+#include "espalier/core/slices.h"
+#include "espalier/core/sparse_sweep.h"
 
 namespace espalier {
 

@@ -1,10 +1,10 @@
-#include "core/products.h"
+#include "espalier/core/products.h"
 
 #include <algorithm>
 #include <array>
 
-#include "core/error.h"
-#include "core/flops.h"
+#include "espalier/core/error.h"
+#include "espalier/core/flops.h"
 
 namespace espalier {
 namespace {

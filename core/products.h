@@ -9,10 +9,10 @@
 #include <span>
 #include <string>
 
-#include "core/kernels.h"
-#include "core/parameter.h"
-#include "core/tensor.h"
-#include "core/window.h"
+#include "espalier/core/kernels.h"
+#include "espalier/core/parameter.h"
+#include "espalier/core/tensor.h"
+#include "espalier/core/window.h"
 
 namespace espalier {
 

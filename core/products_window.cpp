@@ -3,10 +3,10 @@
 #include <limits>
 #include <utility>
 
-#include "core/aligned.h"
-#include "core/error.h"
-#include "core/flops.h"
-#include "core/products.h"
+#include "espalier/core/aligned.h"
+#include "espalier/core/error.h"
+#include "espalier/core/flops.h"
+#include "espalier/core/products.h"
 
 namespace espalier {
 namespace {

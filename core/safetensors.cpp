@@ -1,4 +1,4 @@
-#include "core/safetensors.h"
+#include "espalier/core/safetensors.h"
 
 #include <unistd.h>
 
@@ -12,8 +12,8 @@
 #include <span>
 #include <utility>
 
-#include "core/atomic_file.h"
-#include "core/error.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

@@ -1,8 +1,8 @@
-#include "core/settle.h"
+#include "espalier/core/settle.h"
 
 #include <algorithm>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 

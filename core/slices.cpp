@@ -1,11 +1,11 @@
-#include "core/slices.h"
+#include "espalier/core/slices.h"
 
 #include <algorithm>
 #include <array>
 #include <limits>
 #include <numeric>
 
-#include "core/pattern.h"
+#include "espalier/core/pattern.h"
 
 namespace espalier {
 namespace {

@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/real.h"
+#include "espalier/core/real.h"
 
 namespace espalier {
 

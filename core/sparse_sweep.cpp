@@ -1,10 +1,10 @@
-#include "core/sparse_sweep.h"
+#include "espalier/core/sparse_sweep.h"
 
 #include <algorithm>
 #include <limits>
 
-#include "core/error.h"
-#include "core/pattern.h"
+#include "espalier/core/error.h"
+#include "espalier/core/pattern.h"
 
 namespace espalier {
 namespace {

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/window.h"
+#include "espalier/core/window.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "core/tape.h"
+#include "espalier/core/tape.h"
 
 #include <algorithm>
 #include <cassert>

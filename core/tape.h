@@ -30,11 +30,11 @@
 #include <utility>
 #include <vector>
 
-#include "core/flops.h"
-#include "core/parameter.h"
-#include "core/products.h"
-#include "core/tensor.h"
-#include "core/tile.h"
+#include "espalier/core/flops.h"
+#include "espalier/core/parameter.h"
+#include "espalier/core/products.h"
+#include "espalier/core/tensor.h"
+#include "espalier/core/tile.h"
 
 namespace espalier {
 

@@ -1,10 +1,10 @@
-#include "core/tensor.h"
+#include "espalier/core/tensor.h"
 
 #include <algorithm>
 #include <cassert>
 #include <limits>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 

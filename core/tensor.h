@@ -20,8 +20,8 @@
 #include <string>
 #include <vector>
 
-#include "core/aligned.h"
-#include "core/real.h"
+#include "espalier/core/aligned.h"
+#include "espalier/core/real.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "core/threads.h"
+#include "espalier/core/threads.h"
 
 #include <omp.h>
 

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "core/real.h"
+#include "espalier/core/real.h"
 
 namespace espalier {
 

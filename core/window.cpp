@@ -1,11 +1,11 @@
-#include "core/window.h"
+#include "espalier/core/window.h"
 
 #include <algorithm>
 #include <cassert>
 #include <map>
 #include <mutex>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

@@ -16,7 +16,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/tensor.h"
+#include "espalier/core/tensor.h"
 
 namespace espalier {
 

@@ -1,10 +1,10 @@
-#include "datasets/augment.h"
+#include "espalier/datasets/augment.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 
 namespace espalier {
 namespace {

@@ -18,7 +18,7 @@
 #include <span>
 #include <string>
 
-#include "core/tensor.h"
+#include "espalier/core/tensor.h"
 
 namespace espalier {
 

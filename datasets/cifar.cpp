@@ -1,4 +1,4 @@
-#include "datasets/cifar.h"
+#include "espalier/datasets/cifar.h"
 
 #include <zlib.h>
 
@@ -12,7 +12,7 @@
 #include <system_error>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

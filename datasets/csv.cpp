@@ -1,4 +1,4 @@
-#include "datasets/csv.h"
+#include "espalier/datasets/csv.h"
 
 #include <zlib.h>
 
@@ -13,7 +13,7 @@
 #include <map>
 #include <system_error>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

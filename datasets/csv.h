@@ -26,7 +26,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/real.h"
+#include "espalier/core/real.h"
 
 namespace espalier {
 

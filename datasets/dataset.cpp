@@ -1,4 +1,4 @@
-#include "datasets/dataset.h"
+#include "espalier/datasets/dataset.h"
 
 #include <algorithm>
 #include <array>
@@ -6,8 +6,8 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 
 namespace espalier {
 

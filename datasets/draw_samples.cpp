@@ -1,9 +1,9 @@
-#include "datasets/draw_samples.h"
+#include "espalier/datasets/draw_samples.h"
 
 #include <algorithm>
 
-#include "core/error.h"
-#include "core/threads.h"
+#include "espalier/core/error.h"
+#include "espalier/core/threads.h"
 
 namespace espalier {
 

@@ -1,8 +1,8 @@
 // What the data sets that a program draws have in common: sample i of part p is a function of (seed, p, i).
 #pragma once
 
-#include "core/random.h"
-#include "datasets/dataset.h"
+#include "espalier/core/random.h"
+#include "espalier/datasets/dataset.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "datasets/idx.h"
+#include "espalier/datasets/idx.h"
 
 #include <zlib.h>
 
@@ -12,7 +12,7 @@
 #include <string>
 #include <system_error>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

@@ -15,7 +15,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "core/real.h"
+#include "espalier/core/real.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "datasets/libsvm.h"
+#include "espalier/datasets/libsvm.h"
 
 #include <algorithm>
 #include <array>
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <map>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

@@ -12,8 +12,8 @@
 #include <span>
 #include <vector>
 
-#include "datasets/csv.h"
-#include "datasets/table.h"
+#include "espalier/datasets/csv.h"
+#include "espalier/datasets/table.h"
 
 namespace espalier {
 

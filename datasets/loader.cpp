@@ -1,4 +1,4 @@
-#include "datasets/loader.h"
+#include "espalier/datasets/loader.h"
 
 #include <algorithm>
 #include <array>
@@ -6,9 +6,9 @@
 #include <numeric>
 #include <span>
 
-#include "core/aligned.h"
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/aligned.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 
 namespace espalier {
 namespace {

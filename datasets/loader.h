@@ -16,9 +16,9 @@
 #include <string>
 #include <vector>
 
-#include "core/tile.h"
-#include "datasets/augment.h"
-#include "datasets/dataset.h"
+#include "espalier/core/tile.h"
+#include "espalier/datasets/augment.h"
+#include "espalier/datasets/dataset.h"
 
 namespace espalier {
 

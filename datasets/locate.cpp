@@ -1,9 +1,9 @@
-#include "datasets/locate.h"
+#include "espalier/datasets/locate.h"
 
 #include <cstdlib>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "datasets/mnist.h"
+#include "espalier/datasets/mnist.h"
 
 #include <algorithm>
 #include <array>
@@ -7,8 +7,8 @@
 #include <system_error>
 #include <vector>
 
-#include "core/error.h"
-#include "datasets/idx.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/idx.h"
 
 namespace espalier {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "datasets/dataset.h"
+#include "espalier/datasets/dataset.h"
 
 namespace espalier {
 

@@ -1,7 +1,7 @@
-#include "datasets/noise.h"
+#include "espalier/datasets/noise.h"
 
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 
 namespace espalier {
 

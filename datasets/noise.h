@@ -2,7 +2,7 @@
 // would not fit into memory as a data set.
 #pragma once
 
-#include "datasets/dataset.h"
+#include "espalier/datasets/dataset.h"
 
 namespace espalier {
 

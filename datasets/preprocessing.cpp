@@ -1,4 +1,4 @@
-#include "datasets/preprocessing.h"
+#include "espalier/datasets/preprocessing.h"
 
 #include <algorithm>
 #include <array>
@@ -8,8 +8,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "core/error.h"
-#include "datasets/csv.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/csv.h"
 
 namespace espalier {
 namespace {

@@ -32,7 +32,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "core/tensor.h"
+#include "espalier/core/tensor.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "datasets/synthetic_images.h"
+#include "espalier/datasets/synthetic_images.h"
 
 #include <algorithm>
 #include <array>
@@ -6,8 +6,8 @@
 #include <numbers>
 #include <vector>
 
-#include "core/random.h"
-#include "datasets/draw_samples.h"
+#include "espalier/core/random.h"
+#include "espalier/datasets/draw_samples.h"
 
 namespace espalier {
 namespace {

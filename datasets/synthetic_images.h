@@ -15,8 +15,8 @@
 
 #include <cstdint>
 
-#include "core/threads.h"
-#include "datasets/dataset.h"
+#include "espalier/core/threads.h"
+#include "espalier/datasets/dataset.h"
 
 namespace espalier {
 

@@ -1,12 +1,12 @@
-#include "datasets/synthetic_signals.h"
+#include "espalier/datasets/synthetic_signals.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
 
-#include "core/random.h"
-#include "datasets/draw_samples.h"
+#include "espalier/core/random.h"
+#include "espalier/datasets/draw_samples.h"
 
 namespace espalier {
 namespace {

@@ -1,4 +1,4 @@
-#include "datasets/synthetic_table.h"
+#include "espalier/datasets/synthetic_table.h"
 
 #include <algorithm>
 #include <array>
@@ -7,8 +7,8 @@
 #include <numbers>
 #include <numeric>
 
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 
 namespace espalier {
 namespace {

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "datasets/dataset.h"
+#include "espalier/datasets/dataset.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "datasets/table.h"
+#include "espalier/datasets/table.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -14,8 +14,8 @@
 #include <numeric>
 #include <set>
 
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 
 namespace espalier {
 namespace {

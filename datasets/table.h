@@ -28,9 +28,9 @@
 #include <string>
 #include <vector>
 
-#include "datasets/csv.h"
-#include "datasets/dataset.h"
-#include "datasets/preprocessing.h"
+#include "espalier/datasets/csv.h"
+#include "espalier/datasets/dataset.h"
+#include "espalier/datasets/preprocessing.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "layers/activations.h"
+#include "espalier/layers/activations.h"
 
 #include <algorithm>
 #include <cmath>

@@ -2,7 +2,7 @@
 // one pass over memory less.
 #pragma once
 
-#include "layers/module.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

@@ -1,9 +1,9 @@
-#include "layers/batch_norm.h"
+#include "espalier/layers/batch_norm.h"
 
 #include <cmath>
 
-#include "core/error.h"
-#include "layers/image.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/image.h"
 
 namespace espalier {
 

@@ -12,7 +12,7 @@
 // and merge_state puts the tiles together in their order.
 #pragma once
 
-#include "layers/module.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

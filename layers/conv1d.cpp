@@ -1,10 +1,10 @@
-#include "layers/conv1d.h"
+#include "espalier/layers/conv1d.h"
 
 #include <algorithm>
 #include <string_view>
 
-#include "core/error.h"
-#include "layers/sequence.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/sequence.h"
 
 namespace espalier {
 namespace {

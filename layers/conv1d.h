@@ -9,8 +9,8 @@
 
 #include <optional>
 
-#include "layers/initialise.h"
-#include "layers/module.h"
+#include "espalier/layers/initialise.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

@@ -1,12 +1,12 @@
-#include "layers/conv2d.h"
+#include "espalier/layers/conv2d.h"
 
 #include <algorithm>
 #include <array>
 #include <string_view>
 #include <utility>
 
-#include "core/error.h"
-#include "layers/image.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/image.h"
 
 namespace espalier {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <optional>
 
-#include "core/window.h"
-#include "layers/initialise.h"
-#include "layers/module.h"
+#include "espalier/core/window.h"
+#include "espalier/layers/initialise.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

@@ -1,7 +1,7 @@
-#include "layers/dropout.h"
+#include "espalier/layers/dropout.h"
 
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 
 namespace espalier {
 

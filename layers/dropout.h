@@ -1,7 +1,7 @@
 // Dropout (Srivastava et al. 2014), inverted: survivors are scaled by 1/(1-p) in training, evaluation is the identity.
 #pragma once
 
-#include "layers/module.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

@@ -1,8 +1,8 @@
-#include "layers/gru.h"
+#include "espalier/layers/gru.h"
 
-#include "core/error.h"
-#include "layers/conv1d.h"
-#include "layers/sequence.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/conv1d.h"
+#include "espalier/layers/sequence.h"
 
 namespace espalier {
 

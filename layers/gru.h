@@ -12,8 +12,8 @@
 // On the tape a layer is two nodes. W x + b needs no past: it is conv1d with a kernel of one step. The rest is `gru`.
 #pragma once
 
-#include "layers/initialise.h"
-#include "layers/module.h"
+#include "espalier/layers/initialise.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

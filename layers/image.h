@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <initializer_list>
 
-#include "core/kernels.h"
-#include "core/tensor.h"
+#include "espalier/core/kernels.h"
+#include "espalier/core/tensor.h"
 
 namespace espalier {
 

@@ -1,11 +1,11 @@
-#include "layers/initialise.h"
+#include "espalier/layers/initialise.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <utility>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "core/parameter.h"
-#include "core/random.h"
+#include "espalier/core/parameter.h"
+#include "espalier/core/random.h"
 
 namespace espalier {
 

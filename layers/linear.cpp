@@ -1,6 +1,6 @@
-#include "layers/linear.h"
+#include "espalier/layers/linear.h"
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 

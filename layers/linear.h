@@ -1,8 +1,8 @@
 // The linear layer: Y = f(W X + b), dense, masked or csr.
 #pragma once
 
-#include "layers/initialise.h"
-#include "layers/module.h"
+#include "espalier/layers/initialise.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

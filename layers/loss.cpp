@@ -1,10 +1,10 @@
-#include "layers/loss.h"
+#include "espalier/layers/loss.h"
 
 #include <algorithm>
 #include <cmath>
 #include <memory>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

@@ -17,7 +17,7 @@
 #include <span>
 #include <vector>
 
-#include "layers/module.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "layers/model_file.h"
+#include "espalier/layers/model_file.h"
 
 #include <algorithm>
 #include <array>
@@ -14,8 +14,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "core/error.h"
-#include "core/safetensors.h"
+#include "espalier/core/error.h"
+#include "espalier/core/safetensors.h"
 
 namespace espalier {
 namespace {

@@ -62,8 +62,8 @@
 #include <string>
 #include <vector>
 
-#include "layers/initialise.h"
-#include "layers/module.h"
+#include "espalier/layers/initialise.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "layers/module.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "layers/module.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "core/tape.h"
+#include "espalier/core/tape.h"
 
 namespace espalier {
 

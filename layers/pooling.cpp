@@ -1,7 +1,7 @@
-#include "layers/pooling.h"
+#include "espalier/layers/pooling.h"
 
-#include "core/error.h"
-#include "layers/image.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/image.h"
 
 namespace espalier {
 namespace {

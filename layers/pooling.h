@@ -1,7 +1,7 @@
 // Pooling: an image becomes smaller, channel by channel.
 #pragma once
 
-#include "layers/module.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

@@ -1,9 +1,9 @@
-#include "layers/residual.h"
+#include "espalier/layers/residual.h"
 
 #include <algorithm>
 
-#include "core/error.h"
-#include "layers/activations.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/activations.h"
 
 namespace espalier {
 

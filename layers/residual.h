@@ -1,7 +1,7 @@
 // Residual connection (He et al. 2016): y = f(body(x) + shortcut(x)). Where body changes the shape, shortcut has to.
 #pragma once
 
-#include "layers/module.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

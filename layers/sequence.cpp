@@ -1,9 +1,9 @@
-#include "layers/sequence.h"
+#include "espalier/layers/sequence.h"
 
 #include <string_view>
 
-#include "core/error.h"
-#include "layers/conv1d.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/conv1d.h"
 
 namespace espalier {
 

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "layers/module.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

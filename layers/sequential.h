@@ -1,7 +1,7 @@
 // One module after the other.
 #pragma once
 
-#include "layers/module.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

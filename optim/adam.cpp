@@ -1,12 +1,12 @@
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "optim/adam.cpp"
+#define HWY_TARGET_INCLUDE "espalier/optim/adam.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
 #include <cmath>
 
-#include "optim/adam.h"
+#include "espalier/optim/adam.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {

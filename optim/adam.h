@@ -5,7 +5,7 @@
 //   Adam adds decay w to g; AdamW subtracts rate decay w from w.
 #pragma once
 
-#include "optim/optimizer.h"
+#include "espalier/optim/optimizer.h"
 
 namespace espalier {
 

@@ -1,9 +1,9 @@
-#include "optim/fit.h"
+#include "espalier/optim/fit.h"
 
 #include <chrono>
 
-#include "core/error.h"
-#include "optim/progress.h"
+#include "espalier/core/error.h"
+#include "espalier/optim/progress.h"
 
 namespace espalier {
 

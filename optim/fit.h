@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "optim/rate.h"
-#include "optim/trainer.h"
+#include "espalier/optim/rate.h"
+#include "espalier/optim/trainer.h"
 
 namespace espalier {
 

@@ -9,8 +9,8 @@
 
 #include <span>
 
-#include "core/parameter.h"
-#include "core/tape.h"
+#include "espalier/core/parameter.h"
+#include "espalier/core/tape.h"
 
 namespace espalier {
 

@@ -1,10 +1,10 @@
-#include "optim/metrics.h"
+#include "espalier/optim/metrics.h"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

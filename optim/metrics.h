@@ -21,8 +21,8 @@
 #include <span>
 #include <vector>
 
-#include "datasets/dataset.h"
-#include "optim/trainer.h"
+#include "espalier/datasets/dataset.h"
+#include "espalier/optim/trainer.h"
 
 namespace espalier {
 

@@ -1,11 +1,11 @@
-#include "optim/optimizer.h"
+#include "espalier/optim/optimizer.h"
 
 #include <cmath>
 #include <limits>
 
-#include "core/error.h"
-#include "optim/adam.h"
-#include "optim/sgd.h"
+#include "espalier/core/error.h"
+#include "espalier/optim/adam.h"
+#include "espalier/optim/sgd.h"
 
 namespace espalier {
 

@@ -10,7 +10,7 @@
 #include <span>
 #include <string>
 
-#include "core/parameter.h"
+#include "espalier/core/parameter.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "optim/progress.h"
+#include "espalier/optim/progress.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

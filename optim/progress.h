@@ -5,7 +5,7 @@
 #include <chrono>
 #include <string>
 
-#include "core/real.h"
+#include "espalier/core/real.h"
 
 namespace espalier {
 

@@ -1,9 +1,9 @@
-#include "optim/rate.h"
+#include "espalier/optim/rate.h"
 
 #include <cmath>
 #include <numbers>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 

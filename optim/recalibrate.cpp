@@ -1,10 +1,10 @@
-#include "optim/recalibrate.h"
+#include "espalier/optim/recalibrate.h"
 
 #include <algorithm>
 #include <memory>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 

@@ -7,9 +7,9 @@
 
 #include <cstdint>
 
-#include "core/threads.h"
-#include "datasets/loader.h"
-#include "layers/module.h"
+#include "espalier/core/threads.h"
+#include "espalier/datasets/loader.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

@@ -4,7 +4,7 @@
 //                                                w -= rate (g' + mu v)         (Nesterov)
 #pragma once
 
-#include "optim/optimizer.h"
+#include "espalier/optim/optimizer.h"
 
 namespace espalier {
 

@@ -1,9 +1,9 @@
-#include "optim/trainer.h"
+#include "espalier/optim/trainer.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

@@ -15,13 +15,13 @@
 #include <utility>
 #include <vector>
 
-#include "core/settle.h"
-#include "core/threads.h"
-#include "datasets/loader.h"
-#include "layers/loss.h"
-#include "layers/module.h"
-#include "optim/latents.h"
-#include "optim/optimizer.h"
+#include "espalier/core/settle.h"
+#include "espalier/core/threads.h"
+#include "espalier/datasets/loader.h"
+#include "espalier/layers/loss.h"
+#include "espalier/layers/module.h"
+#include "espalier/optim/latents.h"
+#include "espalier/optim/optimizer.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "pruning/allocation.h"
+#include "espalier/pruning/allocation.h"
 
 #include <algorithm>
 #include <bit>
@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

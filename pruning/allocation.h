@@ -17,8 +17,8 @@
 #include <string>
 #include <vector>
 
-#include "core/parameter.h"
-#include "core/window.h"
+#include "espalier/core/parameter.h"
+#include "espalier/core/window.h"
 
 namespace espalier {
 

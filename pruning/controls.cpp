@@ -1,4 +1,4 @@
-#include "pruning/controls.h"
+#include "espalier/pruning/controls.h"
 
 #include <algorithm>
 #include <array>
@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
-#include "layers/models.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/models.h"
 
 namespace espalier {
 namespace {

@@ -24,9 +24,9 @@
 #include <string>
 #include <string_view>
 
-#include "core/parameter.h"
-#include "core/random.h"
-#include "layers/module.h"
+#include "espalier/core/parameter.h"
+#include "espalier/core/random.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

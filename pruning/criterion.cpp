@@ -1,6 +1,6 @@
-#include "pruning/criterion.h"
+#include "espalier/pruning/criterion.h"
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 

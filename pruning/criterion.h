@@ -9,8 +9,8 @@
 #include <span>
 #include <string>
 
-#include "core/parameter.h"
-#include "pruning/evidence.h"
+#include "espalier/core/parameter.h"
+#include "espalier/pruning/evidence.h"
 
 namespace espalier {
 

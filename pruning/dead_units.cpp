@@ -1,4 +1,4 @@
-#include "pruning/dead_units.h"
+#include "espalier/pruning/dead_units.h"
 
 #include <algorithm>
 #include <string_view>

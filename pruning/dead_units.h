@@ -7,7 +7,7 @@
 // Weights from or to such units are stored and multiplied, but are not *effective*.
 #pragma once
 
-#include "layers/module.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

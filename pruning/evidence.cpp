@@ -1,4 +1,4 @@
-#include "pruning/evidence.h"
+#include "espalier/pruning/evidence.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,9 +6,9 @@
 #include <limits>
 #include <utility>
 
-#include "core/error.h"
-#include "layers/conv2d.h"
-#include "layers/sequence.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/conv2d.h"
+#include "espalier/layers/sequence.h"
 
 namespace espalier {
 namespace {

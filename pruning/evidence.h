@@ -19,7 +19,7 @@
 #include <span>
 #include <vector>
 
-#include "optim/trainer.h"
+#include "espalier/optim/trainer.h"
 
 namespace espalier {
 

@@ -1,10 +1,10 @@
-#include "pruning/latent_method.h"
+#include "espalier/pruning/latent_method.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 

@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "pruning/method.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 

@@ -1,11 +1,11 @@
-#include "pruning/measure.h"
+#include "espalier/pruning/measure.h"
 
 #include <algorithm>
 #include <chrono>
 
-#include "core/products.h"
-#include "optim/trainer.h"
-#include "pruning/dead_units.h"
+#include "espalier/core/products.h"
+#include "espalier/optim/trainer.h"
+#include "espalier/pruning/dead_units.h"
 
 namespace espalier {
 namespace {

@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "datasets/dataset.h"
-#include "layers/loss.h"
-#include "layers/model_file.h"
-#include "layers/module.h"
-#include "optim/optimizer.h"
+#include "espalier/datasets/dataset.h"
+#include "espalier/layers/loss.h"
+#include "espalier/layers/model_file.h"
+#include "espalier/layers/module.h"
+#include "espalier/optim/optimizer.h"
 
 namespace espalier {
 

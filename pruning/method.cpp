@@ -1,9 +1,9 @@
-#include "pruning/method.h"
+#include "espalier/pruning/method.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
-#include "layers/initialise.h"
-#include "pruning/pruner.h"
+#include "espalier/layers/initialise.h"
+#include "espalier/pruning/pruner.h"
 
 namespace espalier {
 

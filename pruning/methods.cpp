@@ -1,8 +1,8 @@
 // The catalogue: one line per method.
 #include <algorithm>
 
-#include "core/error.h"
-#include "pruning/method.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/method.h"
 
 #define ESPALIER_METHODS(X) \
   X(random)                 \

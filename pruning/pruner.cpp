@@ -1,10 +1,10 @@
-#include "pruning/pruner.h"
+#include "espalier/pruning/pruner.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.h"
-#include "core/threads.h"
+#include "espalier/core/error.h"
+#include "espalier/core/threads.h"
 
 namespace espalier {
 

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "pruning/allocation.h"
-#include "pruning/criterion.h"
-#include "pruning/schedule.h"
-#include "pruning/storage_rules.h"
-#include "pruning/structure.h"
+#include "espalier/pruning/allocation.h"
+#include "espalier/pruning/criterion.h"
+#include "espalier/pruning/schedule.h"
+#include "espalier/pruning/storage_rules.h"
+#include "espalier/pruning/structure.h"
 
 namespace espalier {
 

@@ -1,9 +1,9 @@
-#include "pruning/random_network.h"
+#include "espalier/pruning/random_network.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 RandomNetwork::RandomNetwork(const MethodContext& context)

@@ -10,7 +10,7 @@
 #include <span>
 #include <vector>
 
-#include "pruning/latent_method.h"
+#include "espalier/pruning/latent_method.h"
 
 namespace espalier {
 

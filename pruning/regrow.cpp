@@ -1,11 +1,11 @@
-#include "pruning/regrow.h"
+#include "espalier/pruning/regrow.h"
 
 #include <algorithm>
 #include <cmath>
 #include <iterator>
 #include <numbers>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

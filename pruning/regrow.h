@@ -19,7 +19,7 @@
 #include <span>
 #include <vector>
 
-#include "pruning/method.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 

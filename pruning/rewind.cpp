@@ -1,8 +1,8 @@
-#include "pruning/rewind.h"
+#include "espalier/pruning/rewind.h"
 
 #include <algorithm>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 

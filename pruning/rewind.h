@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "core/parameter.h"
+#include "espalier/core/parameter.h"
 
 namespace espalier {
 

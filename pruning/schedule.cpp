@@ -1,9 +1,9 @@
-#include "pruning/schedule.h"
+#include "espalier/pruning/schedule.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

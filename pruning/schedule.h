@@ -13,7 +13,7 @@
 
 #include <string>
 
-#include "core/real.h"
+#include "espalier/core/real.h"
 
 namespace espalier {
 

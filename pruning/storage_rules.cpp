@@ -1,13 +1,13 @@
-#include "pruning/storage_rules.h"
+#include "espalier/pruning/storage_rules.h"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 
-#include "core/error.h"
-#include "core/products.h"
-#include "core/threads.h"
-#include "layers/conv2d.h"
+#include "espalier/core/error.h"
+#include "espalier/core/products.h"
+#include "espalier/core/threads.h"
+#include "espalier/layers/conv2d.h"
 
 namespace espalier {
 namespace {

@@ -9,9 +9,9 @@
 #include <optional>
 #include <string>
 
-#include "core/parameter.h"
-#include "core/window.h"
-#include "layers/module.h"
+#include "espalier/core/parameter.h"
+#include "espalier/core/window.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

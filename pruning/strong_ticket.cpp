@@ -1,11 +1,11 @@
-#include "pruning/strong_ticket.h"
+#include "espalier/pruning/strong_ticket.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.h"
-#include "layers/linear.h"
-#include "pruning/subset_sum.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/linear.h"
+#include "espalier/pruning/subset_sum.h"
 
 namespace espalier {
 namespace {

@@ -43,10 +43,10 @@
 #include <string_view>
 #include <vector>
 
-#include "core/random.h"
-#include "core/threads.h"
-#include "datasets/loader.h"
-#include "layers/sequential.h"
+#include "espalier/core/random.h"
+#include "espalier/core/threads.h"
+#include "espalier/datasets/loader.h"
+#include "espalier/layers/sequential.h"
 
 namespace espalier {
 

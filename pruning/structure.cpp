@@ -1,11 +1,11 @@
-#include "pruning/structure.h"
+#include "espalier/pruning/structure.h"
 
 #include <algorithm>
 #include <charconv>
 #include <numeric>
 
-#include "core/error.h"
-#include "pruning/allocation.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/allocation.h"
 
 namespace espalier {
 namespace {

@@ -1,11 +1,11 @@
-#include "pruning/subset_sum.h"
+#include "espalier/pruning/subset_sum.h"
 
 #include <algorithm>
 #include <cmath>
 #include <iterator>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "core/error.h"
-#include "layers/models.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/models.h"
 
 namespace espalier {
 namespace {

@@ -3,9 +3,9 @@
 
 #include "apps/tool/commands.h"
 #include "apps/tool/result.h"
-#include "core/error.h"
-#include "datasets/noise.h"
-#include "layers/models.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/noise.h"
+#include "espalier/layers/models.h"
 
 namespace espalier {
 namespace {

@@ -9,10 +9,10 @@
 #include "apps/tool/bench_ladder.h"
 #include "apps/tool/commands.h"
 #include "apps/tool/result.h"
-#include "core/error.h"
-#include "core/products.h"
-#include "core/threads.h"
-#include "pruning/storage_rules.h"
+#include "espalier/core/error.h"
+#include "espalier/core/products.h"
+#include "espalier/core/threads.h"
+#include "espalier/pruning/storage_rules.h"
 
 namespace espalier {
 namespace {

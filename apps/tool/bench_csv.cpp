@@ -11,9 +11,9 @@
 
 #include "apps/tool/commands.h"
 #include "apps/tool/result.h"
-#include "core/error.h"
-#include "datasets/synthetic_table.h"
-#include "datasets/table.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/synthetic_table.h"
+#include "espalier/datasets/table.h"
 
 namespace espalier {
 namespace {

@@ -9,9 +9,9 @@
 #include "apps/tool/bench_ladder.h"
 #include "apps/tool/commands.h"
 #include "apps/tool/result.h"
-#include "core/error.h"
-#include "core/products.h"
-#include "core/threads.h"
+#include "espalier/core/error.h"
+#include "espalier/core/products.h"
+#include "espalier/core/threads.h"
 
 namespace espalier {
 namespace {

@@ -7,8 +7,8 @@
 #include <functional>
 #include <span>
 
-#include "core/random.h"
-#include "core/real.h"
+#include "espalier/core/random.h"
+#include "espalier/core/real.h"
 
 namespace espalier {
 

@@ -13,10 +13,10 @@
 
 #include "apps/tool/commands.h"
 #include "apps/tool/result.h"
-#include "core/error.h"
-#include "datasets/noise.h"
-#include "layers/models.h"
-#include "pruning/method.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/noise.h"
+#include "espalier/layers/models.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 

@@ -9,14 +9,14 @@
 
 #include "apps/tool/config_toml.h"
 #include "apps/tool/data.h"
-#include "core/atomic_file.h"
-#include "core/error.h"
-#include "core/tensor.h"
-#include "core/threads.h"
-#include "layers/models.h"
-#include "pruning/controls.h"
-#include "pruning/method.h"
-#include "pruning/structure.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
+#include "espalier/core/tensor.h"
+#include "espalier/core/threads.h"
+#include "espalier/layers/models.h"
+#include "espalier/pruning/controls.h"
+#include "espalier/pruning/method.h"
+#include "espalier/pruning/structure.h"
 
 namespace espalier {
 namespace {

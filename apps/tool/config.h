@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "datasets/table.h"
-#include "optim/optimizer.h"
-#include "optim/rate.h"
-#include "pruning/allocation.h"
-#include "pruning/schedule.h"
-#include "pruning/storage_rules.h"
+#include "espalier/datasets/table.h"
+#include "espalier/optim/optimizer.h"
+#include "espalier/optim/rate.h"
+#include "espalier/pruning/allocation.h"
+#include "espalier/pruning/schedule.h"
+#include "espalier/pruning/storage_rules.h"
 
 namespace espalier {
 

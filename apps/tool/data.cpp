@@ -5,17 +5,17 @@
 #include <filesystem>
 #include <string_view>
 
-#include "core/error.h"
-#include "datasets/cifar.h"
-#include "datasets/libsvm.h"
-#include "datasets/locate.h"
-#include "datasets/mnist.h"
-#include "datasets/synthetic_digits.h"
-#include "datasets/synthetic_images.h"
-#include "datasets/synthetic_signals.h"
-#include "datasets/synthetic_table.h"
-#include "datasets/table.h"
-#include "layers/models.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/cifar.h"
+#include "espalier/datasets/libsvm.h"
+#include "espalier/datasets/locate.h"
+#include "espalier/datasets/mnist.h"
+#include "espalier/datasets/synthetic_digits.h"
+#include "espalier/datasets/synthetic_images.h"
+#include "espalier/datasets/synthetic_signals.h"
+#include "espalier/datasets/synthetic_table.h"
+#include "espalier/datasets/table.h"
+#include "espalier/layers/models.h"
 
 namespace espalier {
 namespace {

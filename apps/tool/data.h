@@ -4,9 +4,9 @@
 #include <string>
 
 #include "apps/tool/config.h"
-#include "datasets/augment.h"
-#include "datasets/dataset.h"
-#include "datasets/preprocessing.h"
+#include "espalier/datasets/augment.h"
+#include "espalier/datasets/dataset.h"
+#include "espalier/datasets/preprocessing.h"
 
 namespace espalier {
 

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "apps/tool/commands.h"
-#include "pruning/method.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

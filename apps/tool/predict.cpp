@@ -12,14 +12,14 @@
 #include "apps/tool/data.h"
 #include "apps/tool/result.h"
 #include "apps/tool/tables.h"
-#include "core/atomic_file.h"
-#include "core/error.h"
-#include "core/safetensors.h"
-#include "datasets/libsvm.h"
-#include "datasets/table.h"
-#include "layers/model_file.h"
-#include "layers/models.h"
-#include "optim/metrics.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
+#include "espalier/core/safetensors.h"
+#include "espalier/datasets/libsvm.h"
+#include "espalier/datasets/table.h"
+#include "espalier/layers/model_file.h"
+#include "espalier/layers/models.h"
+#include "espalier/optim/metrics.h"
 
 namespace espalier {
 namespace {

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <tuple>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

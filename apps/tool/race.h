@@ -26,7 +26,7 @@
 #include <string>
 #include <vector>
 
-#include "core/real.h"
+#include "espalier/core/real.h"
 
 namespace espalier {
 

@@ -8,8 +8,8 @@
 
 #include "apps/tool/commands.h"
 #include "apps/tool/config_toml.h"
-#include "core/atomic_file.h"
-#include "core/error.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 

@@ -10,9 +10,9 @@
 #include "apps/tool/commands.h"
 #include "apps/tool/race.h"
 #include "apps/tool/training.h"
-#include "core/atomic_file.h"
-#include "core/error.h"
-#include "pruning/measure.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/measure.h"
 
 namespace espalier {
 namespace {

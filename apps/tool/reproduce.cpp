@@ -14,10 +14,10 @@
 #include "apps/tool/config_toml.h"
 #include "apps/tool/recipes.h"
 #include "apps/tool/training.h"
-#include "core/atomic_file.h"
-#include "core/error.h"
-#include "pruning/controls.h"
-#include "pruning/measure.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/controls.h"
+#include "espalier/pruning/measure.h"
 
 namespace espalier {
 namespace {

@@ -6,8 +6,8 @@
 #include <set>
 
 #include "apps/tool/reproduce.h"
-#include "core/atomic_file.h"
-#include "core/error.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "apps/tool/training.h"
-#include "pruning/measure.h"
+#include "espalier/pruning/measure.h"
 
 namespace espalier {
 

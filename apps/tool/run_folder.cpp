@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "apps/tool/tables.h"
-#include "core/atomic_file.h"
-#include "core/error.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
 
 namespace espalier {
 namespace {

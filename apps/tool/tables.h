@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "apps/tool/result.h"
-#include "datasets/preprocessing.h"
-#include "layers/module.h"
+#include "espalier/datasets/preprocessing.h"
+#include "espalier/layers/module.h"
 
 namespace espalier {
 

@@ -11,9 +11,9 @@
 #include "apps/tool/recommend.h"
 #include "apps/tool/run_folder.h"
 #include "apps/tool/tables.h"
-#include "core/atomic_file.h"
-#include "core/error.h"
-#include "layers/models.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/models.h"
 
 namespace espalier {
 namespace {

@@ -7,11 +7,11 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "core/checkpoint.h"
-#include "core/error.h"
-#include "layers/models.h"
-#include "pruning/controls.h"
-#include "pruning/rewind.h"
+#include "espalier/core/checkpoint.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/models.h"
+#include "espalier/pruning/controls.h"
+#include "espalier/pruning/rewind.h"
 
 namespace espalier {
 namespace {

@@ -6,10 +6,10 @@
 
 #include "apps/tool/config.h"
 #include "apps/tool/data.h"
-#include "layers/module.h"
-#include "optim/fit.h"
-#include "optim/metrics.h"
-#include "pruning/method.h"
+#include "espalier/layers/module.h"
+#include "espalier/optim/fit.h"
+#include "espalier/optim/metrics.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 

@@ -16,8 +16,8 @@
 // Exercise: how many weights that are cut in one sparse phase are back in the next? Plot it over the phases.
 #include <cmath>
 
-#include "core/error.h"
-#include "pruning/method.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

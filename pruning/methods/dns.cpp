@@ -14,8 +14,8 @@
 // Exercise: count the splicings of a training with width 0, 0.1 and 0.5. Which one ends best?
 #include <cmath>
 
-#include "core/error.h"
-#include "pruning/latent_method.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/latent_method.h"
 
 namespace espalier {
 namespace {

@@ -15,7 +15,7 @@
 // Exercise: train with --density 0.1, 0.5 and 0.9. Why is the best one in the middle, and which file is smallest?
 #include <cmath>
 
-#include "pruning/random_network.h"
+#include "espalier/pruning/random_network.h"
 
 namespace espalier {
 namespace {

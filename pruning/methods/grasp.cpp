@@ -16,8 +16,8 @@
 // its usual rate. Where ReLUs switch within the step the difference averages over the kink.
 // Try: espalier train --method grasp --density 0.05
 // Exercise: turn the sign round. Does it fall behind random? And |w (H g)|, which also keeps those that hurt the flow?
-#include "core/error.h"
-#include "pruning/method.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

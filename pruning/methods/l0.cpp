@@ -17,11 +17,11 @@
 // Exercise: a histogram of log alpha at `end`. How many gates have not made up their minds?
 #include <iterator>
 
-#include "core/error.h"
-#include "core/kernels.h"
-#include "core/random.h"
-#include "pruning/latent_method.h"
-#include "pruning/relaxations.h"
+#include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
+#include "espalier/core/random.h"
+#include "espalier/pruning/latent_method.h"
+#include "espalier/pruning/relaxations.h"
 
 namespace espalier {
 namespace {

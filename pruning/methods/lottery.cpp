@@ -20,7 +20,7 @@
 //
 // Exercise: the same with `--rewind rate`. Which of the two is better at density 0.02, and what did each need from the
 // first training?
-#include "pruning/method.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier::methods {
 

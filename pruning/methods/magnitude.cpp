@@ -12,7 +12,7 @@
 // Exercise: with `--schedule one-shot --begin 0.6`, how much is lost, and how much comes back in the epochs after?
 #include <cmath>
 
-#include "pruning/method.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

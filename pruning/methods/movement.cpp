@@ -13,8 +13,8 @@
 // Exercise: which weights does it keep that magnitude does not? Print |w| of the survivors of both.
 #include <limits>
 
-#include "core/error.h"
-#include "pruning/latent_method.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/latent_method.h"
 
 namespace espalier {
 namespace {

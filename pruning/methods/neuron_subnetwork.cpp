@@ -17,8 +17,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.h"
-#include "pruning/random_network.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/random_network.h"
 
 namespace espalier {
 namespace {

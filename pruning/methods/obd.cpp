@@ -13,7 +13,7 @@
 // Try: espalier train --method obd --density 0.05
 // Exercise: the squares of taylor's batch gradients are those of sums of 128 samples. Where the samples' gradients are
 // independent and of mean 0, by which factor do the two scores differ, and does the order?
-#include "pruning/method.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

@@ -21,9 +21,9 @@
 #include <cmath>
 #include <vector>
 
-#include "core/error.h"
-#include "core/threads.h"
-#include "pruning/method.h"
+#include "espalier/core/error.h"
+#include "espalier/core/threads.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

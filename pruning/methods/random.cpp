@@ -8,9 +8,9 @@
 // random pruning ends at the very set that one-shot random pruning picks, and only the time at which weights leave
 // differs. Caveat: in a small network at low density, some unit loses all its inputs. Try: espalier train --method
 // random --density 0.1 Exercise: at which density does it fall a whole point behind magnitude? With --allocation er?
-#include "core/random.h"
+#include "espalier/core/random.h"
 
-#include "pruning/method.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

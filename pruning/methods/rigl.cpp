@@ -14,7 +14,7 @@
 //
 // Exercise: the newborn start at 0. Would starting at -rate dL/dw be better, or is that what the next step does
 // anyway?
-#include "pruning/regrow.h"
+#include "espalier/pruning/regrow.h"
 
 namespace espalier {
 namespace {

@@ -15,7 +15,7 @@
 // Try: espalier train --method set --density 0.02
 //
 // Exercise: how many different positions have been live by the end of training? With --interval 10?
-#include "pruning/regrow.h"
+#include "espalier/pruning/regrow.h"
 
 namespace espalier {
 namespace {

@@ -22,8 +22,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "core/error.h"
-#include "pruning/regrow.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/regrow.h"
 
 namespace espalier {
 namespace {

@@ -12,7 +12,7 @@
 // Exercise: shuffle the survivors within each layer (same counts, random places). How much of snip is in the counts?
 #include <cmath>
 
-#include "pruning/method.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

@@ -12,7 +12,7 @@
 // Try: espalier train --method static --density 0.02
 //
 // Exercise: with `--allocation uniform`, which layer starves? And what does `--set rescale=0` do to the first epochs?
-#include "pruning/regrow.h"
+#include "espalier/pruning/regrow.h"
 
 namespace espalier {
 namespace {

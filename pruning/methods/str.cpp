@@ -15,9 +15,9 @@
 // little above its target, and at `end` the rest, those just above their threshold, is cut.
 // Try: espalier train --method str --density 0.05
 // Exercise: print g(s) of the three layers of lenet-300-100. Which one learns the highest threshold, and why?
-#include "core/error.h"
-#include "pruning/latent_method.h"
-#include "pruning/relaxations.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/latent_method.h"
+#include "espalier/pruning/relaxations.h"
 
 namespace espalier {
 namespace {

@@ -22,7 +22,7 @@
 #include <cmath>
 #include <utility>
 
-#include "pruning/random_network.h"
+#include "espalier/pruning/random_network.h"
 
 namespace espalier {
 namespace {

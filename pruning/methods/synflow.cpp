@@ -15,8 +15,8 @@
 // Exercise: --set rounds=1. At which density is the first layer emptied? And with 10 rounds?
 #include <cmath>
 
-#include "core/error.h"
-#include "pruning/method.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

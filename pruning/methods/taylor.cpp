@@ -11,7 +11,7 @@
 // Try: espalier train --method taylor --density 0.05
 // Exercise: snip's |w g| with this schedule (--method snip --schedule cubic). Early or late in training, where does the
 // square of the mean differ most from the mean of the squares?
-#include "pruning/method.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

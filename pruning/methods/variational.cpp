@@ -20,11 +20,11 @@
 // weight and step. Caveat: a pressure far above 1 thins out faster, and drowns the survivors in noise as well.
 // Try: espalier train --method variational --density 0.02
 // Exercise: at `end`, compare the ranking by -log alpha with that of obd, w^2 d2L/dw^2 / 2. Why are they alike?
-#include "core/error.h"
-#include "core/kernels.h"
-#include "core/random.h"
-#include "pruning/latent_method.h"
-#include "pruning/relaxations.h"
+#include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
+#include "espalier/core/random.h"
+#include "espalier/pruning/latent_method.h"
+#include "espalier/pruning/relaxations.h"
 
 namespace espalier {
 namespace {

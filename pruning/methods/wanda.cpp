@@ -15,7 +15,7 @@
 #include <cmath>
 #include <vector>
 
-#include "pruning/method.h"
+#include "espalier/pruning/method.h"
 
 namespace espalier {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "apps/tool/commands.h"
 #include "apps/tool/training.h"
-#include "core/atomic_file.h"
-#include "core/error.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
 #include "support/tool.h"

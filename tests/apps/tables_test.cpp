@@ -12,12 +12,12 @@
 #include <vector>
 
 #include "apps/tool/commands.h"
-#include "core/atomic_file.h"
-#include "core/error.h"
-#include "datasets/synthetic_table.h"
-#include "datasets/table.h"
-#include "layers/linear.h"
-#include "layers/sequential.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/synthetic_table.h"
+#include "espalier/datasets/table.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/sequential.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
 #include "support/tool.h"

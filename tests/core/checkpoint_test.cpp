@@ -1,12 +1,12 @@
 // Checkpoints keep everything parameters are, to the bit.
-#include "core/checkpoint.h"
+#include "espalier/core/checkpoint.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "core/atomic_file.h"
-#include "core/error.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
 #include "support/temporary_folder.h"
 
 namespace espalier {

@@ -1,4 +1,4 @@
-#include "core/parameter.h"
+#include "espalier/core/parameter.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
-#include "core/kernels.h"
+#include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
 #include "reference/weights.h"
 #include "support/numbers.h"
 #include "support/patterns.h"

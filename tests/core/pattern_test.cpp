@@ -1,4 +1,4 @@
-#include "core/pattern.h"
+#include "espalier/core/pattern.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <set>
 #include <vector>
 
-#include "core/error.h"
-#include "core/threads.h"
+#include "espalier/core/error.h"
+#include "espalier/core/threads.h"
 #include "support/patterns.h"
 
 namespace espalier {

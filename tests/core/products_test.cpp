@@ -1,6 +1,6 @@
 // The three products against their definitions, for every storage, density, shape, number of lanes and valid lanes, on
 // every SIMD target that this machine can run.
-#include "core/products.h"
+#include "espalier/core/products.h"
 
 #include <gtest/gtest.h>
 
@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
-#include "core/flops.h"
-#include "core/threads.h"
+#include "espalier/core/error.h"
+#include "espalier/core/flops.h"
+#include "espalier/core/threads.h"
 #include "reference/products.h"
 #include "support/forced_target.h"
 #include "support/numbers.h"

@@ -7,9 +7,9 @@
 #include <ostream>
 #include <vector>
 
-#include "core/error.h"
-#include "core/flops.h"
-#include "core/products.h"
+#include "espalier/core/error.h"
+#include "espalier/core/flops.h"
+#include "espalier/core/products.h"
 #include "reference/convolution.h"
 #include "support/forced_target.h"
 #include "support/numbers.h"

@@ -1,5 +1,5 @@
 // Whole files (core/atomic_file.h) and safetensors in them. Rules are named by their number in core/safetensors.h.
-#include "core/safetensors.h"
+#include "espalier/core/safetensors.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -10,9 +10,9 @@
 #include <cstring>
 #include <functional>
 
-#include "core/atomic_file.h"
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
 

@@ -1,4 +1,4 @@
-#include "core/settle.h"
+#include "espalier/core/settle.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <numeric>
 #include <vector>
 
-#include "core/error.h"
-#include "core/threads.h"
+#include "espalier/core/error.h"
+#include "espalier/core/threads.h"
 #include "reference/products.h"
 #include "support/numbers.h"
 #include "support/patterns.h"

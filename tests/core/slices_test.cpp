@@ -1,4 +1,4 @@
-#include "core/slices.h"
+#include "espalier/core/slices.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <bit>
 #include <vector>
 
-#include "core/pattern.h"
+#include "espalier/core/pattern.h"
 #include "support/patterns.h"
 
 namespace espalier {

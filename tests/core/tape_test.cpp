@@ -1,4 +1,4 @@
-#include "core/tape.h"
+#include "espalier/core/tape.h"
 
 #include <gtest/gtest.h>
 
@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "core/threads.h"
-#include "layers/activations.h"
-#include "layers/dropout.h"
-#include "layers/linear.h"
-#include "layers/sequential.h"
+#include "espalier/core/threads.h"
+#include "espalier/layers/activations.h"
+#include "espalier/layers/dropout.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/sequential.h"
 #include "support/batch_pass.h"
 #include "support/steady_state.h"
 

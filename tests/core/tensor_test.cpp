@@ -1,4 +1,4 @@
-#include "core/tensor.h"
+#include "espalier/core/tensor.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "reference/tensor_index.h"
 #include "support/numbers.h"
 

@@ -1,4 +1,4 @@
-#include "datasets/augment.h"
+#include "espalier/datasets/augment.h"
 
 #include <gtest/gtest.h>
 
@@ -10,9 +10,9 @@
 #include <tuple>
 #include <vector>
 
-#include "core/error.h"
-#include "core/threads.h"
-#include "datasets/loader.h"
+#include "espalier/core/error.h"
+#include "espalier/core/threads.h"
+#include "espalier/datasets/loader.h"
 #include "support/allocation_counter.h"
 #include "support/text.h"
 

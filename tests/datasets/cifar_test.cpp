@@ -1,4 +1,4 @@
-#include "datasets/cifar.h"
+#include "espalier/datasets/cifar.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <system_error>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
 

@@ -1,4 +1,4 @@
-#include "datasets/csv.h"
+#include "espalier/datasets/csv.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 #include "support/idx_files.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"

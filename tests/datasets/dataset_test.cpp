@@ -1,4 +1,4 @@
-#include "datasets/dataset.h"
+#include "espalier/datasets/dataset.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 
 namespace espalier {
 namespace {

@@ -1,12 +1,12 @@
-#include "datasets/idx.h"
+#include "espalier/datasets/idx.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <string>
 
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 #include "support/idx_files.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"

@@ -1,4 +1,4 @@
-#include "datasets/libsvm.h"
+#include "espalier/datasets/libsvm.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
 

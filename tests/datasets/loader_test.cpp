@@ -1,4 +1,4 @@
-#include "datasets/loader.h"
+#include "espalier/datasets/loader.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <cstring>
 #include <vector>
 
-#include "core/error.h"
-#include "core/threads.h"
+#include "espalier/core/error.h"
+#include "espalier/core/threads.h"
 
 namespace espalier {
 namespace {

@@ -1,4 +1,4 @@
-#include "datasets/locate.h"
+#include "espalier/datasets/locate.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/temporary_folder.h"
 
 namespace espalier {

@@ -1,4 +1,4 @@
-#include "datasets/mnist.h"
+#include "espalier/datasets/mnist.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <string>
 
-#include "core/error.h"
-#include "datasets/locate.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/locate.h"
 #include "support/idx_files.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"

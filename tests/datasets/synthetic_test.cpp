@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
-#include "datasets/synthetic_digits.h"
-#include "datasets/synthetic_images.h"
-#include "datasets/synthetic_signals.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/synthetic_digits.h"
+#include "espalier/datasets/synthetic_images.h"
+#include "espalier/datasets/synthetic_signals.h"
 #include "support/text.h"
 
 namespace espalier {

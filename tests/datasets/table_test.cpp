@@ -1,4 +1,4 @@
-#include "datasets/table.h"
+#include "espalier/datasets/table.h"
 
 #include <gtest/gtest.h>
 
@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
-#include "core/random.h"
-#include "datasets/synthetic_table.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
+#include "espalier/datasets/synthetic_table.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
 

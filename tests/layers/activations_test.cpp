@@ -1,5 +1,5 @@
 // Known values. Gradients, padding and the rest are in contract_test.cpp.
-#include "layers/activations.h"
+#include "espalier/layers/activations.h"
 
 #include <gtest/gtest.h>
 

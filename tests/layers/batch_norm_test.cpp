@@ -1,4 +1,4 @@
-#include "layers/batch_norm.h"
+#include "espalier/layers/batch_norm.h"
 
 #include <gtest/gtest.h>
 
@@ -6,11 +6,11 @@
 #include <map>
 #include <vector>
 
-#include "core/error.h"
-#include "layers/activations.h"
-#include "layers/model_file.h"
-#include "layers/residual.h"
-#include "layers/sequential.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/activations.h"
+#include "espalier/layers/model_file.h"
+#include "espalier/layers/residual.h"
+#include "espalier/layers/sequential.h"
 #include "support/batch_pass.h"
 #include "support/forced_target.h"
 #include "support/temporary_folder.h"

@@ -1,4 +1,4 @@
-#include "layers/dropout.h"
+#include "espalier/layers/dropout.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/batch_pass.h"
 
 namespace espalier {

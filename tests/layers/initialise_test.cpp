@@ -1,4 +1,4 @@
-#include "layers/initialise.h"
+#include "espalier/layers/initialise.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <limits>
 #include <string>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/numbers.h"
 #include "support/patterns.h"
 

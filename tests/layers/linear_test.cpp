@@ -1,9 +1,9 @@
 // What only a linear layer promises. What every layer promises is in contract_test.cpp.
-#include "layers/linear.h"
+#include "espalier/layers/linear.h"
 
 #include <gtest/gtest.h>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/batch_pass.h"
 #include "support/patterns.h"
 

@@ -1,4 +1,4 @@
-#include "layers/loss.h"
+#include "espalier/layers/loss.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/numbers.h"
 
 namespace espalier {

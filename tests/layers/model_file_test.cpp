@@ -1,4 +1,4 @@
-#include "layers/model_file.h"
+#include "espalier/layers/model_file.h"
 
 #include <gtest/gtest.h>
 
@@ -10,11 +10,11 @@
 #include <memory>
 #include <numeric>
 
-#include "core/atomic_file.h"
-#include "core/error.h"
-#include "core/random.h"
-#include "core/safetensors.h"
-#include "layers/models.h"
+#include "espalier/core/atomic_file.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
+#include "espalier/core/safetensors.h"
+#include "espalier/layers/models.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
 

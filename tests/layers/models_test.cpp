@@ -1,4 +1,4 @@
-#include "layers/models.h"
+#include "espalier/layers/models.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/allocation_counter.h"
 #include "support/numbers.h"
 

@@ -1,11 +1,11 @@
-#include "layers/pooling.h"
+#include "espalier/layers/pooling.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "reference/pooling.h"
 #include "support/batch_pass.h"
 #include "support/forced_target.h"

@@ -1,12 +1,12 @@
-#include "layers/residual.h"
+#include "espalier/layers/residual.h"
 
 #include <gtest/gtest.h>
 
-#include "core/error.h"
-#include "layers/activations.h"
-#include "layers/dropout.h"
-#include "layers/linear.h"
-#include "layers/sequential.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/activations.h"
+#include "espalier/layers/dropout.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/sequential.h"
 #include "support/batch_pass.h"
 #include "support/text.h"
 

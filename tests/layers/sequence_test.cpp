@@ -1,14 +1,14 @@
 // What only layers over time promise: that they are the functions they say. The rest is in contract_test.cpp.
-#include "layers/sequence.h"
+#include "espalier/layers/sequence.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
-#include "core/error.h"
-#include "layers/conv1d.h"
-#include "layers/gru.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/conv1d.h"
+#include "espalier/layers/gru.h"
 #include "support/batch_pass.h"
 #include "support/forced_target.h"
 #include "support/patterns.h"

@@ -1,11 +1,11 @@
-#include "optim/fit.h"
+#include "espalier/optim/fit.h"
 
 #include <gtest/gtest.h>
 
 #include <numeric>
 
-#include "core/error.h"
-#include "layers/models.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/models.h"
 #include "support/text.h"
 #include "support/training.h"
 

@@ -3,10 +3,10 @@
 
 #include <fstream>
 
-#include "datasets/noise.h"
-#include "layers/linear.h"
-#include "layers/sequential.h"
-#include "optim/trainer.h"
+#include "espalier/datasets/noise.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/sequential.h"
+#include "espalier/optim/trainer.h"
 
 namespace espalier {
 namespace {

@@ -1,12 +1,12 @@
-#include "optim/metrics.h"
+#include "espalier/optim/metrics.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
-#include "core/error.h"
-#include "layers/models.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/models.h"
 #include "support/training.h"
 
 namespace espalier {

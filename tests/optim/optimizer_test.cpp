@@ -1,4 +1,4 @@
-#include "optim/optimizer.h"
+#include "espalier/optim/optimizer.h"
 
 #include <gtest/gtest.h>
 
@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
-#include "datasets/loader.h"
-#include "layers/linear.h"
-#include "layers/loss.h"
-#include "layers/sequential.h"
-#include "optim/trainer.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/loader.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/loss.h"
+#include "espalier/layers/sequential.h"
+#include "espalier/optim/trainer.h"
 #include "support/numbers.h"
 #include "support/patterns.h"
 #include "support/text.h"

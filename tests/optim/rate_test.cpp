@@ -1,4 +1,4 @@
-#include "optim/rate.h"
+#include "espalier/optim/rate.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <limits>
 #include <string>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/text.h"
 
 namespace espalier {

@@ -1,18 +1,18 @@
 // Running statistics through training: merged by the trainer, kept by checkpoints, made anew by recalibrate.
-#include "optim/recalibrate.h"
+#include "espalier/optim/recalibrate.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <limits>
 
-#include "core/checkpoint.h"
-#include "core/error.h"
-#include "layers/batch_norm.h"
-#include "layers/dropout.h"
-#include "layers/linear.h"
-#include "layers/sequential.h"
-#include "optim/trainer.h"
+#include "espalier/core/checkpoint.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/batch_norm.h"
+#include "espalier/layers/dropout.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/sequential.h"
+#include "espalier/optim/trainer.h"
 #include "support/temporary_folder.h"
 #include "support/training.h"
 

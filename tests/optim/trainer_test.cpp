@@ -1,4 +1,4 @@
-#include "optim/trainer.h"
+#include "espalier/optim/trainer.h"
 
 #include <gtest/gtest.h>
 
@@ -7,12 +7,12 @@
 #include <functional>
 #include <limits>
 
-#include "core/error.h"
-#include "datasets/synthetic_digits.h"
-#include "layers/dropout.h"
-#include "layers/linear.h"
-#include "layers/models.h"
-#include "layers/sequential.h"
+#include "espalier/core/error.h"
+#include "espalier/datasets/synthetic_digits.h"
+#include "espalier/layers/dropout.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/models.h"
+#include "espalier/layers/sequential.h"
 #include "support/allocation_counter.h"
 #include "support/numbers.h"
 #include "support/text.h"

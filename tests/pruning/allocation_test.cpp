@@ -1,4 +1,4 @@
-#include "pruning/allocation.h"
+#include "espalier/pruning/allocation.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include <tuple>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/text.h"
 
 namespace espalier {

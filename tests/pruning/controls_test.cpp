@@ -1,13 +1,13 @@
-#include "pruning/controls.h"
+#include "espalier/pruning/controls.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <vector>
 
-#include "core/error.h"
-#include "layers/models.h"
-#include "pruning/method.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/models.h"
+#include "espalier/pruning/method.h"
 #include "support/numbers.h"
 #include "support/patterns.h"
 #include "support/text.h"

@@ -1,4 +1,4 @@
-#include "pruning/criterion.h"
+#include "espalier/pruning/criterion.h"
 
 #include <gtest/gtest.h>
 
@@ -7,9 +7,9 @@
 #include <functional>
 #include <vector>
 
-#include "core/error.h"
-#include "pruning/allocation.h"
-#include "pruning/pruner.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/allocation.h"
+#include "espalier/pruning/pruner.h"
 #include "support/numbers.h"
 #include "support/patterns.h"
 #include "support/text.h"

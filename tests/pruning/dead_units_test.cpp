@@ -1,16 +1,16 @@
-#include "pruning/dead_units.h"
+#include "espalier/pruning/dead_units.h"
 
 #include <gtest/gtest.h>
 
-#include "layers/batch_norm.h"
-#include "layers/conv1d.h"
-#include "layers/conv2d.h"
-#include "layers/gru.h"
-#include "layers/linear.h"
-#include "layers/pooling.h"
-#include "layers/residual.h"
-#include "layers/sequence.h"
-#include "layers/sequential.h"
+#include "espalier/layers/batch_norm.h"
+#include "espalier/layers/conv1d.h"
+#include "espalier/layers/conv2d.h"
+#include "espalier/layers/gru.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/pooling.h"
+#include "espalier/layers/residual.h"
+#include "espalier/layers/sequence.h"
+#include "espalier/layers/sequential.h"
 
 namespace espalier {
 namespace {

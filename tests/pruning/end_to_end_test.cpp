@@ -5,12 +5,12 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "datasets/locate.h"
-#include "datasets/mnist.h"
-#include "datasets/synthetic_digits.h"
-#include "layers/models.h"
-#include "optim/fit.h"
-#include "pruning/pruner.h"
+#include "espalier/datasets/locate.h"
+#include "espalier/datasets/mnist.h"
+#include "espalier/datasets/synthetic_digits.h"
+#include "espalier/layers/models.h"
+#include "espalier/optim/fit.h"
+#include "espalier/pruning/pruner.h"
 
 namespace espalier {
 namespace {

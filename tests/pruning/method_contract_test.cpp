@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "core/checkpoint.h"
-#include "core/error.h"
-#include "layers/models.h"
-#include "pruning/method.h"
+#include "espalier/core/checkpoint.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/models.h"
+#include "espalier/pruning/method.h"
 #include "support/temporary_folder.h"
 #include "support/training.h"
 

@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "core/checkpoint.h"
-#include "core/error.h"
-#include "layers/linear.h"
-#include "layers/sequential.h"
-#include "optim/fit.h"
-#include "pruning/latent_method.h"
-#include "pruning/relaxations.h"
+#include "espalier/core/checkpoint.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/sequential.h"
+#include "espalier/optim/fit.h"
+#include "espalier/pruning/latent_method.h"
+#include "espalier/pruning/relaxations.h"
 #include "support/numbers.h"
 #include "support/temporary_folder.h"
 #include "support/training.h"

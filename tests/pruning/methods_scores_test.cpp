@@ -6,13 +6,13 @@
 #include <numeric>
 #include <vector>
 
-#include "core/error.h"
-#include "layers/batch_norm.h"
-#include "layers/conv2d.h"
-#include "layers/linear.h"
-#include "layers/residual.h"
-#include "layers/sequential.h"
-#include "pruning/method.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/batch_norm.h"
+#include "espalier/layers/conv2d.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/residual.h"
+#include "espalier/layers/sequential.h"
+#include "espalier/pruning/method.h"
 #include "support/numbers.h"
 #include "support/text.h"
 #include "support/training.h"

@@ -9,10 +9,10 @@
 #include <numeric>
 #include <set>
 
-#include "core/checkpoint.h"
-#include "core/error.h"
-#include "layers/models.h"
-#include "pruning/regrow.h"
+#include "espalier/core/checkpoint.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/models.h"
+#include "espalier/pruning/regrow.h"
 #include "support/numbers.h"
 #include "support/patterns.h"
 #include "support/temporary_folder.h"

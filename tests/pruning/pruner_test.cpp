@@ -1,4 +1,4 @@
-#include "pruning/pruner.h"
+#include "espalier/pruning/pruner.h"
 
 #include <gtest/gtest.h>
 
@@ -8,11 +8,11 @@
 #include <set>
 #include <vector>
 
-#include "core/error.h"
-#include "layers/dropout.h"
-#include "layers/linear.h"
-#include "layers/sequential.h"
-#include "optim/fit.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/dropout.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/sequential.h"
+#include "espalier/optim/fit.h"
 #include "support/numbers.h"
 #include "support/patterns.h"
 #include "support/text.h"

@@ -1,10 +1,10 @@
-#include "pruning/rewind.h"
+#include "espalier/pruning/rewind.h"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/numbers.h"
 #include "support/patterns.h"
 #include "support/text.h"

@@ -1,4 +1,4 @@
-#include "pruning/schedule.h"
+#include "espalier/pruning/schedule.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
+#include "espalier/core/error.h"
 #include "support/text.h"
 
 namespace espalier {

@@ -1,10 +1,10 @@
-#include "pruning/storage_rules.h"
+#include "espalier/pruning/storage_rules.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 
-#include "layers/models.h"
+#include "espalier/layers/models.h"
 #include "support/training.h"
 
 namespace espalier {

@@ -1,16 +1,16 @@
-#include "pruning/strong_ticket.h"
+#include "espalier/pruning/strong_ticket.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <map>
 
-#include "core/error.h"
-#include "layers/dropout.h"
-#include "layers/linear.h"
-#include "layers/model_file.h"
-#include "layers/models.h"
-#include "pruning/subset_sum.h"
+#include "espalier/core/error.h"
+#include "espalier/layers/dropout.h"
+#include "espalier/layers/linear.h"
+#include "espalier/layers/model_file.h"
+#include "espalier/layers/models.h"
+#include "espalier/pruning/subset_sum.h"
 #include "support/batch_pass.h"
 #include "support/patterns.h"
 #include "support/temporary_folder.h"

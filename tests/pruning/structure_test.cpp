@@ -1,4 +1,4 @@
-#include "pruning/structure.h"
+#include "espalier/pruning/structure.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <numeric>
 #include <vector>
 
-#include "core/error.h"
-#include "pruning/pruner.h"
+#include "espalier/core/error.h"
+#include "espalier/pruning/pruner.h"
 #include "support/numbers.h"
 #include "support/patterns.h"
 #include "support/text.h"

@@ -1,12 +1,12 @@
-#include "pruning/subset_sum.h"
+#include "espalier/pruning/subset_sum.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
-#include "core/error.h"
-#include "core/random.h"
+#include "espalier/core/error.h"
+#include "espalier/core/random.h"
 
 namespace espalier {
 namespace {

@@ -1,7 +1,7 @@
 // The three products over patches as their definitions read, one number at a time.
 #pragma once
 
-#include "core/window.h"
+#include "espalier/core/window.h"
 #include "reference/products.h"
 
 namespace espalier::reference {

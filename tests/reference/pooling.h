@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
-#include "core/tensor.h"
-#include "layers/pooling.h"
+#include "espalier/core/tensor.h"
+#include "espalier/layers/pooling.h"
 
 namespace espalier::reference {
 

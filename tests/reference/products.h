@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "core/products.h"
+#include "espalier/core/products.h"
 
 namespace espalier::reference {
 

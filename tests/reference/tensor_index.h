@@ -2,7 +2,7 @@
 // bordered array [C, H + 2 halo, W + 2 halo, lanes], written out.
 #pragma once
 
-#include "core/tensor.h"
+#include "espalier/core/tensor.h"
 
 namespace espalier::reference {
 

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/parameter.h"
+#include "espalier/core/parameter.h"
 
 namespace espalier::reference {
 

@@ -5,9 +5,9 @@
 #include <memory>
 #include <vector>
 
-#include "core/settle.h"
-#include "core/threads.h"
-#include "layers/module.h"
+#include "espalier/core/settle.h"
+#include "espalier/core/threads.h"
+#include "espalier/layers/module.h"
 #include "support/linear_functional.h"
 #include "support/numbers.h"
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/kernels.h"
+#include "espalier/core/kernels.h"
 
 namespace espalier::testing {
 

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "core/real.h"
+#include "espalier/core/real.h"
 
 namespace espalier::testing {
 

@@ -2,8 +2,8 @@
 // at random and different for every lane. Its gradient is a random combination of all rows of the Jacobian.
 #pragma once
 
-#include "core/random.h"
-#include "core/tape.h"
+#include "espalier/core/random.h"
+#include "espalier/core/tape.h"
 
 namespace espalier::testing {
 

@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
-#include "core/parameter.h"
-#include "core/random.h"
-#include "core/tensor.h"
+#include "espalier/core/parameter.h"
+#include "espalier/core/random.h"
+#include "espalier/core/tensor.h"
 
 namespace espalier::testing {
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/parameter.h"
-#include "core/pattern.h"
+#include "espalier/core/parameter.h"
+#include "espalier/core/pattern.h"
 
 namespace espalier::testing {
 

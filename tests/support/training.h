@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "core/random.h"
-#include "datasets/dataset.h"
-#include "layers/module.h"
+#include "espalier/core/random.h"
+#include "espalier/datasets/dataset.h"
+#include "espalier/layers/module.h"
 
 namespace espalier::testing {
 
