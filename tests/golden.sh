@@ -31,14 +31,14 @@ mlp-csr --data synthetic-digits --epochs 2 --density 0.05 --validation 500
 mlp-rigl-nesterov --data synthetic-digits --epochs 2 --method rigl --optimizer nesterov --validation 500
 mlp-masked --config masked.toml
 mlp-nm-adam --data synthetic-digits --epochs 1 --structure 2:4 --optimizer adam --rate 0.001
-mlp-lottery-reinit --data synthetic-table --model mlp:40-64-32-2 --epochs 3 --method lottery --rounds 2 --control reinit
+mlp-lottery-reinit --data synthetic-table --model mlp:70-64-32-2 --epochs 3 --method lottery --rounds 2 --control reinit
 table-rewind-step --data synthetic-table --model tabular:48-24 --epochs 3 --method lottery --rounds 2 --rewind 20 --seeds 2
 table-norm --data synthetic-table --model tabular:48-24+norm+dropout=0.1 --epochs 3 --optimizer adamw --rate 0.002
 table-resnet --data synthetic-table-regression --model tabular-resnet:24x2+norm --epochs 3 --loss huber --optimizer adam --rate 0.002
 table-quantile --data synthetic-table-regression --model tabular:32 --epochs 3 --loss quantile --quantile 0.9 --method random
 table-balanced --data synthetic-table --model tabular:32 --epochs 3 --class-weights balanced --control shuffled-mask
 table-small-dense --data synthetic-table --model tabular:64-32 --epochs 3 --control small-dense
-table-block --data synthetic-table --model tabular:64-32 --epochs 3 --structure block:4x4 --allocation er
+table-block --data synthetic-table --model tabular:64-32 --epochs 3 --structure block:2x2 --allocation er
 table-race --data synthetic-table --model tabular:64-32 --epochs 2 --allocation lamp --clip-norm 0.5 --lanes 16
 lenet-5-obs --data cifar10 --data-dir images --model lenet-5 --epochs 2 --method obs --validation 30
 conv-2-erk --data cifar10 --data-dir images --model conv-2 --epochs 1 --method rigl --allocation erk --interval 1 --validation 30 --augment crop-flip
@@ -76,7 +76,7 @@ line() {  # name folder
 }
 
 record() {  # tool folder
-  local tool=$1 at=$2 name rest
+  local tool=$1 at=$2 name rest moment
   mkdir -p "$at/images"
   make_images "$at/images"
   cd "$at"
@@ -93,9 +93,12 @@ record() {  # tool folder
   done <runs.txt
   # Interrupted after a moment, as Ctrl-C does it, and resumed: the bits of mlp-rigl-nesterov.
   for name in mlp-rigl-nesterov table-rewind-step; do
+    moment=1.2
+    [ "$name" = table-rewind-step ] && moment=0.25
     rest=$(sed -n "s/^$name //p" runs.txt)
     # shellcheck disable=SC2086
-    timeout -s INT 1.2 "$tool" train $rest --threads 1 --out "resumed-$name" >/dev/null 2>&1 || true
+    timeout -s INT "$moment" "$tool" train $rest --threads 1 --out "resumed-$name" >/dev/null 2>&1 || true
+    ls "resumed-$name"/checkpoint-* >/dev/null 2>&1 || { echo "resumed-$name was not interrupted"; continue; }
     "$tool" train --resume "resumed-$name" >/dev/null 2>&1 || true
     line "resumed-$name" "resumed-$name"
   done
