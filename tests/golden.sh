@@ -93,11 +93,12 @@ record() {  # tool folder
   done <runs.txt
   # Interrupted after a moment, as Ctrl-C does it, and resumed: the bits of mlp-rigl-nesterov.
   for name in mlp-rigl-nesterov table-rewind-step; do
-    moment=1.2
-    [ "$name" = table-rewind-step ] && moment=0.25
     rest=$(sed -n "s/^$name //p" runs.txt)
-    # shellcheck disable=SC2086
-    timeout -s INT "$moment" "$tool" train $rest --threads 1 --out "resumed-$name" >/dev/null 2>&1 || true
+    for moment in 0.3 0.6 1.2 2.4 5 10; do  # data must be loaded by then, and training not over
+      # shellcheck disable=SC2086
+      timeout -s INT "$moment" "$tool" train $rest --threads 1 --out "resumed-$name" >/dev/null 2>&1 || true
+      ls "resumed-$name"/checkpoint-* >/dev/null 2>&1 && break
+    done
     ls "resumed-$name"/checkpoint-* >/dev/null 2>&1 || { echo "resumed-$name was not interrupted"; continue; }
     "$tool" train --resume "resumed-$name" >/dev/null 2>&1 || true
     line "resumed-$name" "resumed-$name"
