@@ -10,9 +10,11 @@
 #include <span>
 
 #include "espalier/core/activation.h"
+#include "espalier/core/layouts/panels.h"
+#include "espalier/core/layouts/slices.h"
+#include "espalier/core/layouts/sweeps.h"
 #include "espalier/core/pattern.h"
 #include "espalier/core/real.h"
-#include "espalier/core/sparse_sweep.h"
 
 namespace espalier::kernels {
 

@@ -6,6 +6,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/kernels.h"
+#include "espalier/core/layouts/slices.h"
 
 namespace espalier {
 namespace {
@@ -64,7 +65,7 @@ Parameter::Parameter(std::string name, PatternPtr pattern)
 void Parameter::pack_for_latency() {
   unpack();
   if (storage_ != Storage::csr || !kernels::has_slices()) return;
-  const Slices& slices = pattern_->slices();
+  const Slices& slices = pattern_->derived<Slices>();
   if (slices.empty()) return;
   AlignedVector<Real> packed(slices.steps() * Slices::lanes, Real{0});
   std::size_t n = 0;
@@ -136,7 +137,7 @@ void Parameter::become(PatternPtr pattern, Storage storage) {
   const auto length = static_cast<std::size_t>(to_csr ? pattern->nonzeros() : positions());
   std::vector<RowBlock> blocks = blocks_of(rows_, cols_, pattern.get(), storage);
   rebuild(length, [&](const AlignedVector<Real>& old, AlignedVector<Real>& fresh) {
-    if (!pattern) {  // everybody has a place
+    if (!pattern) {  // every weight has a place
       for_each_weight([&](Index r, Index c, Index at) { fresh[r * cols_ + c] = old[at]; });
       return;
     }

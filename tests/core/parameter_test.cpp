@@ -247,7 +247,7 @@ TEST(Parameter, Invariant5ThePackedCopyHoldsEveryWeightAndZeros) {
   if (!kernels::has_slices()) GTEST_SKIP() << "nothing is ever packed on this processor";
   const Parameter W = packed();
   std::vector<Real> in_csr(W.value().begin(), W.value().end()), in_packed(W.packed().begin(), W.packed().end());
-  EXPECT_EQ(W.packed().size(), W.pattern()->slices().steps() * Slices::lanes);
+  EXPECT_EQ(W.packed().size(), W.pattern()->derived<Slices>().steps() * Slices::lanes);
   std::erase(in_packed, Real{0});
   std::ranges::sort(in_csr);
   std::ranges::sort(in_packed);
