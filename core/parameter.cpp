@@ -6,6 +6,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/kernels.h"
+#include "espalier/core/layouts/slices.h"
 
 namespace espalier {
 namespace {
@@ -24,7 +25,7 @@ std::vector<RowBlock> blocks_of(Index rows, Index cols, const Pattern* pattern, 
   const Index height = std::max<Index>(1, dense_block_weights / cols);
   for (Index r = 0; r < rows; r += height) {
     const Index end = std::min(rows, r + height);
-    blocks.push_back({r, end, r * cols, end * cols});
+    blocks.push_back({r, end, r * cols, end * cols, static_cast<Index>(blocks.size())});
   }
   return blocks;
 }
@@ -64,7 +65,7 @@ Parameter::Parameter(std::string name, PatternPtr pattern)
 void Parameter::pack_for_latency() {
   unpack();
   if (storage_ != Storage::csr || !kernels::has_slices()) return;
-  const Slices& slices = pattern_->slices();
+  const Slices& slices = pattern_->derived<Slices>();
   if (slices.empty()) return;
   AlignedVector<Real> packed(slices.steps() * Slices::lanes, Real{0});
   std::size_t n = 0;
@@ -87,13 +88,17 @@ bool Parameter::has_slot(std::string_view name) const {
 }
 
 std::span<Real> Parameter::slot(std::string_view name) {
-  const auto found = std::ranges::find(slots_, name, &Slot::name);
-  require(found != slots_.end(), "[parameter] {}: expected a slot \"{}\", found none of that name", name_, name);
-  return found->array;
+  return slots_[slot_index(name)].array;
 }
 
 std::span<const Real> Parameter::slot(std::string_view name) const {
-  return const_cast<Parameter*>(this)->slot(name);
+  return slots_[slot_index(name)].array;
+}
+
+std::size_t Parameter::slot_index(std::string_view name) const {
+  const auto found = std::ranges::find(slots_, name, &Slot::name);
+  require(found != slots_.end(), "[parameter] {}: expected a slot \"{}\", found none of that name", name_, name);
+  return static_cast<std::size_t>(found - slots_.begin());
 }
 
 std::vector<std::string> Parameter::slot_names() const {
@@ -132,7 +137,7 @@ void Parameter::become(PatternPtr pattern, Storage storage) {
   const auto length = static_cast<std::size_t>(to_csr ? pattern->nonzeros() : positions());
   std::vector<RowBlock> blocks = blocks_of(rows_, cols_, pattern.get(), storage);
   rebuild(length, [&](const AlignedVector<Real>& old, AlignedVector<Real>& fresh) {
-    if (!pattern) {  // everybody has a place
+    if (!pattern) {  // every weight has a place
       for_each_weight([&](Index r, Index c, Index at) { fresh[r * cols_ + c] = old[at]; });
       return;
     }

@@ -12,7 +12,7 @@
 //   3. In masked storage every array is exactly zero off the pattern.
 //   4. blocks() depends on shape, storage and pattern only, never on threads.
 //   5. A copy packed for latency holds the weights as they are: the next non-const value(), become() or select() that
-//      changes anything drops it. (Hence nobody writes through a span that was taken before packing.)
+//      changes anything drops it. (Hence no code may write through a span that was taken before packing.)
 #pragma once
 
 #include <span>
@@ -44,7 +44,8 @@ class Parameter {
   Index cols() const { return cols_; }
   Index positions() const { return rows_ * cols_; }
   Storage storage() const { return storage_; }
-  const PatternPtr& pattern() const { return pattern_; }  // null when dense
+  const PatternPtr& pattern() const { return pattern_; }              // null when dense
+  Index stored() const { return static_cast<Index>(value_.size()); }  // weights that have a place in the arrays
   Index nonzeros() const { return pattern_ ? pattern_->nonzeros() : positions(); }
   double density() const { return static_cast<double>(nonzeros()) / static_cast<double>(positions()); }
 
@@ -54,8 +55,8 @@ class Parameter {
   }
   std::span<const Real> value() const { return value_; }
 
-  // Copies a csr value into the order of pattern()->slices(), in which one sample is multiplied (kernels_sparse.cpp),
-  // where that pays: on processors with AVX-512, and as slices_of() says. Otherwise does nothing. Costs the layout
+  // Copies a csr value into the order of the pattern's Slices, in which one sample is multiplied (sparse_slices), where
+  // that pays: on processors with AVX-512, and unless the slices are empty. Otherwise does nothing. Costs the layout
   // (once per pattern) and the copy. Packing and unpacking are not re-entrant, and a trainer unpacks before it goes
   // parallel; inference with what is packed is.
   void pack_for_latency();
@@ -102,6 +103,7 @@ class Parameter {
     std::string name;
     AlignedVector<Real> array;
   };
+  std::size_t slot_index(std::string_view name) const;  // throws if there is none of that name
   // Makes every array anew, `length` long and zero, lets copy(old, fresh) fill it, and only then changes anything.
   template <typename Copy>
   void rebuild(std::size_t length, Copy&& copy);
@@ -116,7 +118,7 @@ class Parameter {
   std::vector<RowBlock> blocks_;
 };
 
-// What a model has learnt besides its parameters (running statistics): a named array that somebody else holds.
+// What a model has learnt besides its parameters (running statistics): a named array that a module holds.
 struct NamedNumbers {
   std::string name;
   std::span<Real> numbers;

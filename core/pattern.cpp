@@ -9,74 +9,36 @@
 namespace espalier {
 namespace {
 
-// Weights per row block: values, indices and gradients of a block then fit in L2 beside the panels of X.
-constexpr Index block_weights = 16384;
-constexpr Index block_rows_limit = 8192;    // 2 MiB of Y at 64 lanes; Visit::row has 16 bits
-constexpr Index panel_width_limit = 32768;  // Visit::count has 16 bits
-
-std::vector<RowBlock> balanced_blocks(const std::vector<Index>& begin) {
-  const Index rows = static_cast<Index>(begin.size()) - 1, weights = begin.back();
-  const Index count = std::max<Index>(
-      {1, (weights + block_weights - 1) / block_weights, (rows + block_rows_limit - 1) / block_rows_limit});
-  std::vector<RowBlock> blocks;
-  Index row = 0;
-  for (Index b = 0; b < count && row < rows; ++b) {
-    // The first row at which the weights so far reach their share; at least one row, at most the limit.
-    const Index share = weights * (b + 1) / count;
-    Index end = std::lower_bound(begin.begin() + row + 1, begin.end(), share) - begin.begin();
-    if (b + 1 == count) end = rows;
-    while (end - row > block_rows_limit) {
-      blocks.push_back({row, row + block_rows_limit, begin[row], begin[row + block_rows_limit]});
-      row += block_rows_limit;
-    }
-    end = std::clamp(end, row + 1, rows);
-    blocks.push_back({row, end, begin[row], begin[end]});
-    row = end;
-  }
-  return blocks;
-}
-
 void require_extents(Index rows, Index cols) {
   constexpr Index limit = std::numeric_limits<std::uint32_t>::max();
   require(rows > 0 && cols > 0 && rows <= limit && cols <= limit,
           "[pattern] expected 1 to {} rows and columns, got {} x {}", limit, rows, cols);
 }
 
-Panels make_panels(const Compressed& matrix, Index width) {
-  Panels panels;
-  panels.width = width;
-  panels.count = (matrix.cols + width - 1) / width;
-  panels.blocks = balanced_blocks(matrix.begin);
-  panels.first.assign(panels.blocks.size() * static_cast<std::size_t>(panels.count) + 1, 0);
-  std::vector<std::vector<Panels::Visit>> by_panel(static_cast<std::size_t>(panels.count));
-  for (std::size_t b = 0; b < panels.blocks.size(); ++b) {
-    const RowBlock& block = panels.blocks[b];
-    for (auto& visits : by_panel) visits.clear();
-    for (Index r = block.first_row; r < block.last_row; ++r)
-      for (Index n = matrix.begin[r]; n < matrix.begin[r + 1];) {
-        const Index panel = matrix.index[n] / width, begin = n;
-        while (n < matrix.begin[r + 1] && matrix.index[n] / width == panel) ++n;
-        by_panel[panel].push_back({static_cast<std::uint32_t>(begin), static_cast<std::uint16_t>(r - block.first_row),
-                                   static_cast<std::uint16_t>(n - begin)});
-      }
-    for (Index p = 0; p < panels.count; ++p) {
-      panels.visits.insert(panels.visits.end(), by_panel[p].begin(), by_panel[p].end());
-      panels.first[b * static_cast<std::size_t>(panels.count) + static_cast<std::size_t>(p) + 1] =
-          static_cast<Index>(panels.visits.size());
-    }
-  }
-  return panels;
-}
-
-// Computes `slot` the first time; later calls, from any thread, find it.
-template <typename T, typename Make>
-const T& once(std::mutex& mutex, std::unique_ptr<const T>& slot, Make&& make) {
-  const std::lock_guard lock(mutex);
-  if (!slot) slot = std::make_unique<const T>(make());
-  return *slot;
-}
-
 }  // namespace
+
+std::vector<RowBlock> balanced_blocks(std::span<const Index> begin) {
+  // Values, indices and gradients of so many weights fit in L2 beside the panels of X.
+  constexpr Index block_weights = 16384;
+  const Index rows = static_cast<Index>(begin.size()) - 1, weights = begin.back();
+  const Index count = std::max<Index>(
+      {1, (weights + block_weights - 1) / block_weights, (rows + block_rows_limit - 1) / block_rows_limit});
+  std::vector<RowBlock> blocks;
+  Index row = 0;
+  const auto push = [&](Index end) {
+    blocks.push_back({row, end, begin[row], begin[end], static_cast<Index>(blocks.size())});
+    row = end;
+  };
+  for (Index b = 0; b < count && row < rows; ++b) {
+    // The first row at which the weights so far reach their share; at least one row, at most the limit.
+    const Index share = weights * (b + 1) / count;
+    Index end = std::lower_bound(begin.begin() + row + 1, begin.end(), share) - begin.begin();
+    if (b + 1 == count) end = rows;
+    while (end - row > block_rows_limit) push(row + block_rows_limit);
+    push(std::clamp(end, row + 1, rows));
+  }
+  return blocks;
+}
 
 Pattern::Pattern(Index rows, Index cols, std::vector<Index> row_begin, std::vector<std::uint32_t> column) {
   constexpr Index limit = std::numeric_limits<std::uint32_t>::max();
@@ -192,72 +154,6 @@ std::vector<std::uint8_t> Pattern::mask() const {
 
 bool Pattern::operator==(const Pattern& other) const {
   return cols() == other.cols() && forward_.begin == other.forward_.begin && forward_.index == other.forward_.index;
-}
-
-const Compressed& Pattern::transpose() const {
-  return once(mutex_, transpose_, [&] {
-    Compressed t{cols(), rows(), std::vector<Index>(static_cast<std::size_t>(cols() + 1), 0), {}, {}};
-    for (const std::uint32_t c : forward_.index) ++t.begin[c + 1];
-    std::partial_sum(t.begin.begin(), t.begin.end(), t.begin.begin());
-    t.index.resize(forward_.index.size());
-    t.slot.resize(forward_.index.size());
-    std::vector<Index> next(t.begin.begin(), t.begin.end() - 1);
-    for (Index r = 0; r < rows(); ++r)
-      for (Index n = forward_.begin[r]; n < forward_.begin[r + 1]; ++n) {
-        const Index at = next[forward_.index[n]]++;
-        t.index[at] = static_cast<std::uint32_t>(r);
-        t.slot[at] = static_cast<std::uint32_t>(n);
-      }
-    return t;
-  });
-}
-
-namespace {
-Index usable_width(Index width, Index cols) {
-  return std::clamp<Index>(width, 1, std::min(cols, panel_width_limit));
-}
-}  // namespace
-
-const Panels& Pattern::panels(Index width) const {
-  width = usable_width(width, cols());
-  std::unique_ptr<const Panels>* slot = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    slot = &panels_[width];  // map nodes stay where they are
-  }
-  return once(mutex_, *slot, [&] { return make_panels(forward_, width); });
-}
-
-const Panels& Pattern::transposed_panels(Index width) const {
-  const Compressed& matrix = transpose();
-  width = usable_width(width, rows());
-  std::unique_ptr<const Panels>* slot = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    slot = &transposed_panels_[width];
-  }
-  return once(mutex_, *slot, [&] { return make_panels(matrix, width); });
-}
-
-const Slices& Pattern::slices() const {
-  return once(mutex_, slices_, [&] { return slices_of(forward_); });
-}
-
-const std::vector<SparseSweep>& Pattern::sweeps(const Convolution& convolution) const {
-  std::unique_ptr<const std::vector<SparseSweep>>* slot = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    slot = &sweeps_[convolution];
-  }
-  return once(mutex_, *slot, [&] { return sparse_sweeps(*this, convolution); });
-}
-
-Index panel_width(Index lanes, double density) {
-  constexpr Index panel_reals = 32 * 1024 / static_cast<Index>(sizeof(float));  // a 32 KiB L1
-  constexpr double weights_per_visit = 6;
-  const Index in_cache = std::max<Index>(panel_reals / lanes, 16);
-  const auto worthwhile = static_cast<Index>(weights_per_visit / std::max(density, 1e-9));
-  return std::max(in_cache, std::min(worthwhile, panel_width_limit));
 }
 
 }  // namespace espalier

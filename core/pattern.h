@@ -8,23 +8,21 @@
 //
 // Invariants:
 //   1. Columns ascend strictly within a row; row_begin ascends; both agree with nonzeros().
-//   2. A pattern never changes. What is derived from it (transpose, panels, slices) is computed once, on demand, from
-//   any
-//      thread, and hangs on it.
+//   2. A pattern never changes, and it knows positions only. The orders in which kernels walk over them are layouts
+//      (core/layouts/), which know the pattern; derived() keeps them.
 //   3. Positions (row * cols + column) are 64-bit; columns and slots are 32-bit, checked when the pattern is made.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "espalier/core/random.h"
 #include "espalier/core/real.h"
-#include "espalier/core/slices.h"
-#include "espalier/core/sparse_sweep.h"
 
 namespace espalier {
 
@@ -32,9 +30,14 @@ namespace espalier {
 struct RowBlock {
   Index first_row = 0, last_row = 0;  // [first_row, last_row)
   Index first = 0, last = 0;          // [first, last) in value() and every slot array
+  Index number = 0;                   // its place among the blocks
   Index rows() const { return last_row - first_row; }
   Index weights() const { return last - first; }
 };
+
+// Blocks of roughly equal numbers of weights, with at most block_rows_limit rows, of rows that begin at these weights.
+inline constexpr Index block_rows_limit = 8192;  // 2 MiB of Y at 64 lanes
+std::vector<RowBlock> balanced_blocks(std::span<const Index> begin);
 
 // The rows of a 0/1 matrix, compressed. For a transpose, slot[n] says which weight of the original the n-th one is.
 struct Compressed {
@@ -43,29 +46,6 @@ struct Compressed {
   std::vector<std::uint32_t> index;  // column of each live weight
   std::vector<std::uint32_t> slot;   // empty: weight n is slot n
   Index nonzeros() const { return static_cast<Index>(index.size()); }
-};
-
-// A traversal of a Compressed for the products. The columns are cut into panels so that the rows of X that a panel
-// reads stay in L1; the rows are cut into blocks so that weights and output rows stay in L2. Within (block, panel) rows
-// are visited from top to bottom. (Visiting them in order of how many weights they have there, so that the inner loop's
-// trip count is predictable, was tried and measured: 3 % slower.)
-struct Panels {
-  struct Visit {
-    std::uint32_t begin;  // first weight, in Compressed order
-    std::uint16_t row;    // relative to the block's first row
-    std::uint16_t count;  // weights of this row in this panel, at least 1
-  };
-  Index width = 0;               // columns per panel
-  Index count = 0;               // panels
-  std::vector<RowBlock> blocks;  // fixed, balanced by weights
-  std::vector<Index> first;      // blocks * count + 1: where the visits of (block, panel) begin
-  std::vector<Visit> visits;
-
-  std::span<const Visit> of(Index block, Index panel) const {
-    const auto at = static_cast<std::size_t>(block * count + panel);
-    return std::span(visits).subspan(static_cast<std::size_t>(first[at]),
-                                     static_cast<std::size_t>(first[at + 1] - first[at]));
-  }
 };
 
 class Pattern;
@@ -100,29 +80,70 @@ class Pattern {
   bool operator==(const Pattern& other) const;
 
   const Compressed& compressed() const { return forward_; }
-  const Compressed& transpose() const;
   // Row blocks of roughly equal numbers of weights, fixed by the pattern alone.
   std::span<const RowBlock> blocks() const { return blocks_; }
-  // The traversal with panels of about `width` columns; of the transpose if so asked.
-  const Panels& panels(Index width) const;
-  const Panels& transposed_panels(Index width) const;
-  // The layout for one sample; empty where it does not pay.
-  const Slices& slices() const;
-  // How a convolution with these weights walks over its images.
-  const std::vector<SparseSweep>& sweeps(const Convolution& convolution) const;
+
+  // The layout of this type for this pattern, and this key if it has a Layout::Key: made by Layout(pattern, key) the
+  // first time it is asked for, by whichever thread, and kept as long as the pattern. To find it takes no lock.
+  template <class Layout>
+  const Layout& derived(const typename Layout::Key& key) const {
+    return found_or_made<Layout>(key, [&] { return Layout(*this, key); });
+  }
+  template <class Layout>
+  const Layout& derived() const {
+    return found_or_made<Layout>(NoKey{}, [&] { return Layout(*this); });
+  }
 
  private:
+  struct NoKey {
+    bool operator==(const NoKey&) const = default;
+  };
+  // A list of all layouts so far, the newest first. A node never changes once newest_ leads to it.
+  struct Node {
+    explicit Node(const void* tag) : type(tag) {}
+    virtual ~Node() = default;
+    const void* type;  // the address of Kept::tag
+    const Node* older = nullptr;
+  };
+  template <class Layout, class Key>
+  struct Kept final : Node {
+    inline static char tag{};  // its address tells the types of layouts apart
+    Key key;
+    Layout layout;
+    template <class Make>
+    Kept(const Key& of, Make&& make) : Node(&tag), key(of), layout(make()) {}
+  };
+  template <class Layout, class Key>
+  const Layout* found(const Key& key) const;
+  template <class Layout, class Key, class Make>
+  const Layout& found_or_made(const Key& key, Make&& make) const;
+
   Compressed forward_;
   std::vector<RowBlock> blocks_;
-  mutable std::mutex mutex_;  // guards the lazily made members below, each of which is written once
-  mutable std::unique_ptr<const Compressed> transpose_;
-  mutable std::unique_ptr<const Slices> slices_;
-  mutable std::map<Index, std::unique_ptr<const Panels>> panels_, transposed_panels_;
-  mutable std::map<Convolution, std::unique_ptr<const std::vector<SparseSweep>>> sweeps_;
+  mutable std::recursive_mutex making_;  // of the thread that makes a layout: which may ask for another to start from
+  mutable std::vector<std::unique_ptr<const Node>> layouts_;  // the same nodes, owned; guarded by making_
+  mutable std::atomic<const Node*> newest_ = nullptr;
 };
 
-// The panel width for products of `lanes` lanes over rows of this density: as many columns as keep the panel of X in
-// L1, and more where so few weights would meet in a panel that visiting it does not pay.
-Index panel_width(Index lanes, double density);
+template <class Layout, class Key>
+const Layout* Pattern::found(const Key& key) const {
+  for (const Node* node = newest_.load(std::memory_order_acquire); node; node = node->older)
+    if (node->type == &Kept<Layout, Key>::tag)
+      if (const auto& kept = static_cast<const Kept<Layout, Key>&>(*node); kept.key == key) return &kept.layout;
+  return nullptr;
+}
+
+template <class Layout, class Key, class Make>
+const Layout& Pattern::found_or_made(const Key& key, Make&& make) const {
+  if (const Layout* layout = found<Layout>(key)) return *layout;
+  const std::lock_guard lock(making_);
+  if (const Layout* layout = found<Layout>(key)) return *layout;  // another thread was faster
+  auto kept = std::make_unique<Kept<Layout, Key>>(key, make);
+  const Layout& layout = kept->layout;
+  kept->older = newest_.load(std::memory_order_relaxed);
+  layouts_.push_back(std::move(kept));
+  newest_.store(layouts_.back().get(), std::memory_order_release);
+  return layout;
+}
 
 }  // namespace espalier

@@ -5,6 +5,10 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/flops.h"
+#include "espalier/core/kernels.h"
+#include "espalier/core/layouts/panels.h"
+#include "espalier/core/layouts/slices.h"
+#include "espalier/core/layouts/transpose.h"
 
 namespace espalier {
 namespace {
@@ -13,9 +17,8 @@ namespace {
 constexpr Index dense_rows_at_once = 48;
 
 void count_flops(const Parameter& W, Index lanes, Index valid) {
-  const Index stored = W.storage() == Storage::csr ? W.nonzeros() : W.positions();
   thread_flops() +=
-      {static_cast<std::uint64_t>(2 * stored * lanes), static_cast<std::uint64_t>(2 * W.nonzeros() * valid)};
+      {static_cast<std::uint64_t>(2 * W.stored() * lanes), static_cast<std::uint64_t>(2 * W.nonzeros() * valid)};
 }
 
 void require_operands(const char* what, const Parameter& W, const Tensor& in, Index in_rows, const Tensor& out,
@@ -35,18 +38,18 @@ bool multiplies_by_slices(const Parameter& W) {
 template <typename Begin, typename Finish>
 void sparse_by_blocks(const Parameter& W, bool transposed, const Tensor& X, Tensor& Y, Begin&& begin, Finish&& finish) {
   const Pattern& pattern = *W.pattern();
-  const Compressed& A = transposed ? pattern.transpose() : pattern.compressed();
+  const Compressed& A = transposed ? pattern.derived<Transpose>() : pattern.compressed();
   if (Y.stride() == 1) {
     begin(0, A.rows);
     if (!transposed && multiplies_by_slices(W))
-      kernels::sparse_slices(pattern.slices(), W.packed().data(), X.data(), Y.data());
+      kernels::sparse_slices(pattern.derived<Slices>(), W.packed().data(), X.data(), Y.data());
     else
       kernels::sparse_dots(A, W.value().data(), X.data(), Y.data());
     finish(0, A.rows);
     return;
   }
-  const Index width = panel_width(X.lanes(), pattern.density());
-  const Panels& panels = transposed ? pattern.transposed_panels(width) : pattern.panels(width);
+  const Index width = panel_width(X.lanes(), pattern.density(), A.cols);
+  const Panels& panels = pattern.derived<Panels>({.width = width, .transposed = transposed});
   for (std::size_t b = 0; b < panels.blocks.size(); ++b) {
     begin(panels.blocks[b].first_row, panels.blocks[b].rows());
     kernels::sparse_rows(A, panels, static_cast<Index>(b), W.value().data(), X.data(), Y.data(), Y.stride());
@@ -132,7 +135,7 @@ void outer(const Parameter& W, std::size_t b, std::span<const OuterPair> pairs, 
     if (pairs.empty()) return;
     const Pattern& pattern = *W.pattern();
     const Index stride = pairs[0].X->stride();
-    const Panels& panels = pattern.panels(panel_width(stride, pattern.density()));
+    const Panels& panels = pattern.derived<Panels>({.width = panel_width(stride, pattern.density(), pattern.cols())});
     // Tiles in groups, so that no memory is asked for; the groups, too, are fixed by the order of the tiles.
     std::array<kernels::OuterOperand, 16> tiles;
     for (std::size_t first = 0; first < pairs.size(); first += tiles.size()) {

@@ -6,6 +6,8 @@
 #include "espalier/core/aligned.h"
 #include "espalier/core/error.h"
 #include "espalier/core/flops.h"
+#include "espalier/core/kernels.h"
+#include "espalier/core/layouts/sweeps.h"
 #include "espalier/core/products.h"
 
 namespace espalier {
@@ -109,7 +111,7 @@ void convolve(const Parameter& W, const Window& w, const Tensor& X, Tensor& Y, L
   const bool relu = epilogue.activation == Activation::relu;
   const Index lanes = X.lanes();
   if (W.storage() == Storage::csr) {
-    for (const SparseSweep& plan : W.pattern()->sweeps({w, Frame(X), Frame(Y), false}))
+    for (const SparseSweep& plan : W.pattern()->derived<SparseSweeps>({w, Frame(X), Frame(Y), false}).all)
       kernels::sparse_sweep({plan.sweep, lanes, lines.first, lines.last, X.row(0), Y.row(0), bias, /*add=*/false, relu},
                             sparse_weights(plan, W.value().data(), lanes));
   } else {
@@ -124,8 +126,7 @@ void convolve(const Parameter& W, const Window& w, const Tensor& X, Tensor& Y, L
   }
   if (!relu) activate_lines(epilogue.activation, Y, lines);
   const Index pixels = (lines.last - lines.first) * Y.shape()[2];
-  const Index stored = W.storage() == Storage::csr ? W.nonzeros() : W.positions();
-  thread_flops() += {static_cast<std::uint64_t>(2 * stored * pixels * lanes),
+  thread_flops() += {static_cast<std::uint64_t>(2 * W.stored() * pixels * lanes),
                      static_cast<std::uint64_t>(2 * W.nonzeros() * pixels * X.valid())};
 }
 
@@ -135,14 +136,14 @@ void convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, 
   bool add = write == Write::add;
   const Index useful = dY.shape()[1] * dY.shape()[2];
   Index products = 0;  // weights times pixels, of one sample
-  // Where a stride leaves out pixels of X that no tap ever reads, nobody would begin them.
+  // Where a stride leaves out pixels of X that no tap ever reads, nothing would begin them.
   const auto begin = [&](std::size_t sweeps) {
     if (add || static_cast<Index>(sweeps) == w.stride * w.stride) return;
     dX.fill(0);
     add = true;
   };
   if (W.storage() == Storage::csr) {
-    const auto& plans = W.pattern()->sweeps({w, Frame(dY), Frame(dX), true});
+    const auto& plans = W.pattern()->derived<SparseSweeps>({w, Frame(dY), Frame(dX), true}).all;
     begin(plans.size());
     for (const SparseSweep& plan : plans) {
       kernels::sparse_sweep({plan.sweep, lanes, 0, plan.sweep.height, dY.row(0), dX.row(0), nullptr, add, false},
@@ -185,7 +186,7 @@ void convolve_outer(const Parameter& W, const Window& w, const Tensor& dY, const
   const Index lanes = X.lanes(), valid = X.valid();
   Real* const dy = const_cast<Real*>(dY.row(0));  // a SweepCall writes through Y; the outer kernels only read
   if (W.storage() == Storage::csr) {
-    for (const SparseSweep& plan : W.pattern()->sweeps({w, Frame(X), Frame(dY), false})) {
+    for (const SparseSweep& plan : W.pattern()->derived<SparseSweeps>({w, Frame(X), Frame(dY), false}).all) {
       // Summed in the order of the sweep, then put where the parameter keeps them.
       const kernels::SparseWeights weights = sparse_weights(plan, nullptr, lanes);
       Real* sums = thread_scratch().value.data();
@@ -203,8 +204,7 @@ void convolve_outer(const Parameter& W, const Window& w, const Tensor& dY, const
     if (W.storage() == Storage::masked) zero_off_pattern(*W.pattern(), 0, W.rows(), G);
   }
   const Index pixels = (lines.last - lines.first) * dY.shape()[2];
-  const Index stored = W.storage() == Storage::csr ? W.nonzeros() : W.positions();
-  thread_flops() += {static_cast<std::uint64_t>(2 * stored * pixels * valid),
+  thread_flops() += {static_cast<std::uint64_t>(2 * W.stored() * pixels * valid),
                      static_cast<std::uint64_t>(2 * W.nonzeros() * pixels * valid)};
 }
 

@@ -9,6 +9,7 @@
 #include "apps/tool/bench_ladder.h"
 #include "apps/tool/commands.h"
 #include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
 #include "espalier/core/products.h"
 #include "espalier/core/threads.h"
 #include "espalier/experiment/result.h"

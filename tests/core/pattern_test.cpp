@@ -3,11 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 #include <vector>
 
 #include "espalier/core/error.h"
+#include "espalier/core/layouts/panels.h"
+#include "espalier/core/layouts/transpose.h"
 #include "espalier/core/threads.h"
+#include "support/allocation_counter.h"
 #include "support/patterns.h"
 
 namespace espalier {
@@ -161,81 +165,28 @@ TEST(RandomPattern, TwoToThe32PositionsDoNotOverflow) {
   const std::vector<Index> positions = positions_of(*pattern);
   EXPECT_TRUE(std::ranges::any_of(positions, [](Index p) { return p >= Index{1} << 31; }));
   EXPECT_EQ(*Pattern::from_positions(n, n, positions), *pattern);
-  EXPECT_EQ(pattern->transpose().nonzeros(), live);
+  EXPECT_EQ(pattern->derived<Transpose>().nonzeros(), live);
   EXPECT_EQ(
-      static_cast<Index>(pattern->panels(4096).visits.size()), live - [&] {
+      static_cast<Index>(pattern->derived<Panels>({.width = 4096}).visits.size()), live - [&] {
         Index merged = 0;  // two weights of one row in one panel are one visit
         for (std::size_t i = 1; i < positions.size(); ++i) merged += positions[i] / 4096 == positions[i - 1] / 4096;
         return merged;
       }());
 }
 
-// --- what is derived -----------------------------------------------------------------------------------------------
-
-TEST(Pattern, TheTransposeFindsEveryWeightAgainByItsSlot) {
-  for (const auto& [rows, cols] : extents)
-    for (const auto density : all_densities) {
-      const PatternPtr pattern = pattern_of(rows, cols, density);
-      const Compressed& t = pattern->transpose();
-      ASSERT_EQ(t.rows, cols);
-      ASSERT_EQ(t.cols, rows);
-      ASSERT_EQ(t.nonzeros(), pattern->nonzeros());
-      std::set<std::uint32_t> slots;
-      for (Index c = 0; c < cols; ++c)
-        for (Index n = t.begin[static_cast<std::size_t>(c)]; n < t.begin[static_cast<std::size_t>(c) + 1]; ++n) {
-          const std::uint32_t slot = t.slot[static_cast<std::size_t>(n)], r = t.index[static_cast<std::size_t>(n)];
-          slots.insert(slot);
-          EXPECT_EQ(pattern->column()[slot], c);
-          EXPECT_GE(slot, pattern->row_begin()[r]);
-          EXPECT_LT(slot, pattern->row_begin()[r + 1]);
-        }
-      EXPECT_EQ(static_cast<Index>(slots.size()), pattern->nonzeros());
-    }
-}
+// --- row blocks ------------------------------------------------------------------------------------------------------
 
 void expect_blocks_cover_rows(std::span<const RowBlock> blocks, const std::vector<Index>& begin) {
   Index row = 0;
   for (const RowBlock& block : blocks) {
     EXPECT_EQ(block.first_row, row);
+    EXPECT_EQ(block.number, &block - blocks.data());
     EXPECT_GT(block.last_row, block.first_row);
     EXPECT_EQ(block.first, begin[static_cast<std::size_t>(block.first_row)]);
     EXPECT_EQ(block.last, begin[static_cast<std::size_t>(block.last_row)]);
     row = block.last_row;
   }
   EXPECT_EQ(row, static_cast<Index>(begin.size()) - 1);
-}
-
-void expect_panels_visit_each_weight_once(const Compressed& matrix, const Panels& panels) {
-  expect_blocks_cover_rows(panels.blocks, matrix.begin);
-  std::vector<int> visited(matrix.index.size(), 0);
-  for (std::size_t b = 0; b < panels.blocks.size(); ++b)
-    for (Index p = 0; p < panels.count; ++p) {
-      int previous = -1;
-      for (const Panels::Visit& visit : panels.of(static_cast<Index>(b), p)) {
-        const Index row = panels.blocks[b].first_row + visit.row;
-        ASSERT_LT(row, panels.blocks[b].last_row);
-        ASSERT_GE(visit.count, 1);
-        ASSERT_GT(int{visit.row}, previous) << "rows are visited from top to bottom, each once";
-        previous = visit.row;
-        for (std::size_t n = visit.begin; n < std::size_t{visit.begin} + visit.count; ++n) {
-          ++visited[n];
-          ASSERT_EQ(matrix.index[n] / panels.width, p);
-          ASSERT_GE(static_cast<Index>(n), matrix.begin[static_cast<std::size_t>(row)]);
-          ASSERT_LT(static_cast<Index>(n), matrix.begin[static_cast<std::size_t>(row) + 1]);
-        }
-      }
-    }
-  EXPECT_EQ(visited, std::vector<int>(matrix.index.size(), 1));
-}
-
-TEST(Pattern, PanelsOfAnyWidthVisitEachWeightExactlyOnce) {
-  for (const auto& [rows, cols] : extents)
-    for (const auto density : all_densities)
-      for (const Index width : {Index{1}, Index{3}, Index{16}, cols, Index{100'000}}) {
-        const PatternPtr pattern = pattern_of(rows, cols, density);
-        expect_panels_visit_each_weight_once(pattern->compressed(), pattern->panels(width));
-        expect_panels_visit_each_weight_once(pattern->transpose(), pattern->transposed_panels(width));
-      }
 }
 
 TEST(Pattern, ManyWeightsFallIntoBalancedBlocks) {
@@ -246,46 +197,110 @@ TEST(Pattern, ManyWeightsFallIntoBalancedBlocks) {
   for (const RowBlock& block : pattern->blocks()) EXPECT_NEAR(block.weights(), share, 400);  // two rows
 }
 
-TEST(Pattern, ManyEmptyRowsStillFitAVisitsSixteenBits) {
+TEST(Pattern, ABlockHasNoMoreRowsThanTheLimitHoweverFewWeightsTheyHave) {
   // All weights in the last row: the block that reaches its share would span 20,000 rows.
   std::vector<Index> positions(10);
-  for (Index i = 0; i < 10; ++i) positions[static_cast<std::size_t>(i)] = 19'999 * Index{50} + i;
+  for (Index i = 0; i < 10; ++i) positions[i] = 19'999 * Index{50} + i;
   const PatternPtr pattern = Pattern::from_positions(20'000, 50, positions);
-  for (const RowBlock& block : pattern->blocks()) EXPECT_LE(block.rows(), 65536);
-  expect_panels_visit_each_weight_once(pattern->compressed(), pattern->panels(16));
+  for (const RowBlock& block : pattern->blocks()) EXPECT_LE(block.rows(), block_rows_limit);
+  expect_blocks_cover_rows(pattern->blocks(), pattern->compressed().begin);
 }
 
-TEST(Pattern, ARowWiderThanAVisitCountsIsCutIntoPanels) {
-  const PatternPtr pattern = Pattern::full(2, 70'000);
-  expect_panels_visit_each_weight_once(pattern->compressed(), pattern->panels(1'000'000));
+// --- what is derived -------------------------------------------------------------------------------------------------
+
+// Layouts that count how often they are made, and how many there are.
+struct Counted {
+  using Key = Index;
+  static std::atomic<int> made, alive;
+  Index nonzeros, key;
+  Counted(const Pattern& pattern, Index k) : nonzeros(pattern.nonzeros()), key(k) {
+    require(key >= 0, "[counted] expected a key of at least 0, got {}", key);
+    ++made, ++alive;
+  }
+  Counted(const Counted&) = delete;
+  ~Counted() { --alive; }
+};
+std::atomic<int> Counted::made, Counted::alive;
+
+struct SumOfTwo {  // is made from others
+  Index sum;
+  explicit SumOfTwo(const Pattern& pattern) : sum(pattern.derived<Counted>(1).key + pattern.derived<Counted>(2).key) {}
+};
+
+TEST(Pattern, Invariant2ALayoutIsMadeOnceAndIsAnotherForAnotherKeyTypeOrPattern) {
+  const PatternPtr pattern = Pattern::full(3, 4), other = Pattern::full(3, 4);
+  Counted::made = 0;
+  const Counted& one = pattern->derived<Counted>(1);
+  EXPECT_EQ(one.nonzeros, 12);
+  for (int again = 0; again < 3; ++again) EXPECT_EQ(&pattern->derived<Counted>(1), &one);
+  EXPECT_EQ(Counted::made, 1);
+  EXPECT_EQ(pattern->derived<Counted>(2).key, 2);
+  EXPECT_NE(&pattern->derived<Counted>(2), &one);
+  EXPECT_NE(&other->derived<Counted>(1), &one);
+  EXPECT_EQ(&pattern->derived<Counted>(1), &one) << "later layouts leave it where it is";
+  EXPECT_EQ(Counted::made, 3);
+  EXPECT_EQ(pattern->derived<SumOfTwo>().sum, 3);
+  EXPECT_EQ(&pattern->derived<SumOfTwo>(), &pattern->derived<SumOfTwo>());
+  EXPECT_EQ(Counted::made, 3) << "both were there";
+  EXPECT_NE(&pattern->derived<Panels>({.width = 2}), &pattern->derived<Panels>({.width = 3}));
+  EXPECT_NE(&pattern->derived<Panels>({.width = 2}), &pattern->derived<Panels>({.width = 2, .transposed = true}));
 }
 
-TEST(Pattern, Invariant2DerivedDataIsMadeOnceWhoeverAsksFirst) {
+TEST(Pattern, Invariant2ALayoutIsMadeOnceForAllThreads) {
   for (int round = 0; round < 20; ++round) {
     const PatternPtr pattern = pattern_of(130, 257, testing::Density::tenth, static_cast<std::uint64_t>(round));
-    constexpr Index askers = 32;
-    std::vector<const void*> transposes(askers), panels(askers), transposed(askers);
-    parallel_for(askers, 4, [&](Index i) {
-      const auto at = static_cast<std::size_t>(i);
-      panels[at] = &pattern->panels(16 + i % 2);
-      transposed[at] = &pattern->transposed_panels(16 + i % 2);
-      transposes[at] = &pattern->transpose();
+    constexpr Index askers = 64, keys = 3;
+    Counted::made = 0;
+    std::vector<const Counted*> counted(askers);
+    std::vector<const void*> sums(askers), transposes(askers), panels(askers);
+    parallel_for(askers, 8, [&](Index i) {
+      if (i % 2) sums[i] = &pattern->derived<SumOfTwo>();
+      panels[i] = &pattern->derived<Panels>({.width = 16, .transposed = true});
+      counted[i] = &pattern->derived<Counted>(i % keys);
+      transposes[i] = &pattern->derived<Transpose>();
+      sums[i] = &pattern->derived<SumOfTwo>();
+      EXPECT_EQ(counted[i]->nonzeros, pattern->nonzeros());
+      EXPECT_EQ(counted[i]->key, i % keys);
     });
-    for (std::size_t i = 2; i < askers; ++i) {
+    EXPECT_EQ(Counted::made, keys);
+    for (Index i = 0; i < askers; ++i) {
+      EXPECT_EQ(counted[i], counted[i % keys]);
+      EXPECT_EQ(sums[i], sums[0]);
       EXPECT_EQ(transposes[i], transposes[0]);
-      EXPECT_EQ(panels[i], panels[i % 2]);
-      EXPECT_EQ(transposed[i], transposed[i % 2]);
+      EXPECT_EQ(panels[i], panels[0]);
     }
-    EXPECT_NE(panels[0], panels[1]);
-    expect_panels_visit_each_weight_once(pattern->transpose(), pattern->transposed_panels(16));
   }
 }
 
-TEST(PanelWidth, NarrowsWithLanesAndWidensWithSparsity) {
-  EXPECT_GE(panel_width(16, 0.5), panel_width(128, 0.5));
-  EXPECT_GE(panel_width(128, 0.001), panel_width(128, 0.5));
-  EXPECT_GE(panel_width(100'000, 1), 1);
-  EXPECT_LE(panel_width(128, 0), 32768);
+TEST(Pattern, ALayoutThatIsThereIsFoundWithoutAllocating) {
+  const PatternPtr pattern = Pattern::full(30, 40);
+  pattern->derived<Panels>({.width = 16, .transposed = true});
+  pattern->derived<Counted>(7);
+  const std::uint64_t before = testing::allocations_so_far();
+  for (int again = 0; again < 10; ++again) {
+    pattern->derived<Panels>({.width = 16, .transposed = true});
+    pattern->derived<Transpose>();
+    pattern->derived<Counted>(7);
+  }
+  EXPECT_EQ(testing::allocations_so_far(), before);
+}
+
+TEST(Pattern, Invariant2LayoutsAreKeptAsLongAsThePattern) {
+  Counted::alive = 0;
+  PatternPtr pattern = Pattern::full(3, 4), holder = pattern;
+  for (Index key = 0; key < 5; ++key) pattern->derived<Counted>(key);
+  pattern = nullptr;
+  EXPECT_EQ(Counted::alive, 5);
+  holder = nullptr;
+  EXPECT_EQ(Counted::alive, 0);
+}
+
+TEST(Pattern, ALayoutThatCannotBeMadeLeavesNothingBehind) {
+  const PatternPtr pattern = Pattern::full(3, 4);
+  Counted::alive = 0;
+  for (int again = 0; again < 2; ++again) EXPECT_THROW(pattern->derived<Counted>(-1), UsageError);
+  EXPECT_EQ(Counted::alive, 0);
+  EXPECT_EQ(pattern->derived<Counted>(0).key, 0);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/flops.h"
+#include "espalier/core/kernels.h"
 #include "espalier/core/threads.h"
 #include "reference/products.h"
 #include "support/forced_target.h"
@@ -265,7 +266,7 @@ class PackedProducts : public Products {
       SCOPED_TRACE(density);
       Parameter W = weights(pattern_of(extents().rows, extents().cols, density), Storage::csr);
       W.pack_for_latency();
-      EXPECT_EQ(!W.packed().empty(), kernels::has_slices() && !W.pattern()->slices().empty());
+      EXPECT_EQ(!W.packed().empty(), kernels::has_slices() && !W.pattern()->derived<Slices>().empty());
       if (density == Density::half || density == Density::full) {
         EXPECT_EQ(!W.packed().empty(), kernels::has_slices() && extents().cols >= Slices::window);
       }

@@ -1,4 +1,4 @@
-#include "espalier/core/slices.h"
+#include "espalier/core/layouts/slices.h"
 
 #include <gtest/gtest.h>
 
@@ -28,7 +28,7 @@ void for_each_layout(Body&& body) {
     for (const Density density : densities) {
       SCOPED_TRACE(::testing::Message() << rows << " x " << cols << ", " << density);
       const PatternPtr pattern = pattern_of(rows, cols, density);
-      const Slices& slices = pattern->slices();
+      const Slices& slices = pattern->derived<Slices>();
       if (density != Density::tenth) {
         ASSERT_FALSE(slices.empty());
       }
@@ -78,15 +78,15 @@ TEST(Slices, RowsComeWithTheLongestFirst) {
 
 TEST(Slices, MostLanesWorkAtDensityATenth) {
   const PatternPtr pattern = Pattern::random(1024, 1024, 104'858, Random(1, "slices"));
-  const Slices& slices = pattern->slices();
+  const Slices& slices = pattern->derived<Slices>();
   EXPECT_GT(slices.slot.size(), slices.steps() * Slices::lanes * 3 / 4);
 }
 
 TEST(Slices, ThereAreNoneWhereTheyWouldNotPay) {
-  EXPECT_TRUE(Pattern::full(100, 63)->slices().empty()) << "less than a window";
-  EXPECT_TRUE(Pattern::full(3, 200)->slices().empty()) << "three lanes of sixteen";
-  EXPECT_TRUE(pattern_of(100, 200, Density::nothing)->slices().empty());
-  EXPECT_TRUE(Pattern::random(4096, 4096, 50'000, Random(1, "slices"))->slices().empty()) << "density 0.003";
+  EXPECT_TRUE(Pattern::full(100, 63)->derived<Slices>().empty()) << "less than a window";
+  EXPECT_TRUE(Pattern::full(3, 200)->derived<Slices>().empty()) << "three lanes of sixteen";
+  EXPECT_TRUE(pattern_of(100, 200, Density::nothing)->derived<Slices>().empty());
+  EXPECT_TRUE(Pattern::random(4096, 4096, 50'000, Random(1, "slices"))->derived<Slices>().empty()) << "density 0.003";
 }
 
 }  // namespace

@@ -1,19 +1,18 @@
-// A sweep with sparse weights: which weights, in the order in which the kernel uses them.
+// Sweeps with sparse weights: which weights, in the order in which the kernel of a convolution uses them.
 //
 // The operand's channels are cut into panels, so that what a block of result pixels reads of a panel stays in L1: eight
 // pixels of a 3 x 3 window are 30 pixels of 64 bytes per channel, so a panel is 17 channels. Within a panel rows are
-// visited from top to bottom. Every row is visited in the first and in the last panel, be it for no weight at all:
-// there its pixels are begun (zero, bias, or what they were) and finished (activation).
+// visited from top to bottom. Every row is visited in the first and in the last panel, even if it has no weights there:
+// then its pixels are begun (zero, bias, or what they were) and finished (activation).
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "espalier/core/pattern.h"
 #include "espalier/core/window.h"
 
 namespace espalier {
-
-class Pattern;
 
 struct SparseSweep {
   struct Visit {
@@ -28,7 +27,11 @@ struct SparseSweep {
   Index panels() const { return static_cast<Index>(panel_begin.size()) - 1; }
 };
 
-// One for the forward convolution, up to stride * stride for the transposed one.    pattern: [out, in / groups * taps]
-std::vector<SparseSweep> sparse_sweeps(const Pattern& pattern, const Convolution& convolution);
+// One for the forward convolution, up to stride * stride for the transposed one.
+struct SparseSweeps {
+  using Key = Convolution;
+  std::vector<SparseSweep> all;
+  SparseSweeps(const Pattern& pattern, const Convolution& convolution);  // pattern: [out, in / groups * taps]
+};
 
 }  // namespace espalier

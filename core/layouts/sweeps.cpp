@@ -1,10 +1,7 @@
-#include "espalier/core/sparse_sweep.h"
+#include "espalier/core/layouts/sweeps.h"
 
 #include <algorithm>
 #include <limits>
-
-#include "espalier/core/error.h"
-#include "espalier/core/pattern.h"
 
 namespace espalier {
 namespace {
@@ -29,13 +26,12 @@ std::vector<Weight> weights_of(const Pattern& pattern, const Convolution& c, con
   const Index taps = w.taps();
   const Index out_channels = pattern.rows(), in_per_group = pattern.cols() / taps,
               out_per_group = out_channels / w.groups;
-  std::vector<Index> offset_of_tap(static_cast<std::size_t>(taps), std::numeric_limits<Index>::max());
-  for (std::size_t i = 0; i < sweep.tap.size(); ++i)
-    offset_of_tap[static_cast<std::size_t>(sweep.tap[i])] = sweep.offset[i];
+  std::vector<Index> offset_of_tap(taps, std::numeric_limits<Index>::max());
+  for (std::size_t i = 0; i < sweep.tap.size(); ++i) offset_of_tap[sweep.tap[i]] = sweep.offset[i];
 
   std::vector<Weight> weights;
   for (Index o = 0; o < out_channels; ++o) {
-    Index slot = pattern.row_begin()[static_cast<std::size_t>(o)];
+    Index slot = pattern.row_begin()[o];
     for (const std::uint32_t column : pattern.row(o)) {
       const Index in_channel = o / out_per_group * in_per_group + static_cast<Index>(column) / taps;
       const Index offset = offset_of_tap[static_cast<Index>(column) % taps];
@@ -58,13 +54,13 @@ SparseSweep sparse_sweep(const Pattern& pattern, const Convolution& c, const Swe
   const Index width = (channels + panels - 1) / panels;  // of equal size
 
   SparseSweep plan{.sweep = sweep, .operand_channels = channels};
-  std::vector<std::size_t> next(static_cast<std::size_t>(rows) + 1, weights.size());  // first unused weight of a row
-  for (std::size_t n = weights.size(); n-- > 0;) next[static_cast<std::size_t>(weights[n].row)] = n;
+  std::vector<std::size_t> next(rows + 1, weights.size());  // first unused weight of a row
+  for (std::size_t n = weights.size(); n-- > 0;) next[weights[n].row] = n;
   for (Index p = 0; p < panels; ++p) {
     plan.panel_begin.push_back(plan.visits.size());
     for (Index r = 0; r < rows; ++r) {
       const std::size_t begin = plan.offset.size();
-      std::size_t& n = next[static_cast<std::size_t>(r)];
+      std::size_t& n = next[r];
       for (; n < weights.size() && weights[n].row == r && weights[n].channel < (p + 1) * width; ++n) {
         plan.offset.push_back(static_cast<std::int32_t>(weights[n].offset));
         plan.slot.push_back(static_cast<std::uint32_t>(weights[n].slot));
@@ -81,10 +77,8 @@ SparseSweep sparse_sweep(const Pattern& pattern, const Convolution& c, const Swe
 
 }  // namespace
 
-std::vector<SparseSweep> sparse_sweeps(const Pattern& pattern, const Convolution& c) {
-  std::vector<SparseSweep> sweeps;
-  for (const Sweep& sweep : sweeps_of(c)) sweeps.push_back(sparse_sweep(pattern, c, sweep));
-  return sweeps;
+SparseSweeps::SparseSweeps(const Pattern& pattern, const Convolution& convolution) {
+  for (const Sweep& sweep : sweeps_of(convolution)) all.push_back(sparse_sweep(pattern, convolution, sweep));
 }
 
 }  // namespace espalier

@@ -1,11 +1,9 @@
-#include "espalier/core/slices.h"
+#include "espalier/core/layouts/slices.h"
 
 #include <algorithm>
 #include <array>
 #include <limits>
 #include <numeric>
-
-#include "espalier/core/pattern.h"
 
 namespace espalier {
 namespace {
@@ -14,8 +12,6 @@ namespace {
 // resting lane costs as many bytes as a live one: at density 0.01, with 0.28 of the lanes live, slices are as fast as
 // dots, at 0.005 and 0.17 they are 1.3 times slower.
 constexpr std::size_t fewest_live_per_step = Slices::lanes / 4;
-
-}  // namespace
 
 Slices slices_of(const Compressed& matrix) {
   if (matrix.cols < Slices::window) return {};
@@ -64,5 +60,9 @@ Slices slices_of(const Compressed& matrix) {
   }
   return slices;
 }
+
+}  // namespace
+
+Slices::Slices(const Pattern& pattern) : Slices(slices_of(pattern.compressed())) {}
 
 }  // namespace espalier

@@ -17,12 +17,13 @@
 #include <cstdint>
 #include <vector>
 
-#include "espalier/core/real.h"
+#include "espalier/core/pattern.h"
 
 namespace espalier {
 
-struct Compressed;
-
+// Empty where slices do not pay: with fewer than `window` columns, and where three lanes in four would rest. Rows come
+// with the longest first, so that lanes rest more and more: the constructor gives up at the first slice at which too
+// many do.
 struct Slices {
   static constexpr Index lanes = 16, window = 64, steps_per_window = 2;
 
@@ -34,13 +35,11 @@ struct Slices {
   std::vector<std::uint16_t> live;    // [steps] bit l: lane l has a weight
   std::vector<std::uint32_t> slot;    // [weights] of the live lanes, step after step: where the parameter keeps it
 
+  Slices() = default;
+  explicit Slices(const Pattern& pattern);
   Index slices() const { return static_cast<Index>(first.size()) - 1; }
   std::size_t steps() const { return live.size(); }
   bool empty() const { return slot.empty(); }
 };
-
-// Empty where slices do not pay: with fewer than `window` columns, and where three lanes in four would rest. Rows come
-// with the longest first, so that lanes rest more and more: it gives up at the first slice at which too many do.
-Slices slices_of(const Compressed& matrix);
 
 }  // namespace espalier
