@@ -47,7 +47,7 @@ struct Found {
 };
 
 // Of several random networks the one with the median error of the outputs.
-Found find(Module& target, const Loader& data, int networks, StrongTicketOptions options) {
+Found find(const Module& target, const Loader& data, int networks, StrongTicketOptions options) {
   std::vector<Found> found;
   for (int i = 0; i < networks; ++i, ++options.seed) {
     const StrongTicket ticket = strong_ticket(target, options);
@@ -60,7 +60,7 @@ Found find(Module& target, const Loader& data, int networks, StrongTicketOptions
 
 // --- (a) a trained network inside random ones ------------------------------------------------------------------------
 
-Panel find_in_random_networks(Module& target, const Loader& test, const Lab& lab, std::uint64_t seed) {
+Panel find_in_random_networks(const Module& target, const Loader& test, const Lab& lab, std::uint64_t seed) {
   const Census census = census_of(target);
   Panel panel{.title = "A trained network inside a random one",
               .subtitle = fmt::format("{}, {} of {} weights live", target.name(), census.live, census.positions),

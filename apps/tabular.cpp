@@ -45,8 +45,9 @@ Trained train(const RunConfig& config, const Data& data, Side side, const Observ
     observer.epoch(epoch, 0, census_of(*trained.model).density());
   };
   trained.validation = fit(trainer, loader, &validation, options).back().validation;
-  trained.test = trainer.evaluate(test);
-  trained.metrics = metrics_of(trainer.predict(test), *data.test);
+  const Score score = trainer.score(test);
+  trained.test = score.evaluation;
+  trained.metrics = score.metrics;
   return trained;
 }
 

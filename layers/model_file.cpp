@@ -291,7 +291,7 @@ std::optional<Form> form_without_values(const Parameter& W, const Origin& origin
   return bytes.bitmap <= bytes.delta8 ? Form::seed_bitmap : Form::seed_delta8;
 }
 
-Packed pack(Module& model, const std::map<std::string, std::string>& metadata, const std::optional<Origin>& origin,
+Packed pack(const Module& model, const std::map<std::string, std::string>& metadata, const std::optional<Origin>& origin,
             Data data) {
   Packed packed;
   SafeTensors& file = packed.file;
@@ -302,7 +302,7 @@ Packed pack(Module& model, const std::map<std::string, std::string>& metadata, c
   }
   file.metadata.emplace(format_key, format_name);
 
-  model.visit_parameters([&](Parameter& W) {
+  model.visit_parameters([&](const Parameter& W) {
     const FormBytes bytes = form_bytes(W);
     const std::optional<Form> without = origin ? form_without_values(W, *origin, bytes, file.metadata) : std::nullopt;
     const Form form = without ? *without : cheapest(W, bytes);
@@ -313,7 +313,7 @@ Packed pack(Module& model, const std::map<std::string, std::string>& metadata, c
     if (data == Data::present) fill(W, form, tensors);
     std::ranges::move(tensors, std::back_inserter(file.tensors));
   });
-  model.visit_state([&](const std::string& name, std::span<Real> numbers) {
+  model.visit_state([&](const std::string& name, std::span<const Real> numbers) {
     SafeTensor tensor{key_of(state_prefix, name), std::string(real_dtype), {static_cast<Index>(numbers.size())}, {}};
     packed.layers.push_back({tensor.name, std::string(name_of(Form::dense)), bytes_of(tensor)});
     if (data == Data::present) store<Real>(tensor, numbers);
@@ -581,13 +581,13 @@ double mask_entropy_bytes(const Parameter& W) {
   return -(d * std::log2(d) + (1 - d) * std::log2(1 - d)) * static_cast<double>(W.positions()) / 8;
 }
 
-SavedModel save_model(Module& model, const std::map<std::string, std::string>& metadata,
+SavedModel save_model(const Module& model, const std::map<std::string, std::string>& metadata,
                       const std::filesystem::path& path, const std::optional<Origin>& origin) {
   Packed packed = pack(model, metadata, origin, Data::present);
   return {save_safetensors(packed.file, path), std::move(packed.layers)};
 }
 
-SavedModel model_bytes(Module& model, const std::map<std::string, std::string>& metadata,
+SavedModel model_bytes(const Module& model, const std::map<std::string, std::string>& metadata,
                        const std::optional<Origin>& origin) {
   Packed packed = pack(model, metadata, origin, Data::absent);
   return {encode_header(packed.file).size() + bytes_of(packed.file.tensors), std::move(packed.layers)};

@@ -92,11 +92,11 @@ struct SavedModel {
 // Writes the model; equal models give equal bytes. Throws FileError, and leaves what stood under that name, if it
 // cannot be written; UsageError if the model has a name twice, or the metadata have keys that the format keeps for
 // itself. origin: of weights that were never trained; parameters of which it is not true are written with their values.
-SavedModel save_model(Module& model, const std::map<std::string, std::string>& metadata,
+SavedModel save_model(const Module& model, const std::map<std::string, std::string>& metadata,
                       const std::filesystem::path& path, const std::optional<Origin>& origin = {});
 
 // What save_model would return, without writing or even making the file.
-SavedModel model_bytes(Module& model, const std::map<std::string, std::string>& metadata,
+SavedModel model_bytes(const Module& model, const std::map<std::string, std::string>& metadata,
                        const std::optional<Origin>& origin = {});
 
 // Loads into a model of the same names and shapes, whatever its own storage; returns the metadata given to save_model.

@@ -2,6 +2,18 @@
 
 namespace espalier {
 
+// One walk serves writers and readers, so that a layer lists its parameters once. The cast is sound because a walk
+// changes nothing itself, and what it shows reaches a reader as const.
+void Module::visit_parameters(const std::function<void(const Parameter&)>& visit) const {
+  const_cast<Module*>(this)->visit_parameters(
+      std::function<void(Parameter&)>([&](Parameter& parameter) { visit(parameter); }));
+}
+
+void Module::visit_state(const std::function<void(const std::string&, std::span<const Real>)>& visit) const {
+  const_cast<Module*>(this)->visit_state(std::function<void(const std::string&, std::span<Real>)>(
+      [&](const std::string& name, std::span<Real> numbers) { visit(name, numbers); }));
+}
+
 std::vector<Parameter*> parameters_of(Module& module) {
   std::vector<Parameter*> all;
   module.visit_parameters([&](Parameter& parameter) { all.push_back(&parameter); });
@@ -15,9 +27,23 @@ std::vector<NamedNumbers> state_of(Module& module) {
   return all;
 }
 
-Census census_of(Module& module) {
+std::vector<const Parameter*> parameters_of(const Module& module) {
+  std::vector<const Parameter*> all;
+  module.visit_parameters([&](const Parameter& parameter) { all.push_back(&parameter); });
+  return all;
+}
+
+std::vector<ConstNamedNumbers> state_of(const Module& module) {
+  std::vector<ConstNamedNumbers> all;
+  module.visit_state([&](const std::string& name, std::span<const Real> numbers) {
+    all.push_back({.name = name, .numbers = numbers});
+  });
+  return all;
+}
+
+Census census_of(const Module& module) {
   Census census;
-  module.visit_parameters([&](Parameter& parameter) {
+  module.visit_parameters([&](const Parameter& parameter) {
     if (parameter.prunable()) {
       census.positions += parameter.positions();
       census.live += parameter.nonzeros();

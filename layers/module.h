@@ -22,10 +22,14 @@ class Module {
   // The shape of one output sample; throws UsageError, naming the layer, if the input does not fit. Called once when a
   // model is built, so that forward meets no surprises.
   virtual Shape output_shape(const Shape& input) const = 0;
-  // In the order in which forward uses them.
+  // In the order in which forward uses them. The walk itself changes nothing: only the visitor may.
   virtual void visit_parameters(const std::function<void(Parameter&)>& /*visit*/) {}
-  // What is learnt but not trained, such as running statistics: named arrays that belong into the model's file.
+  // What is learnt but not trained, such as running statistics: named arrays that belong into the model's file. The
+  // walk itself changes nothing.
   virtual void visit_state(const std::function<void(const std::string& name, std::span<Real>)>& /*visit*/) {}
+  // The same walks for readers.
+  void visit_parameters(const std::function<void(const Parameter&)>& visit) const;
+  void visit_state(const std::function<void(const std::string& name, std::span<const Real>)>& visit) const;
   // After a training step: learns what forward observed of the batch, tape by tile in their order (a container passes
   // it on). weight: of this batch in what was learnt before; none: the layer's own.
   virtual void merge_state(std::span<Tape* const> /*tapes*/, std::optional<double> /*weight*/) {}
@@ -40,8 +44,15 @@ class Module {
 using ModulePtr = std::unique_ptr<Module>;
 
 std::vector<Parameter*> parameters_of(Module& module);
+std::vector<const Parameter*> parameters_of(const Module& module);
 
+// State to read.
+struct ConstNamedNumbers {
+  std::string name;
+  std::span<const Real> numbers;
+};
 std::vector<NamedNumbers> state_of(Module& module);
+std::vector<ConstNamedNumbers> state_of(const Module& module);
 
 // Totals over a model, for tables: weights are prunable, biases and the like are not.
 struct Census {
@@ -52,7 +63,7 @@ struct Census {
   Index nonzeros() const { return live + unprunable; }
   double density() const { return positions ? static_cast<double>(live) / static_cast<double>(positions) : 1; }
 };
-Census census_of(Module& module);
+Census census_of(const Module& module);
 
 // Packs every parameter that can be multiplied faster so when samples come one at a time (Parameter::pack_for_latency);
 // training, or anything else that may change a weight, unpacks it.

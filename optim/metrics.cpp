@@ -49,8 +49,7 @@ Metrics classification_metrics(std::span<const Real> outputs, std::span<const st
   double correct = 0, loss = 0;
   for (std::size_t i = 0; i < samples; ++i) {
     const std::span<const Real> z = outputs.subspan(i * width, width);
-    const auto label = static_cast<std::size_t>(labels[i]);
-    const std::size_t best = static_cast<std::size_t>(std::ranges::max_element(z) - z.begin());  // the first of equals
+    const Index label = labels[i], best = arg_max(z);
     const auto highest = static_cast<double>(z[best]);
     double sum = 0;
     for (const Real logit : z) sum += std::exp(static_cast<double>(logit) - highest);

@@ -1,16 +1,17 @@
-// Metrics: how good a network's outputs are, over a whole data set at once. (Trainer::evaluate says less, and keeps
-// nothing: for every epoch.)
+// Metrics: how good a network's outputs are, over a whole data set at once. (Inference::evaluate computes fewer numbers
+// and keeps no outputs: for every epoch.)
 //
 //   accuracy              fraction of samples whose largest output is their class
-//   balanced accuracy     mean over classes of the fraction of that class's samples found: 1/K for who always says the
-//                         same, however rare the others are
+//   balanced accuracy     mean over classes of the fraction of that class's samples found: 1/K for a constant
+//   prediction,
+//                         however rare the other classes are
 //   AUC                   probability that a sample of the class has a higher score than a sample of another one, ties
 //                         counting half; two classes: the score is z1 - z0; more: log p of each class against the rest,
 //                         mean over classes
 //   log-loss              mean of -log softmax(z)[label], natural logarithm, no class weights
 //   RMSE, MAE             root of the mean squared error; mean absolute error: in original units (TargetScale)
 //   R^2                   1 - (sum of squared errors) / (sum of squared distances from the mean target), the sums over
-//                         all outputs, each with its own mean: 0 for who always says the mean, below it for worse
+//                         all outputs, each with its own mean: 0 for predicting the mean, negative for worse
 //
 // Classes without samples do not count. What is not defined is NaN: AUC where all samples are of one class, R^2 where
 // all targets are equal, and everything of an empty set.
@@ -22,9 +23,21 @@
 #include <vector>
 
 #include "espalier/datasets/dataset.h"
-#include "espalier/optim/trainer.h"
 
 namespace espalier {
+
+// Which of the `count` numbers at(0), at(1), ... is the largest; of equal ones the first. A network's answer is the
+// class of its largest output.
+template <typename At>
+Index arg_max(Index count, At&& at) {
+  Index best = 0;
+  for (Index i = 1; i < count; ++i)
+    if (at(i) > at(best)) best = i;
+  return best;
+}
+inline Index arg_max(std::span<const Real> z) {
+  return arg_max(static_cast<Index>(z.size()), [&](Index i) { return z[i]; });
+}
 
 struct Metrics {
   static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
@@ -41,12 +54,11 @@ Metrics classification_metrics(std::span<const Real> outputs, std::span<const st
 Metrics regression_metrics(std::span<const Real> outputs, std::span<const Real> targets, Index width,
                            TargetScale scale = {});
 
-// Of outputs [samples, outputs_for(data)], row i for sample i, as Trainer::predict gives them.
+// Of outputs [samples, outputs_for(data)], row i for sample i, as Inference::outputs gives them.
 Metrics metrics_of(std::span<const Real> outputs, const Dataset& data);
 
-// What somebody would reach who has seen the training set's labels or targets and none of the inputs: says every class
-// with its frequency in `train`, the most frequent one being the largest; the mean target. The outputs of that for
-// every sample of `test`.
+// The metrics, on `test`, of the best constant prediction: each class with its frequency in `train`, so that the most
+// frequent class is the largest output; or the mean target of `train`.
 Metrics baseline_metrics(const Dataset& train, const Dataset& test);
 
 // [classes]

@@ -85,7 +85,7 @@ void apply_pattern(Control control, std::span<Parameter* const> found, std::span
   }
 }
 
-std::string small_dense(const std::string& name, Module& model, Index parameters) {
+std::string small_dense(const std::string& name, const Module& model, Index parameters) {
   require(model_profile(name).chain,
           "[--control small-dense] expected a model of linear layers one after the other (lenet-300-100, mlp:... or "
           "tabular:...), whose hidden layers can be made narrower, got {}",

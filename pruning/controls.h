@@ -54,6 +54,6 @@ void apply_pattern(Control control, std::span<Parameter* const> found, std::span
 // `model`, known as `name`, all by the same factor, so that it has as nearly `parameters` parameters as one such factor
 // can make it. Throws UsageError for models that are no chain of linear layers, and if one unit per layer is already
 // too much.
-std::string small_dense(const std::string& name, Module& model, Index parameters);
+std::string small_dense(const std::string& name, const Module& model, Index parameters);
 
 }  // namespace espalier

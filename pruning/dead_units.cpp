@@ -64,7 +64,7 @@ bool for_each_edge(const Node& node, const Node& input, Edge&& edge) {
 
 }  // namespace
 
-Index effective_nonzeros(Module& model, const Shape& input) {
+Index effective_nonzeros(const Module& model, const Shape& input) {
   Tile tile;
   tile.input = Tensor(input, {1, 1});
   Tape tape;  // what leads where is found on a recorded tape, so that no module has to know of this

@@ -16,6 +16,6 @@ namespace espalier {
 // understood has all its nonzeros counted.
 //
 // input: the shape of one sample.
-Index effective_nonzeros(Module& model, const Shape& input);
+Index effective_nonzeros(const Module& model, const Shape& input);
 
 }  // namespace espalier

@@ -1,35 +1,33 @@
 #include "espalier/pruning/measure.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "espalier/core/clock.h"
 #include "espalier/core/products.h"
+#include "espalier/layers/unchanged.h"
 #include "espalier/optim/trainer.h"
 #include "espalier/pruning/dead_units.h"
 
 namespace espalier {
 namespace {
 
-template <typename Work>
-double seconds_of(Work&& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-// One model, set up to be timed.
+// One model, set up to be timed. Its weights, optimizer slots and running statistics move with the timed steps, and are
+// what they were when the bench is taken down.
 struct Bench {
+  const Unchanged afterwards;
   Module& model;
-  Trainer batch, single;
+  Trainer trainer;
+  Inference single;
   std::vector<double> train_step, inference, latency, loss;
   double rate;
 
   Bench(Module& m, const Loss& loss_function, const Optimizer& optimizer, const MeasureOptions& o)
-      : model(m),
-        batch(m, loss_function, optimizer, {.threads = o.threads, .seed = o.seed, .clip_norm = o.clip_norm}),
-        single(m, loss_function, optimizer, {.threads = 1, .seed = o.seed}),
+      : afterwards(m),
+        model(m),
+        trainer(m, loss_function, optimizer, {.threads = o.threads, .seed = o.seed, .clip_norm = o.clip_norm}),
+        single(m, 1),
         rate(o.rate) {
-    batch.keep_tiles();
+    trainer.keep_tiles();
     single.keep_tiles();
   }
   // One turn: each kind of work once untimed, because the other models have just had the caches, then timed in a row.
@@ -39,15 +37,15 @@ struct Bench {
       work();
       for (int i = 0; i < in_a_row; ++i) seconds.push_back(seconds_of(work));
     };
-    turn(train_step, [&] { loss.push_back(batch.step(full, 0, rate).loss); });
-    turn(inference, [&] { batch.infer(full, 0); });
-    prepare_for_latency(model);  // not timed: whoever serves one sample at a time packs once
+    turn(train_step, [&] { loss.push_back(trainer.step(full, 0, rate).loss); });
+    turn(inference, [&] { trainer.inference().infer(full, 0); });
+    prepare_for_latency(model);  // not timed: a server of single samples packs once
     turn(latency, [&] { single.infer(one, 0); });
   }
 };
 
 // FLOPs and seconds of each weight's product on one full tile.
-void measure_layers(Module& model, const Loader& full, const MeasureOptions& o, ModelMeasurement& m) {
+void measure_layers(const Module& model, const Loader& full, const MeasureOptions& o, ModelMeasurement& m) {
   constexpr int repetitions = 11;
   Tape tape;
   Tile tile;
@@ -71,6 +69,17 @@ void measure_layers(Module& model, const Loader& full, const MeasureOptions& o, 
   }
 }
 
+// What is counted, not timed.
+ModelMeasurement sizes_of(const Module& model, const Dataset& data, const MeasureOptions& o) {
+  ModelMeasurement m;
+  m.census = census_of(model);
+  m.effective_nonzeros = effective_nonzeros(model, data.shape());
+  m.file = model_bytes(model, o.metadata, o.origin);
+  for (const Parameter* W : parameters_of(model))
+    if (W->prunable()) m.mask_entropy_bytes += mask_entropy_bytes(*W);
+  return m;
+}
+
 }  // namespace
 
 Timing timing_of(std::vector<double> seconds) {
@@ -83,6 +92,8 @@ Timing timing_of(std::vector<double> seconds) {
 std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const DatasetPtr& data, const Loss& loss,
                                       const Optimizer& optimizer, const MeasureOptions& o) {
   flush_subnormals_to_zero();
+  std::vector<ModelMeasurement> measurements;
+  for (const Module* model : models) measurements.push_back(sizes_of(*model, *data, o));
   const Loader full(data, {.batch = o.batch, .lanes = o.lanes, .shuffle = false});
   const Loader one(data, {.batch = 1, .lanes = 1, .shuffle = false});
   std::vector<std::unique_ptr<Bench>> benches;
@@ -93,20 +104,15 @@ std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const 
       if (repetition == 0) bench->train_step.clear(), bench->inference.clear(), bench->latency.clear();
       bench->repeat(full, one);
     }
-  std::vector<ModelMeasurement> measurements;
-  for (const auto& bench : benches) {
-    ModelMeasurement& m = measurements.emplace_back();
-    m.census = census_of(bench->model);
-    m.effective_nonzeros = effective_nonzeros(bench->model, data->shape());
-    m.file = model_bytes(bench->model, o.metadata, o.origin);
-    for (const Parameter* W : parameters_of(bench->model))
-      if (W->prunable()) m.mask_entropy_bytes += mask_entropy_bytes(*W);
-    m.train_step = timing_of(bench->train_step);
-    m.inference = timing_of(bench->inference);
-    m.latency = timing_of(bench->latency);
-    m.first_loss = bench->loss.front();
-    m.last_loss = bench->loss.back();
-    measure_layers(bench->model, full, o, m);
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    const Bench& bench = *benches[i];
+    ModelMeasurement& m = measurements[i];
+    m.train_step = timing_of(bench.train_step);
+    m.inference = timing_of(bench.inference);
+    m.latency = timing_of(bench.latency);
+    m.first_loss = bench.loss.front();
+    m.last_loss = bench.loss.back();
+    measure_layers(bench.model, full, o, m);
   }
   return measurements;
 }

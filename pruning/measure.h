@@ -2,6 +2,8 @@
 //
 // Times are medians of interleaved repetitions: dense, sparse, dense, sparse ... so that a machine that slows down
 // slows both. Warm-up comes first. The input stands ready in tiles; the loader is not timed.
+//
+// Measuring changes nothing: what is saved afterwards is what was measured (layers/unchanged.h).
 #pragma once
 
 #include <map>
@@ -48,14 +50,15 @@ struct MeasureOptions {
   int threads = 1;
   int repetitions = 15;  // turns; each times every kind of work three times
   std::uint64_t seed = 1;
-  double rate = 0;                                   // of the timed steps
-  double clip_norm = 0;                              // likewise: a pass over all gradients more, if above 0
+  double rate = 0;       // of the timed steps
+  double clip_norm = 0;  // of the timed steps: above 0 it costs another pass over all gradients
   std::map<std::string, std::string> metadata = {};  // what the model's file will carry besides: its bytes count too
   std::optional<Origin> origin = {};                 // see save_model
 };
 
-// Measures each model on the first batch of `data`. A timed training step computes everything a step computes; with a
-// learning rate of 0 the weights stay as they are, optimizer slots do not.
+// Measures each model on the first batch of `data`. A timed training step is a training step, with all that moves in
+// one; afterwards every value, slot, pattern, packed copy and running statistic of the model is again what it was, to
+// the bit. Until then nothing else may use the models.
 std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const DatasetPtr& data, const Loss& loss,
                                       const Optimizer& optimizer, const MeasureOptions& options);
 

@@ -99,7 +99,7 @@ double break_even(const LayerGeometry& layer, Index lanes, std::uint64_t seed) {
   return 0;
 }
 
-std::map<std::string, LayerGeometry> geometries_of(Module& model, const Shape& input) {
+std::map<std::string, LayerGeometry> geometries_of(const Module& model, const Shape& input) {
   Tile tile;
   tile.input = Tensor(input, {1, 1});
   Tape tape;  // a recorded tape knows what every layer reads
@@ -116,7 +116,7 @@ std::map<std::string, LayerGeometry> geometries_of(Module& model, const Shape& i
   return layers;
 }
 
-StorageRules tune(Module& model, const Shape& input, Index lanes, std::uint64_t seed) {
+StorageRules tune(const Module& model, const Shape& input, Index lanes, std::uint64_t seed) {
   flush_subnormals_to_zero();
   StorageRules rules;
   std::map<std::string, double> measured;  // layers of one geometry are measured once

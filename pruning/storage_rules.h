@@ -37,7 +37,7 @@ struct StorageRules {
 
 // Times forward, transposed and outer product of every weight matrix, dense and csr over a range of densities, one
 // thread, interleaved, and notes where csr begins to win. `lanes`: those of the run. Random patterns of the given seed.
-StorageRules tune(Module& model, const Shape& input, Index lanes, std::uint64_t seed);
+StorageRules tune(const Module& model, const Shape& input, Index lanes, std::uint64_t seed);
 
 // What decides how long a layer's products take: its matrix and, for a convolution, window and input image.
 struct LayerGeometry {
@@ -47,7 +47,7 @@ struct LayerGeometry {
   std::string text() const;
 };
 // Those of a model's prunable weights, by name.    input: the shape of one sample
-std::map<std::string, LayerGeometry> geometries_of(Module& model, const Shape& input);
+std::map<std::string, LayerGeometry> geometries_of(const Module& model, const Shape& input);
 // The highest density, of 0.8, 0.7 ... 0.1 and 0.05, at which csr is faster than dense in all three products together;
 // 0 if it is at none. Timed on one thread.
 double break_even(const LayerGeometry& layer, Index lanes, std::uint64_t seed);

@@ -5,6 +5,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/layers/linear.h"
+#include "espalier/optim/inference.h"
 #include "espalier/pruning/subset_sum.h"
 
 namespace espalier {
@@ -43,8 +44,8 @@ Target target_of(const Parameter& W, const Parameter* b, bool both_signs) {
 }
 
 // The target's layers, read off a recorded tape of some noise, on which it also has to show its ReLUs.
-std::vector<Target> layers_of(Module& target) {
-  const std::vector<Parameter*> parameters = parameters_of(target);
+std::vector<Target> layers_of(const Module& target) {
+  const std::vector<const Parameter*> parameters = parameters_of(target);
   require(!parameters.empty(), "[strong ticket] expected linear layers, got a model without parameters");
   Tile tile;
   tile.input = Tensor({parameters.front()->cols()}, {lane_quantum, lane_quantum});
@@ -237,7 +238,7 @@ double StrongTicket::worst_error() const {
   return worst;
 }
 
-StrongTicket strong_ticket(Module& target, const StrongTicketOptions& options) {
+StrongTicket strong_ticket(const Module& target, const StrongTicketOptions& options) {
   require(options.width >= 1 && options.width <= subset_sum_limit,
           "[strong ticket] expected a width from 1 to {}, got {}", subset_sum_limit, options.width);
   const std::vector<Target> layers = layers_of(target);
@@ -249,41 +250,27 @@ StrongTicket strong_ticket(Module& target, const StrongTicketOptions& options) {
 }
 
 Agreement agreement_of(const Module& target, const Module& ticket, const Loader& loader) {
-  Agreement sum;
-  Tile tile;
-  Tape target_tape, ticket_tape;
-  Index outputs = 0;
-  const auto largest = [](const Tensor& y, Index lane) {  // the first of the largest outputs
-    Index best = 0;
-    for (Index j = 1; j < y.features(); ++j)
-      if (y.row(j)[lane] > y.row(best)[lane]) best = j;
-    return best;
-  };
-  for (Index batch = 0; batch < loader.batches(); ++batch)
-    for (Index t = 0; t < loader.tiles(batch); ++t) {
-      loader.fill(batch, t, tile);
-      const Var wanted = target.forward(target_tape.begin(tile, {.mode = Mode::inference}));
-      const Var got = ticket.forward(ticket_tape.begin(tile, {.mode = Mode::inference}));
-      const Tensor &y = wanted.value(), &z = got.value();
-      outputs = y.features();
-      require(z.features() == outputs, "[strong ticket] expected {} outputs, got {}", outputs, z.features());
-      for (Index lane = 0; lane < tile.valid(); ++lane) {
-        for (Index j = 0; j < outputs; ++j) {
-          const auto value = static_cast<double>(y.row(j)[lane]), error = static_cast<double>(z.row(j)[lane]) - value;
-          sum.worst_error = std::max(sum.worst_error, std::abs(error));
-          sum.rms_error += error * error;
-          sum.target_rms += value * value;
-        }
-        const Index of_target = largest(y, lane), of_ticket = largest(z, lane);
-        sum.same_class += of_target == of_ticket;
-        if (tile.label.empty()) continue;
-        sum.target_accuracy += of_target == tile.label[static_cast<std::size_t>(lane)];
-        sum.ticket_accuracy += of_ticket == tile.label[static_cast<std::size_t>(lane)];
-      }
-      sum.samples += tile.valid();
-    }
+  const std::vector<Real> wanted = Inference(target).outputs(loader), got = Inference(ticket).outputs(loader);
+  const Dataset& data = loader.data();
+  Agreement sum{.samples = data.samples()};
+  require(got.size() == wanted.size(), "[strong ticket] expected {} outputs, got {}", wanted.size(), got.size());
+  for (std::size_t n = 0; n < wanted.size(); ++n) {
+    const auto value = static_cast<double>(wanted[n]), error = static_cast<double>(got[n]) - value;
+    sum.worst_error = std::max(sum.worst_error, std::abs(error));
+    sum.rms_error += error * error;
+    sum.target_rms += value * value;
+  }
   require(sum.samples > 0, "[strong ticket] expected samples to compare on, got none");
-  const auto samples = static_cast<double>(sum.samples), numbers = samples * static_cast<double>(outputs);
+  const std::size_t outputs = wanted.size() / sum.samples;
+  for (Index i = 0; i < sum.samples; ++i) {
+    const Index of_target = arg_max(std::span(wanted).subspan(i * outputs, outputs));
+    const Index of_ticket = arg_max(std::span(got).subspan(i * outputs, outputs));
+    sum.same_class += of_target == of_ticket;
+    if (data.classes() == 0) continue;
+    sum.target_accuracy += of_target == data.label(i);
+    sum.ticket_accuracy += of_ticket == data.label(i);
+  }
+  const auto samples = static_cast<double>(sum.samples), numbers = static_cast<double>(wanted.size());
   sum.rms_error = std::sqrt(sum.rms_error / numbers);
   sum.target_rms = std::sqrt(sum.target_rms / numbers);
   for (double* fraction : {&sum.same_class, &sum.target_accuracy, &sum.ticket_accuracy}) *fraction /= samples;

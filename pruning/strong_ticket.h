@@ -100,7 +100,7 @@ struct StrongTicket {
 Index strong_ticket_neurons(Index in, int width);
 
 // target: Linear layers, dense, masked or csr, ReLU after each but the last. Throws UsageError for anything else.
-StrongTicket strong_ticket(Module& target, const StrongTicketOptions& options);
+StrongTicket strong_ticket(const Module& target, const StrongTicketOptions& options);
 
 // How far two models with equal outputs' shapes are apart on all samples of a loader.
 struct Agreement {

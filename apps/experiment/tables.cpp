@@ -6,9 +6,9 @@
 
 namespace espalier {
 
-std::vector<std::string> surviving_inputs(Module& model, const Preprocessing& preprocessing) {
+std::vector<std::string> surviving_inputs(const Module& model, const Preprocessing& preprocessing) {
   const std::vector<Index> source = preprocessing.source_columns();
-  const std::vector<Parameter*> parameters = parameters_of(model);
+  const std::vector<const Parameter*> parameters = parameters_of(model);
   const auto first = std::ranges::find_if(
       parameters, [&](const Parameter* W) { return W->prunable() && W->cols() == static_cast<Index>(source.size()); });
   if (first == parameters.end()) return {};

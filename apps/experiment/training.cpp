@@ -160,7 +160,7 @@ int threads_of(const RunConfig& config) {
   return config.threads ? config.threads : default_threads();
 }
 
-PrunerOptions pruner_options(const RunConfig& c, Module& model, const Shape& input) {
+PrunerOptions pruner_options(const RunConfig& c, const Module& model, const Shape& input) {
   return {.method = c.method,
           .allocation = allocation_named(c.allocation),
           .structure = structure_named(c.structure),
@@ -315,8 +315,9 @@ Trained train_from(ModulePtr model, const RunConfig& c, const Data& data, bool p
   if (prune) timed([&] { report(method->finish(c.epochs * train.batches())); });
   result.train_flops += trainer.take_probe_flops();
   const Loader test = evaluation_loader(data.test, c);
-  result.test = trainer.evaluate(test);
-  result.metrics = metrics_of(trainer.predict(test), *data.test);
+  const Score score = trainer.score(test);
+  result.test = score.evaluation;
+  result.metrics = score.metrics;
   if (result.metrics.classes == 0 && result.metrics.samples > 0 && !std::isfinite(result.metrics.rmse))
     throw DivergedError("training diverged at its last step: outputs are not finite; try a smaller --rate");
   return result;

@@ -31,7 +31,7 @@ struct Observer {
 
 int threads_of(const RunConfig& config);
 // input: the shape of one sample
-PrunerOptions pruner_options(const RunConfig& config, Module& model, const Shape& input);
+PrunerOptions pruner_options(const RunConfig& config, const Module& model, const Shape& input);
 
 // What is trained for: as the configuration says or, if it leaves it open, as the data have it. Throws UsageError for a
 // loss that does not go with the data.

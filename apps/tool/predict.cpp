@@ -19,7 +19,7 @@
 #include "espalier/experiment/tables.h"
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
-#include "espalier/optim/metrics.h"
+#include "espalier/optim/inference.h"
 
 namespace espalier {
 namespace {
@@ -87,7 +87,7 @@ class CsvRows final : public Rows {
   std::string notes() const override {
     const std::string text = reader_.replaced();
     if (reader_.extra_columns() == 0) return text;
-    return fmt::format("{}{}{} columns that the training file has not were ignored", text, text.empty() ? "" : "; ",
+    return fmt::format("{}{}ignored {} columns absent from the training file", text, text.empty() ? "" : "; ",
                        reader_.extra_columns());
   }
 
@@ -112,8 +112,7 @@ class LibsvmRows final : public Rows {
     return true;
   }
   std::string notes() const override {
-    return beyond_ == 0 ? ""
-                        : fmt::format("{} numbers of features that the training file has not were ignored", beyond_);
+    return beyond_ == 0 ? "" : fmt::format("ignored {} numbers of features absent from the training file", beyond_);
   }
 
  private:
@@ -175,11 +174,11 @@ std::string header_of(const TargetRule& target) {
 std::string line_of(const TargetRule& target, std::span<const Real> outputs) {
   if (target.classes.empty())
     return fmt::format("{:.7g}\n", target.mean + target.deviation * static_cast<double>(outputs[0]));
-  const auto largest = std::ranges::max_element(outputs);
+  const Index answer = arg_max(outputs);
   double sum = 0;
-  for (const Real z : outputs) sum += std::exp(static_cast<double>(z - *largest));
-  std::string text = csv_field(target.classes[static_cast<std::size_t>(largest - outputs.begin())]);
-  for (const Real z : outputs) text += fmt::format(",{:.6f}", std::exp(static_cast<double>(z - *largest)) / sum);
+  for (const Real z : outputs) sum += std::exp(static_cast<double>(z - outputs[answer]));
+  std::string text = csv_field(target.classes[answer]);
+  for (const Real z : outputs) text += fmt::format(",{:.6f}", std::exp(static_cast<double>(z - outputs[answer])) / sum);
   return text + "\n";
 }
 
@@ -210,8 +209,7 @@ void run_predict(const PredictFlags& f) {
   else
     rows = std::make_unique<CsvRows>(f.file, encoder);
   Output out(f.out);
-  const auto optimizer = make_optimizer({.momentum = 0});
-  Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.threads = f.threads ? f.threads : default_threads()});
+  Inference inference(*model, f.threads ? f.threads : default_threads());
   const auto block = std::make_shared<Block>(rules.features(), target);
   constexpr Index most_rows = 8192, most_numbers = Index{1} << 22;
   const Index block_rows = std::clamp<Index>(most_numbers / rules.features(), 64, most_rows);
@@ -226,7 +224,7 @@ void run_predict(const PredictFlags& f) {
     }
     if (block->samples() == 0) break;
     const Loader loader(block, {.batch = 1024, .shuffle = false});
-    const std::vector<Real> outputs = trainer.predict(loader);
+    const std::vector<Real> outputs = inference.outputs(loader);
     for (Index i = 0; i < block->samples(); ++i) {
       const auto own = std::span(outputs).subspan(static_cast<std::size_t>(i * width), static_cast<std::size_t>(width));
       text += line_of(target, own);

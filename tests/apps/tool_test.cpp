@@ -510,9 +510,7 @@ TEST(Regression, AHighQuantileLiesAboveMostTargets) {
   check(config);
   const Data data = surface();
   const Trained trained = train_model(config, data, Side::dense, {});
-  const auto optimizer = make_optimizer(config.optimizer);
-  Trainer trainer(*trained.model, mean_squared_error, *optimizer, {.threads = 1});
-  const std::vector<Real> outputs = trainer.predict(Loader(data.train, {.lanes = 16}));
+  const std::vector<Real> outputs = Inference(*trained.model, 1).outputs(Loader(data.train, {.lanes = 16}));
   std::vector<Real> target(2);
   double below = 0;
   for (Index i = 0; i < 512; ++i) {

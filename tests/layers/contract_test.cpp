@@ -441,7 +441,8 @@ void prune(Module& module, Density density, Storage storage) {
 // The gradient of every weight that lives in `by`, in row-major order.
 std::vector<Real> live_gradients(Module& module, const Pass& pass, const Module& by) {
   std::vector<Real> live;
-  const std::vector<Parameter*> parameters = parameters_of(module), patterns = parameters_of(const_cast<Module&>(by));
+  const std::vector<Parameter*> parameters = parameters_of(module);
+  const std::vector<const Parameter*> patterns = parameters_of(by);
   for (std::size_t p = 0; p < parameters.size(); ++p)
     parameters[p]->for_each_weight([&](Index r, Index c, Index at) {
       if (!patterns[p]->pattern() || patterns[p]->pattern()->live(r, c))

@@ -125,11 +125,9 @@ TEST(Metrics, AConstantReachesTheMajorityAndAnR2OfAboutZero) {
 
 TEST(Predict, GivesEachSampleItsRowWhateverTheOrderLanesAndThreads) {
   const ModulePtr model = make_model("tabular:8+norm+dropout=0.5", {.input = {4}, .outputs = 2});
-  const auto optimizer = make_optimizer({});
   const auto data = std::make_shared<testing::Surface>(37);
   const auto outputs = [&](const LoaderOptions& options, int threads) {
-    Trainer trainer(*model, mean_squared_error, *optimizer, {.threads = threads});
-    return trainer.predict(Loader(data, options));
+    return Inference(*model, threads).outputs(Loader(data, options));
   };
   const std::vector<Real> expected = outputs({.batch = 37, .lanes = 16, .shuffle = false}, 1);
   ASSERT_EQ(expected.size(), 74u);
@@ -138,25 +136,24 @@ TEST(Predict, GivesEachSampleItsRowWhateverTheOrderLanesAndThreads) {
 }
 
 TEST(Predict, AgreesWithEvaluate) {
-  const auto optimizer = make_optimizer({});
   const ModulePtr classifier = make_model("linear", {.input = {12}, .outputs = 3});
   const DatasetPtr blobs = testing::blobs(50);
-  Trainer classes(*classifier, softmax_cross_entropy, *optimizer, {.threads = 1});
+  Inference classes(*classifier, 1);
   const Loader loader(blobs, {.batch = 16, .lanes = 16});
-  const Evaluation e = classes.evaluate(loader);
-  const Metrics m = metrics_of(classes.predict(loader), *blobs);
+  const Evaluation e = classes.evaluate(loader, softmax_cross_entropy);
+  const Metrics m = metrics_of(classes.outputs(loader), *blobs);
   EXPECT_EQ(e.classes, 3);
   EXPECT_DOUBLE_EQ(m.accuracy, e.accuracy);
   EXPECT_NEAR(m.log_loss, e.loss, 1e-5);
 
   const ModulePtr regressor = make_model("linear", {.input = {4}, .outputs = 2});
   const auto surface = std::make_shared<testing::Surface>(50, TargetScale{.mean = 3, .deviation = 20});
-  Trainer numbers(*regressor, mean_squared_error, *optimizer, {.threads = 1});
+  Inference numbers(*regressor, 1);
   const Loader rows(surface, {.batch = 16, .lanes = 16});
-  const Evaluation r = numbers.evaluate(rows);
+  const Evaluation r = numbers.evaluate(rows, mean_squared_error);
   EXPECT_EQ(r.classes, 0);
   EXPECT_NEAR(r.rmse, 20 * std::sqrt(r.loss), 1e-4 * r.rmse) << "in original units";
-  EXPECT_NEAR(metrics_of(numbers.predict(rows), *surface).rmse, r.rmse, 1e-6 * r.rmse);
+  EXPECT_NEAR(metrics_of(numbers.outputs(rows), *surface).rmse, r.rmse, 1e-6 * r.rmse);
 }
 
 }  // namespace

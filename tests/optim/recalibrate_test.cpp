@@ -82,7 +82,7 @@ TEST(RunningStatistics, EvaluationLeavesThemAlone) {
   training.steps(0, 2);
   const std::vector<Real> before = state(*training.model);
   training.trainer.evaluate(training.loader);
-  training.trainer.infer(training.loader, 0);
+  training.trainer.inference().infer(training.loader, 0);
   EXPECT_EQ(state(*training.model), before);
 }
 

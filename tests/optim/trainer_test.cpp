@@ -167,7 +167,7 @@ TEST(Trainer, LatentsTakeTheOptimizersPlaceForTheWeightsTheyDeriveAndForNoOthers
   trainer.derive_weights(&doubled);
   trainer.step(loader, 0, 0.125);
   EXPECT_EQ(doubled.finished, 1);
-  trainer.evaluate(loader);  // derives
+  doubled.derive(Mode::evaluation, 1);
   trainer.derive_weights(nullptr);
   const auto after = bits_of(trainer.parameters());
   for (std::size_t p = 0; p < gradients.size(); ++p)
@@ -422,7 +422,7 @@ TEST(Trainer, InferenceRunsTheForwardPassOfOneBatchAndChangesNothing) {
   const auto before = bits_of(trainer.parameters());
   for (Index b = 0; b < 2; ++b) {
     const Flops counted = thread_flops();
-    trainer.infer(loader, b);
+    trainer.inference().infer(loader, b);
     EXPECT_EQ((thread_flops() - counted).useful,
               static_cast<std::uint64_t>(loader.batch_samples(b)) * 2 * (12 * 16 + 16 * 8 + 8 * 3));
   }
@@ -493,7 +493,7 @@ TEST(Trainer, AStepInTheSteadyStateAllocatesNothing) {
           for (Index b = 0; b < loader.batches(); ++b) trainer.step(loader, b, 0.01);
         })) << threads
             << " threads, clipping " << clip_norm << ", " << name_of(storage);
-        EXPECT_TRUE(some_epoch_allocates_nothing([&] { trainer.infer(loader, 0); })) << threads << " threads";
+        EXPECT_TRUE(some_epoch_allocates_nothing([&] { trainer.inference().infer(loader, 0); })) << threads << " threads";
       }
 }
 

@@ -1,0 +1,28 @@
+// The one clock: seconds that have passed. For reports and progress lines; nothing is ever decided by it during a
+// training, so that a run can be replayed to the bit.
+#pragma once
+
+#include <chrono>
+#include <utility>
+
+namespace espalier {
+
+// Runs from the moment it is made.
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now();
+};
+
+// How long work() takes.
+template <typename Work>
+double seconds_of(Work&& work) {
+  const Stopwatch watch;
+  std::forward<Work>(work)();
+  return watch.seconds();
+}
+
+}  // namespace espalier
