@@ -115,7 +115,6 @@ Var conv2d_max_pool(const Var& x, const Parameter& W, const Parameter* b, const 
   return tape.record(
       {.operation = "conv2d_max_pool", .inputs = {x}, .parameters = {&W, b}, .reads = {{&W, Patches{w}}}}, y,
       [x, X, y, winners, &W, b, w, f, shape, pooled, pooling](Tape& t, Tensor& dY) {
-        const auto* won = reinterpret_cast<const std::uint8_t*>(winners.data());
         Tensor db = t.make_numbers(W.rows()), dW = t.make_numbers(static_cast<Index>(W.value().size()));
         db.fill(0), dW.fill(0);
         // dZ = dY f'(Z) at the winners, 0 elsewhere

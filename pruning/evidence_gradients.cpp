@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "espalier/core/kernels.h"
 #include "espalier/pruning/borrowed.h"
 #include "espalier/pruning/evidence.h"
 
