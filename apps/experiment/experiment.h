@@ -1,0 +1,103 @@
+// An experiment: one training of one network, as objects. Nothing in it is a name that has to be looked up, so that a
+// layer, a criterion, a method, an optimizer, a loss or a data set of your own takes part like any other.
+//
+//   Experiment e{.model = std::move(net), .data = load("mnist"), .loss = softmax_cross_entropy,
+//                .optimizer = make_optimizer({.name = "sgd"}), .epochs = 12, .pruning = prune_by("magnitude", 0.1)};
+//   const Trained trained = train(e);
+//
+// What a training does, step by step, is the trainer's and the method's business (optim/trainer.h, pruning/method.h).
+// Here they are put together: loaders, schedule, pruning, rewinding, evaluation, and a checkpoint when it is
+// interrupted.
+//
+// Invariants (tests/apps/experiment_test.cpp names them by number):
+//   1. A training that was interrupted and goes on from its checkpoint ends with the bits of one that was not.
+//   2. What `train` returns is said of the model as it is then: scoring it again gives the same numbers.
+//   3. The test samples are looked at once, after the last step.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "espalier/core/threads.h"
+#include "espalier/datasets/augment.h"
+#include "espalier/datasets/parts.h"
+#include "espalier/experiment/interrupt.h"
+#include "espalier/layers/loss.h"
+#include "espalier/layers/module.h"
+#include "espalier/optim/fit.h"
+#include "espalier/optim/inference.h"
+#include "espalier/optim/optimizer.h"
+#include "espalier/optim/rate.h"
+#include "espalier/pruning/method.h"
+#include "espalier/pruning/rewind.h"
+
+namespace espalier {
+
+// How weights leave the network.
+struct Pruning {
+  MethodInfo method;           // one of methods(), or your own
+  PrunerOptions options = {};  // seed, threads and, where it is empty, geometry are the experiment's
+  // With rounds of the iterative schedule as whole trainings: what each of them begins with.
+  Rewind rewind = {};
+};
+
+// A method of the catalogue with its own structure, allocation, schedule and rewinding.
+// density: of all prunable weights, in (0, 1]; 0: the method's own. Throws UsageError for an unknown name.
+Pruning prune_by(const std::string& method, double density = 0);
+
+struct Experiment {
+  std::shared_ptr<Module> model;  // trained in place
+  DataParts data;                 // validation and test parts may be empty sets, not null
+  Loss loss;
+  std::shared_ptr<const Optimizer> optimizer;
+  RateOptions rate = {};
+  Index epochs = 10;          // of each round, with rewinding
+  Index batch = 128;          // samples per step
+  Index lanes = 64;           // samples side by side in a tile
+  Augmentation augment = {};  // of the samples trained on
+  std::uint64_t seed = 1;     // of shuffling, augmentation, dropout and the method's choices
+  int threads = default_threads();
+  double clip_norm = 0;                // the gradient's global norm is scaled down to this; 0: never
+  std::optional<Pruning> pruning = {};  // none: a dense network stays dense
+  std::string label = "training";      // begins the progress line
+};
+
+// What came of it.
+struct Trained {
+  std::shared_ptr<Module> model;
+  Evaluation validation, test;        // at the final epoch
+  Metrics metrics = {};               // of the test set
+  double train_seconds = 0;           // without evaluations
+  Flops train_flops;                  // all rounds; of a control, with what it took to find its pattern
+  std::optional<Origin> origin = {};  // of the weights, if none was ever trained
+};
+
+// What happens on the way, as it happens.
+struct Observer {
+  // density: of all weights, at the end of the epoch
+  std::function<void(const EpochResult&, Index round, double density)> epoch = nullptr;
+  std::function<void(const std::vector<PruneEvent>&)> pruned = nullptr;
+};
+
+// What ends a training early, and where it is kept then.
+struct Checkpoint {
+  std::filesystem::path file = {};           // empty: it is not kept
+  std::function<bool()> stop = interrupted;  // asked between steps
+};
+
+// Trains e.model. If the checkpoint's file exists, it goes on from there. Throws InterruptedError when it was stopped,
+// DivergedError, UsageError for what does not go together, FileError for a checkpoint of another training.
+Trained train(Experiment& e, const Observer& observer = {}, const Checkpoint& checkpoint = {});
+
+// Throws UsageError if `train` is bound to fail, or to leave a layer without weights: before hours of training, not
+// after. densities: to be asked instead of the experiment's own; empty: that one.
+void require_possible(Experiment& e, const std::vector<double>& densities = {});
+
+// Saves a training that is done, so that `train` with this checkpoint returns it again.
+void save_finished(const Trained& trained, const std::filesystem::path& checkpoint);
+
+}  // namespace espalier

@@ -1,0 +1,117 @@
+#include "espalier/experiment/training_state.h"
+
+#include <algorithm>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "espalier/core/checkpoint.h"
+#include "espalier/core/error.h"
+
+namespace espalier {
+namespace {
+
+constexpr const char* progress_key = "progress";
+
+nlohmann::json to_json(const Flops& f) {
+  return {f.executed, f.useful};
+}
+Flops flops_of(const nlohmann::json& j) {
+  return {j.at(0), j.at(1)};
+}
+nlohmann::json to_json(const Evaluation& e) {
+  return {{"loss", e.loss},       {"accuracy", e.accuracy},    {"rmse", e.rmse},
+          {"samples", e.samples}, {"flops", to_json(e.flops)}, {"classes", e.classes}};
+}
+Evaluation evaluation_of(const nlohmann::json& j) {
+  return {j.at("loss"),    j.at("accuracy"),        j.at("rmse"),
+          j.at("samples"), flops_of(j.at("flops")), j.value("classes", Index{1})};  // once, all were of classes
+}
+// Numbers that are not defined become null.
+nlohmann::json to_json(const Metrics& m) {
+  return {{"samples", m.samples},
+          {"classes", m.classes},
+          {"accuracy", m.accuracy},
+          {"balanced", m.balanced_accuracy},
+          {"auc", m.auc},
+          {"log_loss", m.log_loss},
+          {"rmse", m.rmse},
+          {"mae", m.mae},
+          {"r2", m.r2}};
+}
+Metrics metrics_of(const nlohmann::json& j) {
+  const auto number = [&](const char* key) { return j.at(key).is_null() ? Metrics::unknown : j.at(key).get<double>(); };
+  return {.samples = j.at("samples"),
+          .classes = j.at("classes"),
+          .accuracy = number("accuracy"),
+          .balanced_accuracy = number("balanced"),
+          .auc = number("auc"),
+          .log_loss = number("log_loss"),
+          .rmse = number("rmse"),
+          .mae = number("mae"),
+          .r2 = number("r2")};
+}
+
+// What there is to remember: of the model and, while it is in training, of the method.
+std::vector<Parameter*> everything(const Trained& t, Method* method) {
+  std::vector<Parameter*> all = parameters_of(*t.model);
+  if (method) std::ranges::copy(method->latents(), std::back_inserter(all));
+  return all;
+}
+std::vector<NamedNumbers> state_of(const Trained& t, Method* method) {
+  std::vector<NamedNumbers> all = state_of(*t.model);
+  if (method) std::ranges::copy(method->state(), std::back_inserter(all));
+  return all;
+}
+
+}  // namespace
+
+void save_training(const TrainingState& p, const Trained& t, Method* method, const std::filesystem::path& path) {
+  const EpochResult& e = p.position.epoch;
+  const nlohmann::json json = {{"finished", p.finished},
+                               {"round", p.round},
+                               {"trainer_steps", p.trainer_steps},
+                               {"step", p.position.step},
+                               {"epoch",
+                                {{"train_loss", e.train_loss},
+                                 {"gradient_norm", e.gradient_norm},
+                                 {"seconds", e.seconds},
+                                 {"samples", e.samples},
+                                 {"flops", to_json(e.flops)}}},
+                               {"train_seconds", t.train_seconds},
+                               {"train_flops", to_json(t.train_flops)},
+                               {"validation", to_json(t.validation)},
+                               {"test", to_json(t.test)},
+                               {"metrics", to_json(t.metrics)}};
+  save_checkpoint(everything(t, method), {{progress_key, json.dump()}}, path, state_of(t, method));
+}
+
+TrainingState load_training(Trained& t, Method* method, const std::filesystem::path& path) {
+  const auto metadata = load_checkpoint(everything(t, method), path, state_of(t, method));
+  try {
+    const auto json = nlohmann::json::parse(metadata.at(progress_key));
+    TrainingState p{json.at("finished"), json.at("round"), json.at("trainer_steps"), {json.at("step"), {}}};
+    const auto& epoch = json.at("epoch");
+    p.position.epoch.train_loss = epoch.at("train_loss");
+    p.position.epoch.gradient_norm = epoch.at("gradient_norm");
+    p.position.epoch.seconds = epoch.at("seconds");
+    p.position.epoch.samples = epoch.at("samples");
+    p.position.epoch.flops = flops_of(epoch.at("flops"));
+    t.train_seconds = json.at("train_seconds");
+    t.train_flops = flops_of(json.at("train_flops"));
+    t.validation = evaluation_of(json.at("validation"));
+    t.test = evaluation_of(json.at("test"));
+    if (json.contains("metrics")) t.metrics = metrics_of(json.at("metrics"));
+    return p;
+  } catch (const std::exception& error) {
+    throw FileError(fmt::format("{}: expected a checkpoint of a training, found: {}", path.string(), error.what()));
+  }
+}
+
+std::filesystem::path early_file(std::filesystem::path checkpoint) {
+  return checkpoint += ".early";
+}
+std::filesystem::path control_file(std::filesystem::path checkpoint) {
+  return checkpoint += ".control";
+}
+
+}  // namespace espalier

@@ -1,0 +1,26 @@
+// What a checkpoint of a training holds besides the parameters: how far it is, and what was counted so far.
+#pragma once
+
+#include <filesystem>
+
+#include "espalier/experiment/experiment.h"
+
+namespace espalier {
+
+struct TrainingState {
+  bool finished = false;
+  Index round = 0, trainer_steps = 0;
+  FitPosition position = {};
+};
+
+// method: null once the training is finished. `trained` gives its counts, and takes them back.
+void save_training(const TrainingState& state, const Trained& trained, Method* method,
+                   const std::filesystem::path& file);
+// Throws FileError, naming the file, if it is no checkpoint of this training.
+TrainingState load_training(Trained& trained, Method* method, const std::filesystem::path& file);
+
+// With rewinding, what is gone back to stands in a file of its own. So does a control's training.
+std::filesystem::path early_file(std::filesystem::path checkpoint);
+std::filesystem::path control_file(std::filesystem::path checkpoint);
+
+}  // namespace espalier
