@@ -543,7 +543,7 @@ TEST(Regression, IsPrunedByScoresOfItsOwnLoss) {
   for (const char* method : {"grasp", "snip", "rigl"}) {
     RunConfig config = regression_config();
     config.method = method;
-    config.schedule = {.kind = "auto", .density = 0.5, .begin = -1, .end = -1, .interval = 0, .rounds = 0};
+    config.schedule = {.density = 0.5};
     config.allocation = config.structure = config.rewind = "auto";
     config.settings.clear();
     config.loss = "huber";
@@ -719,7 +719,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --rate -0.1", exit_usage, "learning rate"}, Bad{"train --momentum 1", exit_usage, "momentum"},
         Bad{"train --threads -2", exit_usage, "--threads"}, Bad{"train --lanes 17", exit_usage, "--lanes"},
         Bad{"train --batch 0", exit_usage, "--batch"}, Bad{"train --seeds 0", exit_usage, "--seeds"},
-        Bad{"train --begin 0.7 --end 0.3", exit_usage, "begin"}, Bad{"train --rewind tomorrow", exit_usage, "--rewind"},
+        Bad{"train --begin 0.7 --end 0.3", exit_usage, "begin"}, Bad{"train --rewind tomorrow", exit_usage, "[rewind]"},
         Bad{"train --rewind init", exit_usage, "iterative"},
         Bad{"train --control placebo", exit_usage, "shuffled-mask"},
         Bad{"train --data synthetic-digits --model lenet-5 --control small-dense", exit_usage, "got lenet-5"},
