@@ -28,12 +28,12 @@ Trained train(const RunConfig& config, const Data& data, Side side, const Observ
 
   // What goes: the smallest weights of all layers together. When: along a cubic curve. How: the layer becomes CSR; the
   // pruned weights and their momentum do not exist any more, and neither does the work they caused.
-  Pruner pruner(trainer.parameters(), {.method = "magnitude",
-                                       .allocation = Allocation::global,
-                                       .schedule = config.schedule,
-                                       .storage = config.storage,
-                                       .protect = {},
-                                       .seed = config.seed});
+  Pruner pruner(trainer.parameters(), criterion_named("magnitude"),
+                {.allocation = Allocation::global,
+                 .schedule = schedule_of(config.schedule),
+                 .storage = config.storage,
+                 .protect = {},
+                 .seed = config.seed});
   FitOptions options{.epochs = config.epochs, .rate = config.rate, .label = name_of(side)};
   options.after_step = [&](Index step, Index steps) {
     if (side == Side::dense) return;

@@ -51,10 +51,8 @@ Outcome train(const Recipe& recipe, const Parts& data, double density, std::uint
 
   // The smallest weights of all matrices together go, along a cubic curve. The gru's two matrices are matrices like any
   // other, only multiplied at every step.
-  Pruner pruner(trainer.parameters(), {.method = "magnitude",
-                                       .allocation = Allocation::global,
-                                       .schedule = {.density = density, .interval = 50},
-                                       .seed = seed});
+  Pruner pruner(trainer.parameters(), criterion_named("magnitude"),
+                {.allocation = Allocation::global, .schedule = {.density = density, .interval = 50}, .seed = seed});
   Outcome outcome{};
   FitOptions options{.epochs = recipe.epochs, .rate = {.rate = profile.rate, .warmup = profile.warmup}};
   options.label = fmt::format("{} {}", recipe.model, density < 1 ? "sparse" : "dense");

@@ -28,12 +28,12 @@ Trained train(const RunConfig& config, const Data& data, Side side, const Observ
   const Loader test(data.test, {.batch = 1024, .lanes = config.lanes, .shuffle = false});
 
   // The smallest weights of all layers together go: where a column does not matter, all that read it go in the end.
-  Pruner pruner(trainer.parameters(), {.method = "magnitude",
-                                       .allocation = Allocation::global,
-                                       .schedule = config.schedule,
-                                       .storage = config.storage,
-                                       .protect = {},
-                                       .seed = config.seed});
+  Pruner pruner(trainer.parameters(), criterion_named("magnitude"),
+                {.allocation = Allocation::global,
+                 .schedule = schedule_of(config.schedule),
+                 .storage = config.storage,
+                 .protect = {},
+                 .seed = config.seed});
   FitOptions options{.epochs = config.epochs, .rate = config.rate, .label = name_of(side)};
   options.after_step = [&](Index step, Index steps) {
     if (side == Side::dense) return;

@@ -1,6 +1,7 @@
 // Criterion: how important is each weight? The least important go first.
 //
-// To add one: a file in pruning/methods, its line in pruning/methods.cpp, a row in tests/pruning/criterion_test.cpp.
+// To add one here: a file in pruning/methods, its line in pruning/methods.cpp, a row in
+// tests/pruning/criterion_test.cpp. In a program of your own: a subclass, and Pruner takes it.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,8 @@
 #include "espalier/pruning/evidence.h"
 
 namespace espalier {
+
+using Settings = std::map<std::string, double>;  // numbers that one method has and others have not, by name
 
 struct CriterionContext {
   std::uint64_t seed = 1;
@@ -37,7 +40,8 @@ class Criterion {
                           const CriterionContext& /*context*/) const {}
 };
 
-// That of the method of this name. Throws UsageError listing the known ones, or if the method is not one of scores.
-std::unique_ptr<Criterion> criterion_named(const std::string& name, const std::map<std::string, double>& settings = {});
+// The criterion of the method of this name. Throws UsageError listing the known names, or if the method does not prune
+// by scores.
+std::unique_ptr<Criterion> criterion_named(const std::string& name, const Settings& settings = {});
 
 }  // namespace espalier

@@ -10,14 +10,16 @@ namespace espalier {
 
 LatentMethod::LatentMethod(const MethodContext& context)
     : trainer_(context.trainer),
+      name_(context.method),
       options_(context.options),
+      settings_(context.settings),
       layers_(pruned_layers(context.trainer.parameters(), context.options.protect)),
       steps_(context.steps) {
   require(options_.allocation.rule != Allocation::lamp,
-          "[{}] expected uniform, er, erk, global or densities by layer for --allocation, got lamp", options_.method);
+          "[{}] expected uniform, er, erk, global or densities by layer as allocation, got lamp", name_);
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    require(layers_[l]->storage() == Storage::dense, "[{}] {}: expected dense weights to begin with, got {}",
-            options_.method, layers_[l]->name(), name_of(layers_[l]->storage()));
+    require(layers_[l]->storage() == Storage::dense, "[{}] {}: expected dense weights to begin with, got {}", name_,
+            layers_[l]->name(), name_of(layers_[l]->storage()));
     index_[layers_[l]] = l;
     live_.emplace_back(static_cast<std::size_t>(layers_[l]->positions()), 1);
   }
@@ -43,7 +45,7 @@ void LatentMethod::derive(Mode mode, Index step) {
   };
   std::vector<Task> tasks;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    layers_[l]->unpack();  // here, where nobody else is looking
+    layers_[l]->unpack();  // here, while no other thread reads
     for (const RowBlock& block : layers_[l]->blocks()) tasks.push_back({l, &block});
   }
   parallel_for(static_cast<Index>(tasks.size()), trainer_.threads(), [&](Index i) {
@@ -89,8 +91,7 @@ std::vector<PruneEvent> LatentMethod::freeze(Index step) {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     Parameter& W = *layers_[l];
     PatternPtr pattern = Pattern::from_mask(W.rows(), W.cols(), live_[l]);
-    require(pattern->nonzeros() > 0, "[{}] {}: expected a weight to stay, got none at step {}", options_.method,
-            W.name(), step);
+    require(pattern->nonzeros() > 0, "[{}] {}: expected a weight to stay, got none at step {}", name_, W.name(), step);
     if (const Parameter* theta = source(l))
       for (const std::string& slot : W.slot_names()) std::ranges::copy(theta->slot(slot), W.slot(slot).begin());
     events.push_back(options_.storage.apply(W, std::move(pattern), step));
@@ -144,8 +145,8 @@ void LatentMethod::require_possible(double density) const {
   for (const Parameter* W : layers_) positions += W->positions();
   if (options_.allocation != Allocation::global) allocate(options_.allocation, shapes_of(layers_, options_), density);
   require(density * static_cast<double>(positions) >= static_cast<double>(layers_.size()),
-          "[{}] density {} of {} weights would leave some of {} layers without a single weight; ask for more",
-          options_.method, density, positions, layers_.size());
+          "[{}] density {} of {} weights would leave some of {} layers without a single weight; ask for more", name_,
+          density, positions, layers_.size());
 }
 
 double LatentMethod::density() const {

@@ -78,7 +78,7 @@ class LatentMethod : public Method, public Latents {
   std::size_t layers() const { return layers_.size(); }
   const Parameter& layer(std::size_t l) const { return *layers_[l]; }
   const PrunerOptions& options() const { return options_; }
-  double setting(const std::string& name) const { return options_.settings.at(name); }
+  double setting(const std::string& name) const { return settings_.at(name); }
   bool is_frozen() const { return frozen_ != 0; }
   const Optimizer& optimizer() const { return trainer_.optimizer(); }
   Trainer& trainer() { return trainer_; }
@@ -92,7 +92,9 @@ class LatentMethod : public Method, public Latents {
   void cut_to_density();
 
   Trainer& trainer_;
+  std::string name_;  // of the method, for messages
   PrunerOptions options_;
+  Settings settings_;
   std::vector<Parameter*> layers_;
   std::map<const Parameter*, std::size_t> index_;
   std::vector<std::vector<std::uint8_t>> live_;

@@ -2,10 +2,11 @@
 //
 //   criterion x structure x allocation x schedule x regrowth
 //
-// written as a MethodInfo: who says so, the formula, what it costs, a caveat, its defaults, and either a criterion (the
-// pruner does the rest) or a hook of its own.
+// written as a MethodInfo: where it was published, the formula, what it costs, a caveat, its defaults, and either a
+// criterion (the pruner does the rest) or a hook of its own.
 //
-// To add one: a file in pruning/methods, its line in pruning/methods.cpp, a test.
+// To add one here: a file in pruning/methods, its line in pruning/methods.cpp, a test. In a program of your own: make a
+// MethodInfo, and pass it to make_method, or to methods().add if it is to be found by name.
 #pragma once
 
 #include <functional>
@@ -15,19 +16,23 @@
 #include <string>
 #include <vector>
 
+#include "espalier/core/catalogue.h"
 #include "espalier/layers/initialise.h"
 #include "espalier/pruning/pruner.h"
+#include "espalier/pruning/rewind.h"
 
 namespace espalier {
 
-// What a method is given. Everything must outlive it.
+// What a method is given. Trainer and loader must outlive it.
 struct MethodContext {
   Trainer& trainer;
   const Loader& train;
-  PrunerOptions options;
-  Index steps = 0;  // of the whole training, where it is known beforehand
+  PrunerOptions options = {};
+  Index steps = 0;          // of the whole training, where it is known beforehand
+  Settings settings = {};   // the method's own
+  std::string method = {};  // its name, for messages; make_method fills it in
 
-  double setting(const std::string& name) const;  // of options.settings; throws if there is none of that name
+  double setting(const std::string& name) const;  // throws UsageError if there is none of that name
 };
 
 class Method {
@@ -53,39 +58,41 @@ class Method {
 // A number that one method has and others have not.
 struct Setting {
   std::string name;
-  double value;  // unless told otherwise
+  double value;  // unless another one is given
   std::string meaning;
 };
 // Of a criterion that looks at batches of training data: how many.
 Setting batches_setting();
 
-// Where in the space a method stands, unless told otherwise.
+// Where in the space a method stands, unless something else is asked for.
 struct MethodDefaults {
-  std::string structure = "elements", allocation = "global", rewind = "none";
+  Structure structure = {};
+  Allocation allocation = Allocation::global;
+  Rewind rewind = {};
   Schedule schedule = {};
 };
 
-using CriterionFactory = std::function<std::unique_ptr<Criterion>(const std::map<std::string, double>& settings)>;
+using CriterionFactory = std::function<std::unique_ptr<Criterion>(const Settings& settings)>;
 using MethodFactory = std::function<std::unique_ptr<Method>(const MethodContext&)>;
 
+// An entry of the catalogue. Name and a criterion or hook are all that a method needs; the texts are for people.
 struct MethodInfo {
   std::string name;
-  std::string family;   // control, after training, during training, before training, sparse from the start ...
-  std::string essence;  // one line
-  std::string source;   // authors, title, year
-  std::string formula, cost, caveat, example;
+  std::string family = {};  // control, after training, during training, before training, sparse from the start ...
+  std::string line = {};    // what it does, in one line
+  std::string source = {};  // authors, title, year
+  std::string formula = {}, cost = {}, caveat = {}, example = {};
   MethodDefaults defaults = {};
   std::vector<Setting> settings = {};
   CriterionFactory criterion = nullptr;  // importance; the pruner does the rest
   MethodFactory make = nullptr;          // or a hook of its own
 };
 
-// All of them, families together.
-const std::vector<MethodInfo>& known_methods();
-// Throws UsageError listing the known names.
-const MethodInfo& method_named(const std::string& name);
-// options.method names it. settings that options does not give are the method's own; unknown ones throw UsageError.
-std::unique_ptr<Method> make_method(MethodContext context);
-std::map<std::string, double> settings_of(const MethodInfo& method, const std::map<std::string, double>& given);
+// All methods that can be chosen by name.
+Catalogue<MethodInfo>& methods();
+// The method, in the catalogue or not, for a training. Settings that the context does not give have the method's own
+// values; unknown ones throw UsageError.
+std::unique_ptr<Method> make_method(const MethodInfo& method, MethodContext context);
+Settings settings_of(const MethodInfo& method, const Settings& given);
 
 }  // namespace espalier

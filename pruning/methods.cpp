@@ -1,7 +1,4 @@
 // The catalogue: one line per method.
-#include <algorithm>
-
-#include "espalier/core/error.h"
 #include "espalier/pruning/method.h"
 
 #define ESPALIER_METHODS(X) \
@@ -30,15 +27,15 @@
   X(neuron_subnetwork)
 
 namespace espalier {
-namespace methods {
+namespace method_pages {  // one function in each file of pruning/methods
 #define ESPALIER_DECLARE(name) MethodInfo name();
 ESPALIER_METHODS(ESPALIER_DECLARE)
 #undef ESPALIER_DECLARE
-}  // namespace methods
+}  // namespace method_pages
 
-const std::vector<MethodInfo>& known_methods() {
-#define ESPALIER_CALL(name) methods::name(),
-  static const std::vector<MethodInfo> all{ESPALIER_METHODS(ESPALIER_CALL)};
+Catalogue<MethodInfo>& methods() {
+#define ESPALIER_CALL(name) method_pages::name(),
+  static Catalogue<MethodInfo> all("method", {ESPALIER_METHODS(ESPALIER_CALL)});
 #undef ESPALIER_CALL
   return all;
 }

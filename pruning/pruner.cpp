@@ -43,12 +43,14 @@ double density_of(std::span<Parameter* const> layers) {
   return positions ? static_cast<double>(live) / static_cast<double>(positions) : 1;
 }
 
-Pruner::Pruner(std::span<Parameter* const> parameters, PrunerOptions options, Evidence* evidence)
+Pruner::Pruner(std::span<Parameter* const> parameters, std::shared_ptr<const Criterion> criterion,
+               PrunerOptions options, Evidence* evidence)
     : layers_(pruned_layers(parameters, options.protect)),
       options_(std::move(options)),
-      criterion_(criterion_named(options_.method, options_.settings)),
+      criterion_(std::move(criterion)),
       evidence_(evidence) {
-  options_.schedule.check();
+  require(criterion_ != nullptr, "[pruner] expected a criterion, got none");
+  options_.schedule = settled(options_.schedule);
   for (const Parameter* W : layers_) check(options_.structure, *W);
   if (const auto density = options_.structure.density()) {
     options_.allocation = Allocation::uniform;

@@ -16,7 +16,6 @@
 namespace espalier {
 
 struct PrunerOptions {
-  std::string method = "magnitude";
   Allocation allocation = Allocation::global;
   Structure structure{};
   Schedule schedule{};
@@ -24,7 +23,6 @@ struct PrunerOptions {
   std::vector<std::string> protect{};  // parameter names that are never pruned
   std::uint64_t seed = 1;
   int threads = 1;                                  // a method takes its trainer's; never changes the result
-  std::map<std::string, double> settings{};         // the method's own
   std::map<std::string, LayerGeometry> geometry{};  // geometries_of(model, input), which erk wants to know
 };
 
@@ -33,8 +31,10 @@ class Pruner {
   // Prunes the prunable ones among `parameters`, which must outlive the pruner. N:M fixes the final density, N / M, and
   // the allocation, uniform; an allocation that is given layer by layer fixes the final density: options() then has
   // these instead of what was passed. evidence: what criteria that look at more than weights ask; without it they
-  // throw. Throws UsageError if the structure does not suit a layer.
-  Pruner(std::span<Parameter* const> parameters, PrunerOptions options, Evidence* evidence = nullptr);
+  // throw. Throws UsageError if there is no criterion, if the schedule is impossible, or if the structure does not suit
+  // a layer.
+  Pruner(std::span<Parameter* const> parameters, std::shared_ptr<const Criterion> criterion, PrunerOptions options,
+         Evidence* evidence = nullptr);
 
   // To be called with step 0 before training and after every step; prunes when the schedule says so. Returns what was
   // done, nothing on most steps.
@@ -55,7 +55,7 @@ class Pruner {
 
   std::vector<Parameter*> layers_;
   PrunerOptions options_;
-  std::unique_ptr<Criterion> criterion_;
+  std::shared_ptr<const Criterion> criterion_;
   Evidence* evidence_;
 };
 

@@ -76,18 +76,19 @@ PatternPtr drop_and_grow(const Parameter& W, Index drop, Index grow, const Grow&
 }
 
 SparseTraining::SparseTraining(const MethodContext& context)
-    : options_(context.options),
+    : name_(context.method),
+      options_(context.options),
+      settings_(context.settings),
       layers_(pruned_layers(context.trainer.parameters(), context.options.protect)),
       threads_(context.trainer.threads()) {
-  options_.schedule.check();
-  const std::string allocation = name_of(options_.allocation);
-  require(allocation != "global" && allocation != "lamp",
+  options_.schedule = settled(options_.schedule);
+  require(!options_.allocation.looks_at_scores(),
           "[{}] expected an allocation by shape, such as er or uniform: before training there are no scores to compare "
           "layers by; got {}",
-          options_.method, allocation);
-  if (const auto drop = options_.settings.find("drop"); drop != options_.settings.end())
-    require(drop->second > 0 && drop->second < 1, "[{}] expected to drop a fraction in (0, 1), got drop={}",
-            options_.method, drop->second);
+          name_, name_of(options_.allocation));
+  if (const auto drop = settings_.find("drop"); drop != settings_.end())
+    require(drop->second > 0 && drop->second < 1, "[{}] expected to drop a fraction in (0, 1), got drop={}", name_,
+            drop->second);
 }
 
 Setting SparseTraining::rescale_setting(double unless_told_otherwise) {
@@ -100,7 +101,7 @@ Setting SparseTraining::drop_setting() {
 }
 
 MethodDefaults SparseTraining::defaults() {
-  return {.allocation = "er", .schedule = {.begin = 0, .end = 0.75}};
+  return {.allocation = Allocation::er, .schedule = {.begin = 0, .end = 0.75}};
 }
 
 std::vector<Index> SparseTraining::counts(double density) const {
@@ -118,8 +119,8 @@ std::vector<PruneEvent> SparseTraining::after_step(Index step, Index steps) {
 
 std::vector<PruneEvent> SparseTraining::begin() {
   for (const Parameter* W : layers_)
-    require(W->storage() == Storage::dense, "[{}] {}: expected dense weights to begin with, got {}", options_.method,
-            W->name(), name_of(W->storage()));
+    require(W->storage() == Storage::dense, "[{}] {}: expected dense weights to begin with, got {}", name_, W->name(),
+            name_of(W->storage()));
   const std::vector<Index> live = counts(options_.schedule.density);
   std::vector<PruneEvent> events;
   for (std::size_t l = 0; l < layers_.size(); ++l) {

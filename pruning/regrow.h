@@ -70,14 +70,16 @@ class SparseTraining : public Method {
   bool over(Index step, Index steps) const;        // no exchange any more, after this step or later
 
   const PrunerOptions& options() const { return options_; }
-  double setting(const std::string& name) const { return options_.settings.at(name); }
+  double setting(const std::string& name) const { return settings_.at(name); }
   const std::vector<Parameter*>& layers() const { return layers_; }
 
  private:
   bool due(Index step, Index steps) const;
   std::vector<PruneEvent> begin();                  // random patterns for layers that are dense so far
   std::vector<Index> counts(double density) const;  // per layer
+  std::string name_;                                // of the method, for messages
   PrunerOptions options_;
+  Settings settings_;
   std::vector<Parameter*> layers_;
   int threads_;
 };

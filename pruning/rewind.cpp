@@ -1,10 +1,29 @@
 #include "espalier/pruning/rewind.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "espalier/core/error.h"
 
 namespace espalier {
+
+Rewind rewind_named(std::string_view text) {
+  if (text == "none") return {};
+  if (text == "rate") return {Rewind::Kind::rate};
+  if (text == "init") return {Rewind::Kind::step, 0};
+  Index step = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, step);
+  require(error == std::errc() && end == last && step >= 0,
+          "[rewind] expected none, init, rate or a step number, got \"{}\"", text);
+  return {Rewind::Kind::step, step};
+}
+
+std::string name_of(const Rewind& rewind) {
+  if (rewind.kind == Rewind::Kind::none) return "none";
+  if (rewind.kind == Rewind::Kind::rate) return "rate";
+  return rewind.step == 0 ? "init" : fmt::format("{}", rewind.step);
+}
 
 Snapshot::Snapshot(std::span<Parameter* const> parameters, std::span<const NamedNumbers> state) {
   for (const Parameter* parameter : parameters) {

@@ -7,11 +7,29 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "espalier/core/parameter.h"
 
 namespace espalier {
+
+// What each round of an iterative schedule begins again.
+struct Rewind {
+  enum class Kind {
+    none,  // nothing: all rounds are within one training
+    rate,  // the learning rate alone: every round is a training that goes on with the weights as they are
+    step   // the weights as they were after `step` steps, and the training from there on
+  };
+  Kind kind = Kind::none;
+  Index step = 0;  // 0: initialisation
+
+  explicit operator bool() const { return kind != Kind::none; }
+  bool operator==(const Rewind&) const = default;
+};
+// none, rate, init (step 0) or the number of a step. Throws UsageError for anything else.
+Rewind rewind_named(std::string_view text);
+std::string name_of(const Rewind& rewind);
 
 class Snapshot {
  public:

@@ -12,27 +12,36 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "espalier/core/real.h"
 
 namespace espalier {
 
 struct Schedule {
-  std::string kind = "cubic";  // one-shot, linear, cubic, iterative
-  double density = 0.1;        // the final one
-  double begin = 0.05;         // fractions of all steps
+  enum class Kind { one_shot, linear, cubic, iterative };
+  Kind kind = Kind::cubic;
+  double density = 0.1;  // the final one
+  double begin = 0.05;   // fractions of all steps
   double end = 0.6;
   Index interval = 100;  // steps between two prunings (linear, cubic)
   Index rounds = 5;      // iterative
 
-  // Throws UsageError for unknown kinds and impossible numbers.
-  void check() const;
-  // The same for a training of so many steps: iterative rounds need a step each. Both functions below ask it.
-  void check(Index steps) const;
   // Whether pruning happens after step `step` of `steps` (counted from 1); begin == 0 also prunes before the first.
+  // Throws UsageError, as density_at does, unless iterative rounds have a step each.
   bool due(Index step, Index steps) const;
   // The density that the network should have after step `step`.
   double density_at(Index step, Index steps) const;
+  bool operator==(const Schedule&) const = default;
 };
+
+// The schedule itself. Throws UsageError for impossible numbers.
+Schedule settled(Schedule schedule);
+// The same for a training of so many steps, in which iterative rounds need a step each.
+Schedule settled(Schedule schedule, Index steps);
+
+// one-shot, linear, cubic or iterative. Throws UsageError, listing them, for another word.
+Schedule::Kind schedule_named(std::string_view name);
+std::string name_of(Schedule::Kind kind);
 
 }  // namespace espalier

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <set>
 #include <sstream>
@@ -160,15 +159,15 @@ bool assign(const toml::node& node, std::map<std::string, double>& to) {
 
 // What the user left open is as the method has it.
 void settle_pruning(RunConfig& c) {
-  const MethodInfo& method = method_named(c.method);
+  const MethodInfo& method = methods().named(c.method);
   const MethodDefaults& own = method.defaults;
-  if (c.structure == "auto") c.structure = own.structure;
+  if (c.structure == "auto") c.structure = name_of(own.structure);
   const std::optional<double> fixed = structure_named(c.structure).density();  // N:M: the same everywhere
-  if (c.allocation == "auto") c.allocation = fixed ? "uniform" : own.allocation;
-  if (c.rewind == "auto") c.rewind = own.rewind;
-  if (c.schedule.kind == "auto") c.schedule.kind = own.schedule.kind;
+  if (c.allocation == "auto") c.allocation = fixed ? "uniform" : name_of(own.allocation);
+  if (c.rewind == "auto") c.rewind = name_of(own.rewind);
+  if (c.schedule.kind == "auto") c.schedule.kind = name_of(own.schedule.kind);
   if (c.schedule.density == 0) c.schedule.density = fixed.value_or(own.schedule.density);
-  const Schedule& times = c.schedule.kind == own.schedule.kind ? own.schedule : Schedule{};
+  const Schedule times = schedule_named(c.schedule.kind) == own.schedule.kind ? own.schedule : Schedule{};
   if (c.schedule.begin < 0) c.schedule.begin = times.begin;
   if (c.schedule.end < 0) c.schedule.end = std::max(times.end, c.schedule.begin);
   if (c.schedule.interval == 0) c.schedule.interval = own.schedule.interval;
@@ -214,17 +213,20 @@ void check(RunConfig& c) {
     check_fixed_density(c, c.schedule.density, *density);
   }
   control_named(c.control);
-  c.schedule.check();
-  if (c.rewind != "none" && c.rewind != "init" && c.rewind != "rate") {
-    Index step = 0;
-    const auto [end, error] = std::from_chars(c.rewind.data(), c.rewind.data() + c.rewind.size(), step);
-    require(error == std::errc() && end == c.rewind.data() + c.rewind.size() && step >= 0,
-            "[--rewind] expected none, init, rate or a step number, got \"{}\"", c.rewind);
-  }
-  require(c.rewind == "none" || method_named(c.method).criterion,
+  const Schedule schedule = schedule_of(c.schedule);
+  const Rewind rewind = rewind_named(c.rewind);
+  require(!rewind || methods().named(c.method).criterion,
           "[--rewind] expected a method that prunes by scores, such as lottery or magnitude, got {}", c.method);
-  require(c.rewind == "none" || c.schedule.kind == "iterative",
+  require(!rewind || schedule.kind == Schedule::Kind::iterative,
           "[--rewind] expected --schedule iterative, whose rounds can begin again, got {}", c.schedule.kind);
+}
+
+ScheduleChoice choice_of(const Schedule& s) {
+  return {name_of(s.kind), s.density, s.begin, s.end, s.interval, s.rounds};
+}
+
+Schedule schedule_of(const ScheduleChoice& c) {
+  return settled({schedule_named(c.kind), c.density, c.begin, c.end, c.interval, c.rounds});
 }
 
 void check_fixed_density(const RunConfig& c, double density, double fixed) {

@@ -15,6 +15,16 @@
 
 namespace espalier {
 
+// A schedule as it is asked for: what is left open has the method's own value.
+struct ScheduleChoice {
+  std::string kind = "auto";       // auto, or what schedule_named knows
+  double density = 0;              // 0: open
+  double begin = -1, end = -1;     // -1: open
+  Index interval = 0, rounds = 0;  // 0: open
+};
+ScheduleChoice choice_of(const Schedule& schedule);  // nothing is open
+Schedule schedule_of(const ScheduleChoice& choice);  // throws UsageError if anything is
+
 struct RunConfig {
   // data
   std::string data = "auto";     // a name that load_data knows (apps/tool/data.h), or a table's file
@@ -45,7 +55,7 @@ struct RunConfig {
   std::string method = "magnitude";
   std::string allocation = "auto";
   std::string structure = "auto";
-  Schedule schedule{.kind = "auto", .density = 0, .begin = -1, .end = -1, .interval = 0, .rounds = 0};
+  ScheduleChoice schedule;
   std::string rewind = "auto";   // none, init, rate, or a step: with --schedule iterative, rounds are whole trainings
   std::string control = "none";  // what is trained in the pruned network's place: see pruning/controls.h
   std::map<std::string, double> settings;  // the method's own

@@ -161,14 +161,12 @@ int threads_of(const RunConfig& config) {
 }
 
 PrunerOptions pruner_options(const RunConfig& c, const Module& model, const Shape& input) {
-  return {.method = c.method,
-          .allocation = allocation_named(c.allocation),
+  return {.allocation = allocation_named(c.allocation),
           .structure = structure_named(c.structure),
-          .schedule = c.schedule,
+          .schedule = schedule_of(c.schedule),
           .storage = c.storage,
           .protect = c.protect,
           .seed = c.seed,
-          .settings = c.settings,
           .geometry = geometries_of(model, input)};
 }
 
@@ -192,6 +190,14 @@ Loss loss_of(const RunConfig& c, const Data& data) {
 }
 
 namespace {
+
+std::unique_ptr<Method> method_of(const RunConfig& c, Trainer& trainer, const Loader& train, Index steps) {
+  return make_method(methods().named(c.method), {.trainer = trainer,
+                                                 .train = train,
+                                                 .options = pruner_options(c, trainer.model(), train.data().shape()),
+                                                 .steps = steps,
+                                                 .settings = c.settings});
+}
 
 // As many parameters as the method was asked to leave.
 RunConfig small_dense_of(RunConfig c, const Data& data) {
@@ -218,7 +224,7 @@ void require_possible(const RunConfig& c, const Data& data, const std::vector<do
   const auto optimizer = make_optimizer(c.optimizer);
   Trainer trainer(*model, loss, *optimizer, {.seed = c.seed});
   const Loader train(data.train, {.batch = c.batch, .lanes = c.lanes, .seed = c.seed});
-  const auto method = make_method({trainer, train, pruner_options(c, *model, data.train->shape())});
+  const auto method = method_of(c, trainer, train, 0);
   for (const double density : densities) method->require_possible(density);
 }
 
@@ -243,19 +249,17 @@ Trained train_from(ModulePtr model, const RunConfig& c, const Data& data, bool p
   Loader train(data.train,
                {.batch = c.batch, .lanes = c.lanes, .seed = c.seed, .augment = augmentation_named(c.augment)});
   const Loader validation = evaluation_loader(data.validation, c);
-  const auto method = prune ? make_method({trainer, train, pruner_options(c, *result.model, data.train->shape()),
-                                           c.epochs * train.batches()})
-                            : nullptr;
+  const auto method = prune ? method_of(c, trainer, train, c.epochs * train.batches()) : nullptr;
   if (method) result.origin = method->origin();
   const auto report = [&](const std::vector<PruneEvent>& events) {
     if (!events.empty() && observer.pruned) observer.pruned(events);
   };
 
-  const bool rewinding = prune && c.rewind != "none";
+  const Rewind rewind = prune ? rewind_named(c.rewind) : Rewind{};
+  const bool rewinding = static_cast<bool>(rewind);
   const Index rounds = rewinding ? c.schedule.rounds : 0;
-  const Index rewind_step = rewinding && c.rewind != "init" && c.rewind != "rate" ? std::stoll(c.rewind) : 0;
-  require(rewind_step < c.epochs * train.batches(), "[--rewind] expected a step within the training's {}, got {}",
-          c.epochs * train.batches(), rewind_step);
+  require(rewind.step < c.epochs * train.batches(), "[--rewind] expected a step within the training's {}, got {}",
+          c.epochs * train.batches(), rewind.step);
   std::optional<Snapshot> early;  // what rewinding goes back to
   const std::vector<NamedNumbers> statistics = state_of(*result.model);
 
@@ -280,7 +284,7 @@ Trained train_from(ModulePtr model, const RunConfig& c, const Data& data, bool p
     save(progress, result, method.get(), checkpoint);
   };
   options.after_step = [&](Index step, Index steps) {
-    if (rewinding && !early && step == rewind_step) early.emplace(trainer.parameters(), statistics);
+    if (rewinding && !early && step == rewind.step) early.emplace(trainer.parameters(), statistics);
     if (prune && !rewinding) report(method->after_step(step, steps));
   };
   options.after_epoch = [&](const EpochResult& epoch) {
@@ -302,13 +306,13 @@ Trained train_from(ModulePtr model, const RunConfig& c, const Data& data, bool p
   while (true) {
     fit(trainer, train, &validation, options);
     // From step k on to the end, at the rates that belong there (Frankle et al. 2020).
-    options.from = {.step = rewind_step};
+    options.from = {.step = rewind.step};
     if (progress.round == rounds) break;
     ++progress.round;
     const double done = static_cast<double>(progress.round) / static_cast<double>(rounds);
     timed([&] {
       report(method->prune_to(std::pow(c.schedule.density, done), progress.round * c.epochs * train.batches()));
-      if (c.rewind != "rate") early->restore(trainer.parameters(), statistics);
+      if (rewind.kind == Rewind::Kind::step) early->restore(trainer.parameters(), statistics);
       trainer.restart();
     });
   }

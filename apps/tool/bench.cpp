@@ -11,7 +11,7 @@ namespace espalier {
 namespace {
 
 struct BenchFlags {
-  RunConfig config{.model = "mlp:784-1024-1024-10", .schedule = Schedule{}};
+  RunConfig config{.model = "mlp:784-1024-1024-10", .schedule = choice_of({})};
   int repetitions = 15;
   bool sparse_only = false, json = false;
 };

@@ -22,7 +22,7 @@ namespace espalier {
 namespace {
 
 struct PruningFlags {
-  RunConfig config{.model = "mlp:784-800-450-10", .schedule = Schedule{}};
+  RunConfig config{.model = "mlp:784-800-450-10", .schedule = choice_of({})};
   int repetitions = 21;
   bool json = false;
 };
@@ -38,17 +38,16 @@ class Candidate {
         model_(make_model(config.model,
                           {.input = loader.data().shape(), .outputs = loader.data().classes(), .seed = config.seed})),
         trainer_(*model_, softmax_cross_entropy, optimizer, {.threads = threads_of(config), .seed = config.seed}) {
-    const MethodInfo& info = method_named(method);
+    const MethodInfo& info = methods().named(method);
     PrunerOptions options = pruner_options(config, *model_, loader.data().shape());
-    options.method = method;
-    options.allocation = allocation_named(info.defaults.allocation);
+    options.allocation = info.defaults.allocation;
     options.schedule = info.defaults.schedule;
     options.schedule.density = config.schedule.density;
     options.schedule.interval = config.schedule.interval;
     // As long as it takes for that many updates, and a few.
     steps_ = static_cast<Index>(static_cast<double>((turns + 2) * options.schedule.interval) /
                                 (options.schedule.end - options.schedule.begin));
-    method_ = make_method({trainer_, loader, options});
+    method_ = make_method(info, {trainer_, loader, options});
     method_->after_step(0, steps_);
     trainer_.keep_tiles();
     time_step();

@@ -320,7 +320,8 @@ void run_train(TrainFlags& f, CLI::App& app) {
   // What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
   const ModulePtr model = model_of(base, data);
   settle_densities(sweep, *model, open);
-  if (base.rewind == "none") base.schedule.check(base.epochs * ((data.train->samples() + base.batch - 1) / base.batch));
+  if (base.rewind == "none")
+    settled(schedule_of(base.schedule), base.epochs * ((data.train->samples() + base.batch - 1) / base.batch));
   require_possible(base, data, sweep.densities);
   const RunFolder folder(f.out, resume ? Begin::where_it_stopped : Begin::afresh);
   if (f.tune && !resume) {

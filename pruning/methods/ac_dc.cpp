@@ -25,7 +25,7 @@ namespace {
 class AlternatingCompression final : public Method {
  public:
   explicit AlternatingCompression(const MethodContext& context)
-      : pruner_(context.trainer.parameters(), by_magnitude(context.options)) {}
+      : pruner_(context.trainer.parameters(), criterion_named("magnitude"), context.options) {}
 
   std::vector<PruneEvent> after_step(Index step, Index steps) override {
     const Index phase = phase_after(step, steps);
@@ -36,11 +36,6 @@ class AlternatingCompression final : public Method {
   double density() const override { return density_of(pruner_.layers()); }
 
  private:
-  static PrunerOptions by_magnitude(PrunerOptions options) {
-    options.method = "magnitude";
-    options.settings = {};
-    return options;
-  }
   // The phase that the step after this one belongs to: -1 warm-up, then sparse if even, dense if odd.
   Index phase_after(Index step, Index steps) const {
     const Schedule& s = pruner_.options().schedule;
@@ -62,11 +57,11 @@ class AlternatingCompression final : public Method {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo ac_dc() {
   return {.name = "ac-dc",
           .family = "during training",
-          .essence = "alternate sparse phases, pruned by magnitude, with dense ones in which the dead may come back",
+          .line = "alternate sparse phases, pruned by magnitude, with dense ones in which the dead may come back",
           .source = "Peste et al., AC/DC: alternating compressed/decompressed training, 2021",
           .formula = "dense until begin, then 2 rounds - 1 equal phases: top d n of |w|, all, top d n, ... top d n",
           .cost = "about half of the steps are dense",
@@ -75,6 +70,6 @@ MethodInfo ac_dc() {
           .defaults = {.schedule = {.begin = 0.1, .end = 1, .rounds = 5}},
           .make = [](const MethodContext& context) { return std::make_unique<AlternatingCompression>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

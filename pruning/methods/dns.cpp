@@ -86,11 +86,11 @@ class Surgery final : public LatentMethod {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo dns() {
   return {.name = "dns",
           .family = "during training",
-          .essence = "dynamic network surgery: pruned weights are trained on and return when they have grown",
+          .line = "dynamic network surgery: pruned weights are trained on and return when they have grown",
           .source = "Guo, Yao, Chen, Dynamic network surgery for efficient DNNs, 2016",
           .formula = "w' = w T;  T <- 0 where |w| < a, 1 where |w| >= b, else as it was;  w <- w - rate dL/dw'",
           .cost = "dense products and two more arrays until `end`; a pass over all weights every `interval` steps",
@@ -100,6 +100,6 @@ MethodInfo dns() {
           .settings = {{"width", 0.1, "a and b lie this fraction below and above the |w| that leaves the density"}},
           .make = [](const MethodContext& context) { return std::make_unique<Surgery>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

@@ -46,12 +46,12 @@ class EdgePopup final : public RandomNetwork {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo edge_popup() {
   return {
       .name = "edge-popup",
       .family = "strong lottery ticket",
-      .essence = "choose a subnetwork of a random network by trained scores; no weight is ever trained",
+      .line = "choose a subnetwork of a random network by trained scores; no weight is ever trained",
       .source =
           "Ramanujan et al., What's hidden in a randomly weighted neural network?, 2020; Malach et al., Proving the "
           "lottery ticket hypothesis: pruning is all you need, 2020",
@@ -59,10 +59,10 @@ MethodInfo edge_popup() {
       .cost = "dense training, plus a top-k selection in every step; the file holds a seed and a mask",
       .caveat = "wants a wide network and a density near 0.5; saves nothing while it trains",
       .example = "espalier train --data mnist --method edge-popup --epochs 20",
-      .defaults = {.allocation = "uniform", .schedule = {.density = 0.5}},
+      .defaults = {.allocation = Allocation::uniform, .schedule = {.density = 0.5}},
       .settings = random_network_settings(10),
       .make = [](const MethodContext& context) { return std::make_unique<EdgePopup>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

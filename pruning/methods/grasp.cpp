@@ -42,21 +42,21 @@ class Grasp final : public Criterion {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo grasp() {
   return {.name = "grasp",
           .family = "before training",
-          .essence = "keep the weights without which the gradient would shrink most, before training",
+          .line = "keep the weights without which the gradient would shrink most, before training",
           .source = "Wang et al., Picking winning tickets before training by preserving gradient flow, 2020",
           .formula = "score = w (H g),  g and H at initialisation, outputs divided by the temperature",
           .cost = "5 gradients of 10 batches each, once",
           .caveat = "keeps what makes the gradient large, and that may need a smaller rate",
           .example = "espalier train --method grasp --density 0.05",
-          .defaults = {.schedule = {.kind = "one-shot", .begin = 0}},
+          .defaults = {.schedule = {.kind = Schedule::Kind::one_shot, .begin = 0}},
           .settings = {{"temperature", 200, "what the network's outputs are divided by before the loss"},
                        batches_setting()},
           .criterion = [](const auto& settings) { return std::make_unique<Grasp>(settings.at("temperature")); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

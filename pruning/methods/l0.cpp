@@ -121,11 +121,11 @@ class HardConcreteGates final : public LatentMethod {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo l0() {
   return {.name = "l0",
           .family = "during training",
-          .essence = "hard-concrete gates: the expected number of weights is a penalty",
+          .line = "hard-concrete gates: the expected number of weights is a penalty",
           .source = "Louizos, Welling, Kingma, Learning sparse neural networks through L0 regularization, 2018",
           .formula =
               "w' = w z,  z = clip(sigmoid((logit u + log alpha) / beta) (zeta - gamma) + gamma);  "
@@ -141,6 +141,6 @@ MethodInfo l0() {
                        {"integral_gain", 0.003, "and to its sum over steps"}},
           .make = [](const MethodContext& context) { return std::make_unique<HardConcreteGates>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

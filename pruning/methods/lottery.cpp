@@ -22,13 +22,13 @@
 // first training?
 #include "espalier/pruning/method.h"
 
-namespace espalier::methods {
+namespace espalier::method_pages {
 
 MethodInfo lottery() {
   return {
       .name = "lottery",
       .family = "lottery ticket",
-      .essence = "prune by |w|, rewind to where training began, train again",
+      .line = "prune by |w|, rewind to where training began, train again",
       .source =
           "Frankle & Carbin, The lottery ticket hypothesis, 2019; Frankle et al., 2020 (to step k); Renda et "
           "al., 2020 (--rewind rate)",
@@ -36,10 +36,10 @@ MethodInfo lottery() {
       .cost = "rounds + 1 trainings, each cheaper than the one before",
       .caveat = "large networks need --rewind STEP; shows something only beside --control reinit and random-pattern",
       .example = "espalier train --method lottery --density 0.135 --rounds 9 --epochs 10",
-      .defaults = {.allocation = "global",
-                   .rewind = "init",
-                   .schedule = {.kind = "iterative", .begin = 0.05, .end = 0.6, .rounds = 10}},
+      .defaults = {.allocation = Allocation::global,
+                   .rewind = {Rewind::Kind::step, 0},
+                   .schedule = {.kind = Schedule::Kind::iterative, .begin = 0.05, .end = 0.6, .rounds = 10}},
       .criterion = [](const auto&) { return criterion_named("magnitude", {}); }};
 }
 
-}  // namespace espalier::methods
+}  // namespace espalier::method_pages

@@ -29,12 +29,12 @@ class Magnitude final : public Criterion {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo magnitude() {
   return {
       .name = "magnitude",
       .family = "during training",
-      .essence = "keep the weights of largest |w|, gradually",
+      .line = "keep the weights of largest |w|, gradually",
       .source = "Han et al., Learning both weights and connections, 2015; Zhu & Gupta, To prune, or not to prune, 2017",
       .formula = "score = |w|;  s(t) = s_f (1 - (1 - t)^3)",
       .cost = "one pass over the live weights at every pruning",
@@ -42,6 +42,6 @@ MethodInfo magnitude() {
       .example = "espalier train --method magnitude --density 0.05",
       .criterion = [](const auto&) { return std::make_unique<Magnitude>(); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

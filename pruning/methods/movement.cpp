@@ -89,11 +89,11 @@ class Movement final : public LatentMethod {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo movement() {
   return {.name = "movement",
           .family = "during training",
-          .essence = "keep weights that training moves away from zero",
+          .line = "keep weights that training moves away from zero",
           .source = "Sanh, Wolf, Rush, Movement pruning: adaptive sparsity by fine-tuning, 2020",
           .formula = "S <- S - w dL/dw';  w' = w on the k largest S, else 0;  s(t) = s_f (1 - (1 - t)^3)",
           .cost = "dense products and one more array until `end`; a pass over all scores every `interval` steps",
@@ -103,6 +103,6 @@ MethodInfo movement() {
           .settings = {{"memory", 1, "what a score keeps of itself from step to step; 1: all, as in the paper"}},
           .make = [](const MethodContext& context) { return std::make_unique<Movement>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

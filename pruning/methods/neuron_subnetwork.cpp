@@ -76,20 +76,20 @@ class NeuronSubnetwork final : public RandomNetwork {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo neuron_subnetwork() {
   return {.name = "neuron-subnetwork",
           .family = "strong lottery ticket",
-          .essence = "choose whole neurons of a random network: the control for edge-popup, provably weaker",
+          .line = "choose whole neurons of a random network: the control for edge-popup, provably weaker",
           .source = "Malach et al., Proving the lottery ticket hypothesis: pruning is all you need, 2020, section 3",
           .formula = "W_r = m_r w_r, m_r = 1 for the largest scores of a layer;  ds_r = sum_c dL/dW_rc w_rc",
           .cost = "dense training",
           .caveat = "no better than random features, as the paper proves",
           .example = "espalier train --data mnist --method neuron-subnetwork --epochs 20 --no-dense",
-          .defaults = {.allocation = "uniform", .schedule = {.density = 0.5}},
+          .defaults = {.allocation = Allocation::uniform, .schedule = {.density = 0.5}},
           .settings = random_network_settings(10),
           .make = [](const MethodContext& context) { return std::make_unique<NeuronSubnetwork>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

@@ -33,11 +33,11 @@ class OptimalBrainDamage final : public Criterion {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo obd() {
   return {.name = "obd",
           .family = "during training",
-          .essence = "optimal brain damage: keep the weights whose removal would cost most, to second order",
+          .line = "optimal brain damage: keep the weights whose removal would cost most, to second order",
           .source = "LeCun et al., Optimal brain damage, 1989",
           .formula = "score = w^2 h / 2,  h = mean over samples of (dL/dw)^2",
           .cost = "256 passes of a single sample at every pruning",
@@ -45,6 +45,6 @@ MethodInfo obd() {
           .example = "espalier train --method obd --density 0.05",
           .criterion = [](const auto&) { return std::make_unique<OptimalBrainDamage>(); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

@@ -119,7 +119,7 @@ std::vector<Row> rows_of(const Parameter& W, std::span<const std::uint32_t> kept
 
 class OptimalBrainSurgeon final : public Criterion {
  public:
-  explicit OptimalBrainSurgeon(const std::map<std::string, double>& settings)
+  explicit OptimalBrainSurgeon(const Settings& settings)
       : damping_(settings.at("damping")), widest_(settings.at("widest")), rounds_(settings.at("rounds")) {
     require(damping_ > 0, "[obs] expected a damping above 0, got {}", damping_);
     require(rounds_ >= 1 && rounds_ <= 10000 && std::floor(rounds_) == rounds_,
@@ -191,11 +191,11 @@ class OptimalBrainSurgeon final : public Criterion {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo obs() {
   return {.name = "obs",
           .family = "after training",
-          .essence = "optimal brain surgeon: remove weights, and move the others to where they make up for it",
+          .line = "optimal brain surgeon: remove weights, and move the others to where they make up for it",
           .source =
               "Hassibi & Stork, Second order derivatives for network pruning, 1993; Frantar & Alistarh, Optimal "
               "brain compression, 2022",
@@ -203,13 +203,13 @@ MethodInfo obs() {
           .cost = "10 batches forward, cols^3 per layer, (weights kept)^3 per row, once",
           .caveat = "convolutions and layers wider than `widest` are scored by H's diagonal and not compensated",
           .example = "espalier train --method obs --density 0.05",
-          .defaults = {.allocation = "er", .schedule = {.kind = "one-shot", .begin = 0.6}},
+          .defaults = {.allocation = Allocation::er, .schedule = {.kind = Schedule::Kind::one_shot, .begin = 0.6}},
           .settings = {{"damping", 0.1, "added to the diagonal of H, as a fraction of its mean"},
                        {"widest", 2048, "inputs; beyond, a layer's weights do not move"},
                        {"rounds", 1, "rounds of equal factors, with scores anew in each"},
                        batches_setting()},
           .criterion = [](const auto& settings) { return std::make_unique<OptimalBrainSurgeon>(settings); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

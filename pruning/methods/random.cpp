@@ -29,11 +29,11 @@ class RandomScore final : public Criterion {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo random() {
   return {.name = "random",
           .family = "control",
-          .essence = "keep weights drawn at random: what every method must beat",
+          .line = "keep weights drawn at random: what every method must beat",
           .source = "Blalock et al., What is the state of neural network pruning?, 2020",
           .formula = "score = u(seed, layer, position), uniform",
           .cost = "one pass over the live weights at every pruning",
@@ -41,6 +41,6 @@ MethodInfo random() {
           .example = "espalier train --method random --density 0.1",
           .criterion = [](const auto&) { return std::make_unique<RandomScore>(); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

@@ -33,11 +33,11 @@ class RigL final : public SparseTraining {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo rigl() {
   return {.name = "rigl",
           .family = "sparse from the start",
-          .essence = "drop the smallest |w|, grow as many where the gradient is largest",
+          .line = "drop the smallest |w|, grow as many where the gradient is largest",
           .source = "Evci et al., Rigging the lottery: making all tickets winners, 2020",
           .formula =
               "drop f(t) n_l of smallest |w|; grow as many of largest |dL/dw|; "
@@ -49,6 +49,6 @@ MethodInfo rigl() {
           .settings = {SparseTraining::drop_setting(), SparseTraining::rescale_setting(0)},
           .make = [](const MethodContext& context) { return std::make_unique<RigL>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

@@ -34,12 +34,12 @@ class Set final : public SparseTraining {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo set() {
   return {
       .name = "set",
       .family = "sparse from the start",
-      .essence = "drop the smallest |w|, grow as many at random",
+      .line = "drop the smallest |w|, grow as many at random",
       .source = "Mocanu et al., Scalable training with adaptive sparse connectivity, 2018",
       .formula = "drop f(t) n_l of smallest |w|; grow a random set of as many; f(t) = drop/2 (1 + cos(pi t / t_end))",
       .cost = "one pass over the live weights at every exchange; nothing dense, ever",
@@ -49,6 +49,6 @@ MethodInfo set() {
       .settings = {SparseTraining::drop_setting(), SparseTraining::rescale_setting(1)},
       .make = [](const MethodContext& context) { return std::make_unique<Set>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

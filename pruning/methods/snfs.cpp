@@ -95,11 +95,11 @@ class SparseMomentum final : public SparseTraining {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo snfs() {
   return {.name = "snfs",
           .family = "sparse from the start",
-          .essence = "sparse momentum: grow where momentum is largest, more in layers where it is large",
+          .line = "sparse momentum: grow where momentum is largest, more in layers where it is large",
           .source = "Dettmers & Zettlemoyer, Sparse networks from scratch, 2019",
           .formula =
               "drop f(t) n_l of smallest |w|; of all dropped, layer l grows the part m_l / sum m, "
@@ -115,6 +115,6 @@ MethodInfo snfs() {
                        SparseTraining::rescale_setting(0)},
           .make = [](const MethodContext& context) { return std::make_unique<SparseMomentum>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

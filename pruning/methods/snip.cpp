@@ -39,20 +39,20 @@ class Snip final : public Criterion {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo snip() {
   return {.name = "snip",
           .family = "before training",
-          .essence = "keep the weights whose switching off the loss would mind most, before training",
+          .line = "keep the weights whose switching off the loss would mind most, before training",
           .source = "Lee et al., SNIP: Single-shot network pruning based on connection sensitivity, 2019",
           .formula = "score = |w g| / sum |w g|,  g = dL/dw at initialisation",
           .cost = "the gradient of 10 batches, once",
           .caveat = "a first-order estimate at one point; at extreme densities whole layers go",
           .example = "espalier train --method snip --density 0.05",
-          .defaults = {.schedule = {.kind = "one-shot", .begin = 0}},
+          .defaults = {.schedule = {.kind = Schedule::Kind::one_shot, .begin = 0}},
           .settings = {batches_setting()},
           .criterion = [](const auto&) { return std::make_unique<Snip>(); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

@@ -27,11 +27,11 @@ class Static final : public SparseTraining {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo static_pattern() {  // static is a word of C++
   return {.name = "static",
           .family = "sparse from the start",
-          .essence = "a random pattern from the first step to the last: what dynamic patterns must beat",
+          .line = "a random pattern from the first step to the last: what dynamic patterns must beat",
           .source = "Mocanu et al., Scalable training with adaptive sparse connectivity, 2018; Evci et al., 2020",
           .formula = "live positions: a random set of n_l, n_l ~ in + out (er)",
           .cost = "none: every step costs as little as the last",
@@ -41,6 +41,6 @@ MethodInfo static_pattern() {  // static is a word of C++
           .settings = {SparseTraining::rescale_setting(1)},
           .make = [](const MethodContext& context) { return std::make_unique<Static>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

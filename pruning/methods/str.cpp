@@ -96,11 +96,11 @@ class SoftThreshold final : public LatentMethod {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo str() {
   return {.name = "str",
           .family = "during training",
-          .essence = "soft-threshold reparameterisation: every layer learns its threshold",
+          .line = "soft-threshold reparameterisation: every layer learns its threshold",
           .source = "Kusupati et al., Soft threshold weight reparameterization for learnable sparsity, 2020",
           .formula = "w' = sign(w) relu(|w| - sigmoid(s));  s <- s - rate dL/ds - decay log(density / target) s",
           .cost = "dense products and one more array until `end`",
@@ -111,6 +111,6 @@ MethodInfo str() {
                        {"decay", 0.1, "of s, per step and e-fold of density above its target"}},
           .make = [](const MethodContext& context) { return std::make_unique<SoftThreshold>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

@@ -82,20 +82,20 @@ std::vector<Setting> settings() {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo supermask() {
   return {.name = "supermask",
           .family = "strong lottery ticket",
-          .essence = "choose a subnetwork of a random network by trained probabilities; no weight is ever trained",
+          .line = "choose a subnetwork of a random network by trained probabilities; no weight is ever trained",
           .source = "Zhou et al., Deconstructing lottery tickets: zeros, signs, and the supermask, 2019",
           .formula = "W = c m w, c = sqrt(n / sum m), m ~ Bernoulli(p = sigmoid(b s));  dL/ds = dL/dW c w b p (1 - p)",
           .cost = "dense training, plus a random number and two exponentials per weight and step",
           .caveat = "the density asked for is a bound, it may end below; saves nothing while it trains",
           .example = "espalier train --data mnist --method supermask --epochs 20",
-          .defaults = {.allocation = "uniform", .schedule = {.density = 0.5}},
+          .defaults = {.allocation = Allocation::uniform, .schedule = {.density = 0.5}},
           .settings = settings(),
           .make = [](const MethodContext& context) { return std::make_unique<Supermask>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

@@ -41,11 +41,11 @@ class SynFlow final : public Criterion {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo synflow() {
   return {.name = "synflow",
           .family = "before training",
-          .essence = "keep the weights on the strongest paths from inputs to outputs, without looking at data",
+          .line = "keep the weights on the strongest paths from inputs to outputs, without looking at data",
           .source =
               "Tanaka et al., Pruning neural networks without any data by iteratively conserving synaptic flow, "
               "2020",
@@ -53,10 +53,10 @@ MethodInfo synflow() {
           .cost = "100 passes of a single sample, once",
           .caveat = "knows nothing of the task; assumes activations like ReLU's",
           .example = "espalier train --method synflow --density 0.01",
-          .defaults = {.schedule = {.kind = "one-shot", .begin = 0}},
+          .defaults = {.schedule = {.kind = Schedule::Kind::one_shot, .begin = 0}},
           .settings = {{"rounds", 100, "rounds of equal factors, with scores anew in each"}},
           .criterion = [](const auto& settings) { return std::make_unique<SynFlow>(settings.at("rounds")); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

@@ -31,11 +31,11 @@ class Taylor final : public Criterion {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo taylor() {
   return {.name = "taylor",
           .family = "during training",
-          .essence = "keep the weights whose removal would change the loss most, to first order",
+          .line = "keep the weights whose removal would change the loss most, to first order",
           .source = "Molchanov et al., Importance estimation for neural network pruning, 2019",
           .formula = "score = mean over batches of (w g)^2",
           .cost = "the gradients of 10 batches at every pruning",
@@ -44,6 +44,6 @@ MethodInfo taylor() {
           .settings = {batches_setting()},
           .criterion = [](const auto&) { return std::make_unique<Taylor>(); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

@@ -133,11 +133,11 @@ class Variational final : public LatentMethod {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo variational() {
   return {.name = "variational",
           .family = "during training",
-          .essence = "sparse variational dropout: weights that are nearly all noise go",
+          .line = "sparse variational dropout: weights that are nearly all noise go",
           .source = "Molchanov, Ashukha, Vetrov, Variational dropout sparsifies deep neural networks, 2017",
           .formula =
               "w' = theta + sigma e;  L + pressure / samples sum KL(log alpha), alpha = sigma^2 / theta^2;  "
@@ -151,6 +151,6 @@ MethodInfo variational() {
                        {"pressure", 1, "KL's weight at the density asked for; 1: the variational bound"}},
           .make = [](const MethodContext& context) { return std::make_unique<Variational>(context); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

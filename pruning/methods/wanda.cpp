@@ -45,20 +45,20 @@ class Wanda final : public Criterion {
 
 }  // namespace
 
-namespace methods {
+namespace method_pages {
 MethodInfo wanda() {
   return {.name = "wanda",
           .family = "after training",
-          .essence = "keep the best inputs of every unit by |w| times the size of the input",
+          .line = "keep the best inputs of every unit by |w| times the size of the input",
           .source = "Sun et al., A simple and effective pruning approach for large language models, 2023",
           .formula = "score = - rank within the row of |w_ij| ||x_j||",
           .cost = "10 batches forward and a sort of every row, once",
           .caveat = "every unit keeps equally many inputs, whether it matters or not",
           .example = "espalier train --method wanda --density 0.05",
-          .defaults = {.schedule = {.kind = "one-shot", .begin = 0.6}},
+          .defaults = {.schedule = {.kind = Schedule::Kind::one_shot, .begin = 0.6}},
           .settings = {batches_setting()},
           .criterion = [](const auto&) { return std::make_unique<Wanda>(); }};
 }
-}  // namespace methods
+}  // namespace method_pages
 
 }  // namespace espalier

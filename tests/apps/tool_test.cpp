@@ -541,7 +541,7 @@ TEST(Regression, IsPrunedByScoresOfItsOwnLoss) {
   for (const char* method : {"grasp", "snip", "rigl"}) {
     RunConfig config = regression_config();
     config.method = method;
-    config.schedule = {.kind = "auto", .density = 0.5, .begin = -1, .end = -1, .interval = 0, .rounds = 0};
+    config.schedule = {.density = 0.5};
     config.allocation = config.structure = config.rewind = "auto";
     config.settings.clear();
     config.loss = "huber";

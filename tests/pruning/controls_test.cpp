@@ -156,9 +156,9 @@ TEST(Lottery, ScoresAsMagnitudeDoesAndRewindsInRoundsOfWholeTrainings) {
   std::vector<Real> scores(4);
   criterion_named("lottery")->score(W, {}, scores);
   EXPECT_EQ(scores, (std::vector<Real>{3, 1, 0, 2}));
-  const MethodDefaults& own = method_named("lottery").defaults;
-  EXPECT_EQ(own.schedule.kind, "iterative");
-  EXPECT_EQ(own.rewind, "init");
+  const MethodDefaults& own = methods().named("lottery").defaults;
+  EXPECT_EQ(own.schedule.kind, Schedule::Kind::iterative);
+  EXPECT_EQ(own.rewind, rewind_named("init"));
 }
 
 }  // namespace

@@ -25,8 +25,8 @@ double prune_while_training(const TrainTest& raw, Index epochs) {
   Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.threads = 2});
   Loader train(train_data, {.batch = 64, .lanes = 32});
   const Loader test(test_data, {.batch = 512, .lanes = 64, .shuffle = false});
-  Pruner pruner(trainer.parameters(),
-                {.schedule = {.kind = "cubic", .density = 0.1, .begin = 0.1, .end = 0.6, .interval = 5}});
+  Pruner pruner(trainer.parameters(), criterion_named("magnitude"),
+                {.schedule = {.kind = Schedule::Kind::cubic, .density = 0.1, .begin = 0.1, .end = 0.6, .interval = 5}});
   const auto history =
       fit(trainer, train, &test, {.epochs = epochs, .rate = {.rate = 0.05}, .after_step = [&](Index step, Index steps) {
                                     pruner.after_step(step, steps);

@@ -23,7 +23,7 @@ namespace {
 using testing::blobs;
 using testing::dense_values;
 
-const char* const methods[] = {"movement", "dns", "str", "l0", "variational"};
+const char* const names[] = {"movement", "dns", "str", "l0", "variational"};
 
 // A single layer of given weights, out = 1, and a method upon it that is driven by hand: gradients are what the test
 // says, the optimizer is plain gradient descent.
@@ -45,12 +45,13 @@ struct ByHand {
     trainer = std::make_unique<Trainer>(model, softmax_cross_entropy, *optimizer, TrainerOptions{.threads = 1});
     W = trainer->parameters()[0];
     std::ranges::copy(weights, W->value().begin());
-    method =
-        make_method({*trainer,
-                     *loader,
-                     {.method = name,
-                      .schedule = {.kind = "one-shot", .density = density, .begin = begin, .end = 1, .interval = 1},
-                      .settings = settings}});
+    method = make_method(
+        methods().named(name),
+        {*trainer,
+         *loader,
+         {.schedule = {.kind = Schedule::Kind::one_shot, .density = density, .begin = begin, .end = 1, .interval = 1}},
+         0,
+         settings});
   }
   Latents& latents() { return dynamic_cast<Latents&>(*method); }
   Parameter& latent(const std::string& name) {
@@ -355,12 +356,13 @@ struct Training {
     model.add<Linear>(LinearOptions{.name = "fc1", .in = features, .out = 60, .activation = Activation::relu}, 1)
         .add<Linear>(LinearOptions{.name = "output", .in = 60, .out = 5}, 1);
     trainer = std::make_unique<Trainer>(model, softmax_cross_entropy, *optimizer, TrainerOptions{.threads = threads});
-    PrunerOptions o{.method = name,
-                    .schedule = {.density = density, .begin = 0.1, .end = 0.7, .interval = 2},
-                    .settings = std::move(settings)};
-    if (name == "l0") o.settings["gate_rate"] = 0.2;
-    if (name == "variational") o.settings["noise_rate"] = 0.1;
-    method = make_method({*trainer, loader, o});
+    if (name == "l0") settings["gate_rate"] = 0.2;
+    if (name == "variational") settings["noise_rate"] = 0.1;
+    method = make_method(methods().named(name),
+                         {.trainer = *trainer,
+                          .train = loader,
+                          .options = {.schedule = {.density = density, .begin = 0.1, .end = 0.7, .interval = 2}},
+                          .settings = std::move(settings)});
   }
   static constexpr Index steps = 80;
   void advance(Index from, Index to, bool evaluate = false) {
@@ -387,7 +389,7 @@ struct Training {
 };
 
 TEST(LatentMethods, LeaveAtMostTheAskedDensityInSparseStorage) {
-  for (const char* name : methods) {
+  for (const char* name : names) {
     Training run(name);
     run.advance(0, Training::steps);
     ASSERT_EQ(run.events.size(), 2u) << name;
@@ -412,7 +414,7 @@ TEST(LatentMethods, LeaveAtMostTheAskedDensityInSparseStorage) {
 }
 
 TEST(LatentMethods, FreezingLeavesTheDerivedValues) {
-  for (const char* name : methods) {
+  for (const char* name : names) {
     Training run(name);
     run.advance(0, 40);
     auto& latents = dynamic_cast<Latents&>(*run.method);
@@ -435,7 +437,7 @@ TEST(LatentMethods, FreezingLeavesTheDerivedValues) {
 }
 
 TEST(LatentMethods, GiveTheSameBitsForAnyNumberOfThreads) {
-  for (const char* name : methods)
+  for (const char* name : names)
     for (const char* optimizer : {"sgd", "adam"}) {
       Training one(name, 1, 0.1, 1400, optimizer), three(name, 3, 0.1, 1400, optimizer);
       ASSERT_EQ(one.trainer->parameters()[0]->blocks().size(), 2u);
@@ -445,7 +447,7 @@ TEST(LatentMethods, GiveTheSameBitsForAnyNumberOfThreads) {
 }
 
 TEST(LatentMethods, EvaluationIsDeterministicAndChangesNothing) {
-  for (const char* name : methods) {
+  for (const char* name : names) {
     Training looked_at(name), left_alone(name);
     looked_at.advance(0, Training::steps, /*evaluate=*/true);
     left_alone.advance(0, Training::steps);
@@ -460,7 +462,7 @@ TEST(LatentMethods, EvaluationIsDeterministicAndChangesNothing) {
 // Before the path begins, while it learns between two decisions, and after freezing.
 TEST(LatentMethods, GoOnFromACheckpointAsIfNothingHadHappened) {
   const testing::TemporaryFolder folder;
-  for (const char* name : methods) {
+  for (const char* name : names) {
     Training whole(name);
     whole.advance(0, Training::steps);
     for (const Index stop : {5, 33, 60}) {
@@ -510,7 +512,7 @@ TEST(LatentMethods, ALayerThatLostEverythingKeepsThePlaceOfItsBestWeight) {
 }
 
 TEST(LatentMethods, RefuseWhatCannotBe) {
-  for (const char* name : methods) {
+  for (const char* name : names) {
     Training run(name);
     EXPECT_THROW(run.method->require_possible(1e-4), UsageError) << name;  // 0.27 weights of two layers
     EXPECT_NO_THROW(run.method->require_possible(0.1)) << name;

@@ -33,6 +33,15 @@ using testing::same_bits;
 
 const char* const names[] = {"edge-popup", "supermask", "neuron-subnetwork"};
 
+struct Asked {
+  std::string method;
+  PrunerOptions options;
+  Settings settings = {};
+};
+Asked ask_for(const char* method, double density = 0.5) {
+  return {method, {.schedule = {.density = density}, .seed = 5}};
+}
+
 // A model, what trains it, and a method on top.
 struct Rig {
   ModulePtr model;
@@ -41,14 +50,14 @@ struct Rig {
   Loader train;
   std::unique_ptr<Method> method;
 
-  Rig(ModulePtr made, DatasetPtr data, const PrunerOptions& options, const OptimizerOptions& o = {}, int threads = 1)
+  Rig(ModulePtr made, DatasetPtr data, const Asked& asked, const OptimizerOptions& o = {}, int threads = 1)
       : model(std::move(made)),
         optimizer(make_optimizer(o)),
         trainer(*model, softmax_cross_entropy, *optimizer, {.threads = threads}),
         train(std::move(data), {.batch = 48, .lanes = 16}),
-        method(make_method({trainer, train, options})) {}
-  explicit Rig(const PrunerOptions& options, int threads = 1)
-      : Rig(make_model("mlp:12-16-9-3", {.input = {12}, .outputs = 3, .seed = 8}), blobs(144), options, {}, threads) {}
+        method(make_method(methods().named(asked.method), {trainer, train, asked.options, 0, asked.settings})) {}
+  explicit Rig(const Asked& asked, int threads = 1)
+      : Rig(make_model("mlp:12-16-9-3", {.input = {12}, .outputs = 3, .seed = 8}), blobs(144), asked, {}, threads) {}
   Rig(const Rig&) = delete;
   Rig& operator=(const Rig&) = delete;
 
@@ -67,10 +76,6 @@ struct Rig {
     return all;
   }
 };
-
-PrunerOptions options_of(const char* method, double density = 0.5) {
-  return {.method = method, .schedule = {.density = density}, .seed = 5};
-}
 
 // W as its name and the options' seed draw it.
 Parameter drawn(const Parameter& W, Initialiser initialiser = Initialiser::signed_constant) {
@@ -96,12 +101,12 @@ TEST(RandomNetworks, NoWeightIsEverTrainedAndNoBiasOrScaleEither) {
   for (const char* name : names)
     for (const double normal : {0, 1}) {
       SCOPED_TRACE(::testing::Message() << name << " " << normal);
-      PrunerOptions options = options_of(name);
-      options.settings["normal"] = normal;
+      Asked asked = ask_for(name);
+      asked.settings["normal"] = normal;
       const Initialiser initialiser = normal != 0 ? Initialiser::kaiming : Initialiser::signed_constant;
-      Rig mlp(options);
-      options.schedule.density = 0.9;
-      Rig conv(convolutional(), std::make_shared<Noise>(Shape{2, 6, 6}, 3, 96, 1), options);
+      Rig mlp(asked);
+      asked.options.schedule.density = 0.9;
+      Rig conv(convolutional(), std::make_shared<Noise>(Shape{2, 6, 6}, 3, 96, 1), asked);
       for (Rig* rig : {&mlp, &conv}) {
         rig->steps(7);
         rig->method->finish(7);
@@ -137,9 +142,9 @@ TEST(RandomNetworks, NoWeightIsEverTrainedAndNoBiasOrScaleEither) {
 
 TEST(RandomNetworks, AProtectedLayerStaysWholeRandomAndUntrained) {
   for (const char* name : names) {
-    PrunerOptions options = options_of(name);
-    options.protect = {"output.weight"};
-    Rig rig(options);
+    Asked asked = ask_for(name);
+    asked.options.protect = {"output.weight"};
+    Rig rig(asked);
     rig.steps(5);
     rig.method->finish(5);
     const Parameter& W = *rig.trainer.parameters()[4];
@@ -156,7 +161,7 @@ TEST(RandomNetworks, SignalsNeitherGrowNorFadeWhateverTheDensity) {
   for (const char* name : {"edge-popup", "supermask"})
     for (const double density : {0.05, 0.1, 0.5, 0.9}) {
       SCOPED_TRACE(::testing::Message() << name << " " << density);
-      Rig rig(options_of(name, density));
+      Rig rig(ask_for(name, density));
       const auto check = [&] {
         for (const Parameter* W : rig.trainer.parameters()) {
           if (!W->prunable()) continue;
@@ -176,7 +181,7 @@ TEST(RandomNetworks, SignalsNeitherGrowNorFadeWhateverTheDensity) {
 
 TEST(RandomNetworks, EdgePopupKeepsExactlyKOfEveryLayerEvenWhenAllScoresTie) {
   for (const double density : {0.1, 0.37, 0.5, 1.0}) {
-    Rig rig(options_of("edge-popup", density));
+    Rig rig(ask_for("edge-popup", density));
     for (Parameter* score : rig.method->latents()) std::ranges::fill(score->value(), Real{0.25});
     rig.method->finish(0);
     for (const Parameter* W : rig.trainer.parameters()) {
@@ -186,7 +191,7 @@ TEST(RandomNetworks, EdgePopupKeepsExactlyKOfEveryLayerEvenWhenAllScoresTie) {
       W->for_each_weight([&](Index r, Index c, Index) { EXPECT_LT(r * W->cols() + c, k); });  // ties: lowest index
     }
   }
-  Rig rig(options_of("edge-popup", 0.37));
+  Rig rig(ask_for("edge-popup", 0.37));
   rig.steps(9);
   rig.method->finish(9);
   EXPECT_EQ(rig.trainer.parameters()[0]->nonzeros(), 71);  // 0.37 * 192 = 71.04
@@ -219,9 +224,9 @@ TEST(RandomNetworks, TheStraightThroughGradientIsAsComputedByHand) {
   for (const char* name : {"edge-popup", "supermask"}) {
     SCOPED_TRACE(name);
     const DatasetPtr data = blobs(1, 2, 2);
-    PrunerOptions options = options_of(name);
-    options.settings["score-rate"] = 3;
-    Rig rig(make_model("mlp:2-2", {.input = {2}, .outputs = 2}), data, options, {.momentum = 0});
+    Asked asked = ask_for(name);
+    asked.settings["score-rate"] = 3;
+    Rig rig(make_model("mlp:2-2", {.input = {2}, .outputs = 2}), data, asked, {.momentum = 0});
     Parameter& score = *rig.method->latents()[0];
     const std::vector<Real> before{Real(0.5), Real(-0.25), Real(0.75), Real(-1)};
     std::ranges::copy(before, score.value().begin());
@@ -258,8 +263,8 @@ TEST(RandomNetworks, TheStraightThroughGradientIsAsComputedByHand) {
 }
 
 TEST(RandomNetworks, ANeuronsScoreMovesAlongTheSumOverItsWeights) {
-  PrunerOptions options = options_of("neuron-subnetwork");
-  Rig rig(make_model("mlp:12-6-4-3", {.input = {12}, .outputs = 3}), blobs(48), options, {.momentum = 0});
+  Asked asked = ask_for("neuron-subnetwork");
+  Rig rig(make_model("mlp:12-6-4-3", {.input = {12}, .outputs = 3}), blobs(48), asked, {.momentum = 0});
   std::vector<std::vector<Real>> before;
   for (const Parameter* score : rig.method->latents())
     before.emplace_back(score->value().begin(), score->value().end());
@@ -285,7 +290,7 @@ TEST(RandomNetworks, ANeuronsScoreMovesAlongTheSumOverItsWeights) {
 
 TEST(RandomNetworks, ANeuronSubnetworkHasWholeRowsAndAllClasses) {
   for (const double density : {0.2, 0.5, 0.8}) {
-    Rig rig(options_of("neuron-subnetwork", density));
+    Rig rig(ask_for("neuron-subnetwork", density));
     rig.steps(6);
     rig.method->finish(6);
     Index live = 0, positions = 0;
@@ -304,15 +309,15 @@ TEST(RandomNetworks, ANeuronSubnetworkHasWholeRowsAndAllClasses) {
     }
     EXPECT_NEAR(static_cast<double>(live) / static_cast<double>(positions), density, 0.5 * (12 + 16) / 363.0);
   }
-  Rig rig(options_of("neuron-subnetwork"));
-  EXPECT_THROW(Rig(options_of("neuron-subnetwork", 0.05)), UsageError);
+  Rig rig(ask_for("neuron-subnetwork"));
+  EXPECT_THROW(Rig(ask_for("neuron-subnetwork", 0.05)), UsageError);
   EXPECT_THROW(rig.method->require_possible(27.0 / 363), UsageError);  // the output layer alone has 27 of 363
   EXPECT_NO_THROW(rig.method->require_possible(30.0 / 363));
 }
 
 TEST(RandomNetworks, ASupermaskFlipsItsCoinsAnewInEveryStepAndEndsBelowTheDensityAskedFor) {
   for (const double density : {0.05, 0.3, 0.5}) {
-    Rig rig(options_of("supermask", density));
+    Rig rig(ask_for("supermask", density));
     rig.steps(1, 0);
     const auto first = dense_values(*rig.trainer.parameters()[0]);
     rig.steps(1, 0);  // nothing was learnt
@@ -328,7 +333,7 @@ TEST(RandomNetworks, ASupermaskFlipsItsCoinsAnewInEveryStepAndEndsBelowTheDensit
 }
 
 TEST(RandomNetworks, ASupermaskOfImprobableWeightsKeepsTheLeastImprobable) {
-  Rig rig(options_of("supermask"));
+  Rig rig(ask_for("supermask"));
   for (Parameter* score : rig.method->latents()) {
     std::ranges::fill(score->value(), Real{-2});
     score->value()[5] = Real{-1};
@@ -342,7 +347,7 @@ TEST(RandomNetworks, ASupermaskOfImprobableWeightsKeepsTheLeastImprobable) {
 
 TEST(RandomNetworks, OneAndThreeThreadsGiveTheSameBits) {
   for (const char* name : names) {
-    Rig one(options_of(name), 1), three(options_of(name), 3);
+    Rig one(ask_for(name), 1), three(ask_for(name), 3);
     for (Rig* rig : {&one, &three}) rig->steps(8);
     EXPECT_EQ(bits_of(one.everything()), bits_of(three.everything())) << name;
     for (Rig* rig : {&one, &three}) rig->method->finish(8);
@@ -352,10 +357,10 @@ TEST(RandomNetworks, OneAndThreeThreadsGiveTheSameBits) {
 
 TEST(RandomNetworks, WithTheRightScoresTheyClassifyWithWeightsThatNobodyTrained) {
   for (const char* name : {"edge-popup", "supermask"}) {
-    PrunerOptions options = options_of(name);
-    options.settings["score-rate"] = 3;
+    Asked asked = ask_for(name);
+    asked.settings["score-rate"] = 3;
     const auto wide = [] { return make_model("mlp:12-100-50-3", {.input = {12}, .outputs = 3}); };
-    Rig untrained(wide(), blobs(144), options), trained(wide(), blobs(144), options);
+    Rig untrained(wide(), blobs(144), asked), trained(wide(), blobs(144), asked);
     trained.steps(Rig::of);
     for (Rig* rig : {&untrained, &trained}) rig->method->finish(Rig::of);
     EXPECT_LT(untrained.trainer.evaluate(untrained.train).accuracy, 0.8) << name;
@@ -366,7 +371,7 @@ TEST(RandomNetworks, WithTheRightScoresTheyClassifyWithWeightsThatNobodyTrained)
 TEST(RandomNetworks, GoOnFromACheckpointToTheSameBits) {
   const testing::TemporaryFolder folder;
   for (const char* name : names) {
-    Rig whole(options_of(name)), begun(options_of(name)), resumed(options_of(name));
+    Rig whole(ask_for(name)), begun(ask_for(name)), resumed(ask_for(name));
     whole.steps(20);
     begun.steps(11);
     save_checkpoint(begun.everything(), {}, folder.path() / "checkpoint", begun.method->state());

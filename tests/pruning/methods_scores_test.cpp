@@ -145,8 +145,10 @@ TEST(Snip, IsEachWeightsShareOfAllWeightTimesGradient) {
 TEST(Snip, LooksAtAsManyBatchesAsItIsTold) {
   const auto kept = [](double batches) {
     OneLayer net;
-    const auto method = make_method(
-        {net.probe.trainer, net.probe.loader, {.method = "snip", .settings = {{batches_setting().name, batches}}}, 10});
+    const auto method = make_method(methods().named("snip"), {.trainer = net.probe.trainer,
+                                                              .train = net.probe.loader,
+                                                              .steps = 10,
+                                                              .settings = {{batches_setting().name, batches}}});
     method->prune_to(1.0 / 3, 0);
     std::vector<Index> live;
     net.W->for_each_weight([&](Index row, Index column, Index) { live.push_back(row * 3 + column); });
@@ -331,10 +333,10 @@ TEST(SynFlow, LeavesEveryLayerItsPathsAtExtremeDensity) {
   Probe probe(*model, blobs(4, 40, 5), 4, 1);
   const double density = 12.0 / (40 * 60 + 60 * 60 * 2 + 60 * 5);  // three weights a layer
   // In a single round all of them lie in the small layer of the outputs and the wide ones are emptied.
-  EXPECT_THROW(Pruner(probe.trainer.parameters(), {.method = "synflow", .settings = {{"rounds", 1}}}, &probe.evidence)
+  EXPECT_THROW(Pruner(probe.trainer.parameters(), criterion_named("synflow", {{"rounds", 1}}), {}, &probe.evidence)
                    .prune_to(density, 0),
                UsageError);
-  Pruner pruner(probe.trainer.parameters(), {.method = "synflow"}, &probe.evidence);
+  Pruner pruner(probe.trainer.parameters(), criterion_named("synflow"), {}, &probe.evidence);
   for (const PruneEvent& event : pruner.prune_to(density, 0)) EXPECT_GE(event.kept, 1) << event.layer;
   probe.evidence.begin(0);
   expect_equal_layer_sums(probe);  // and what is left leads from inputs to outputs
@@ -372,7 +374,7 @@ TEST(InputSquares, OfAConvolutionAreThoseOfItsPatchesByGroup) {
 TEST(Wanda, LeavesEveryUnitOfTheNetworkEquallyManyInputs) {
   const auto model = mlp({12, 20, 15, 3});
   Probe probe(*model, blobs(60), 20, 3);
-  Pruner pruner(probe.trainer.parameters(), {.method = "wanda"}, &probe.evidence);
+  Pruner pruner(probe.trainer.parameters(), criterion_named("wanda"), {}, &probe.evidence);
   pruner.prune_to(38.0 * 4 / (12 * 20 + 20 * 15 + 15 * 3), 0);
   for (const Parameter* W : pruner.layers())
     for (Index row = 0; row < W->rows(); ++row) EXPECT_EQ(W->pattern()->row(row).size(), 4u) << W->name() << row;
@@ -482,7 +484,7 @@ TEST(Obs, LosesNothingWhereRemovedInputsAreCombinationsOfKeptOnes) {
 TEST(Obs, DistortsTheOutputsLessThanMagnitudeDoes) {
   const auto distortion = [](const char* method, double density, std::map<std::string, double> settings = {}) {
     ObsLayer layer(false);
-    Pruner pruner(layer.probe.trainer.parameters(), {.method = method, .settings = settings}, &layer.probe.evidence);
+    Pruner pruner(layer.probe.trainer.parameters(), criterion_named(method, settings), {}, &layer.probe.evidence);
     pruner.prune_to(density, 0);
     return sum_of(errors(layer.data, layer.before, testing::dense_values(layer.W), 0));
   };
@@ -539,7 +541,8 @@ TEST(EvidenceBasedCriteria, PruneToTheSameBitsOnAnyNumberOfThreads) {
     for (const int i : {0, 1}) {
       const auto model = convolutional();
       Probe probe(*model, images(150), 70, 2, i == 0 ? 1 : 3);
-      Pruner pruner(probe.trainer.parameters(), {.method = name, .allocation = Allocation::uniform}, &probe.evidence);
+      Pruner pruner(probe.trainer.parameters(), criterion_named(name), {.allocation = Allocation::uniform},
+                    &probe.evidence);
       pruner.prune_to(0.5, 0);
       pruner.prune_to(0.2, 0);
       bits[i] = bits_of(probe.trainer.parameters());

@@ -166,14 +166,11 @@ TEST(ShareOut, IsProportionalExactAndFillsWhoIsTooSmall) {
 struct Session {
   explicit Session(const std::string& name, int threads = 1, std::map<std::string, double> settings = {})
       : trainer(*model, softmax_cross_entropy, *optimizer, {.threads = threads}),
-        method(make_method({trainer, loader, options_of(name, std::move(settings))})) {}
+        method(make_method(methods().named(name), {trainer, loader, options_of(name), 0, std::move(settings)})) {}
 
-  static PrunerOptions options_of(const std::string& name, std::map<std::string, double> settings = {}) {
-    const MethodInfo& info = method_named(name);
-    PrunerOptions options{.method = name,
-                          .allocation = allocation_named(info.defaults.allocation),
-                          .schedule = info.defaults.schedule,
-                          .settings = std::move(settings)};
+  static PrunerOptions options_of(const std::string& name) {
+    const MethodInfo& info = methods().named(name);
+    PrunerOptions options{.allocation = info.defaults.allocation, .schedule = info.defaults.schedule};
     options.schedule.density = density;
     options.schedule.interval = interval;
     return options;
@@ -295,7 +292,7 @@ TEST_P(SparseFromTheStart, BeginsWithARandomPatternOfTheAllocationsCountsAndLarg
   auto options = Session::options_of(GetParam());
   options.seed = 2;
   Session other(GetParam());
-  make_method({other.trainer, other.loader, options})->after_step(0, Session::steps);
+  make_method(methods().named(GetParam()), {other.trainer, other.loader, options})->after_step(0, Session::steps);
   EXPECT_NE(other.patterns(), run.patterns());
 }
 
@@ -306,7 +303,7 @@ TEST_P(SparseFromTheStart, SaysSoBeforeTrainingIfALayerWouldBeEmpty) {
   auto options = Session::options_of(GetParam());
   options.allocation = allocation_named("global");
   try {
-    make_method({run.trainer, run.loader, options});
+    make_method(methods().named(GetParam()), {run.trainer, run.loader, options});
     FAIL() << "expected an error";
   } catch (const UsageError& error) {
     EXPECT_PRED2(contains, error.what(), "uniform");
@@ -455,7 +452,7 @@ TEST(AcDc, AlternatesBetweenDenseAndSparseAtTheRightStepsAndEndsSparse) {
   Session run("ac-dc");
   auto options = Session::options_of("ac-dc");
   options.schedule.rounds = 3;  // five phases in 72 of 80 steps: from 8, 22.4, 36.8, 51.2 and 65.6 on
-  const auto method = make_method({run.trainer, run.loader, options});
+  const auto method = make_method(methods().named("ac-dc"), {run.trainer, run.loader, options});
   EXPECT_TRUE(method->after_step(0, Session::steps).empty());
   const std::map<Index, bool> sparse_from{{8, true}, {22, false}, {37, true}, {51, false}, {66, true}};
   bool sparse = false;

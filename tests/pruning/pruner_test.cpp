@@ -72,9 +72,9 @@ TEST(Pruner, KeepsExactlyTheWantedNumberAfterEverySchedule) {
     for (const char* kind : schedules)
       for (const Allocation& allocation : allocations) {
         Model model;
-        Pruner pruner(model.list, {.method = criterion,
-                                   .allocation = allocation,
-                                   .schedule = {.kind = kind, .density = 0.13, .interval = 7}});
+        Pruner pruner(
+            model.list, criterion_named(criterion),
+            {.allocation = allocation, .schedule = {.kind = schedule_named(kind), .density = 0.13, .interval = 7}});
         for (Index step = 0; step <= 100; ++step) {
           const auto events = pruner.after_step(step, 100);
           if (events.empty()) continue;
@@ -104,7 +104,7 @@ TEST(Pruner, MagnitudeKeepsTheLargestWeightsOfAllLayersTogether) {
     if (W.prunable())
       for (const Real w : W.value()) magnitudes.push_back(std::abs(w));
   std::ranges::sort(magnitudes, std::greater{});
-  Pruner pruner(model.list, {.schedule = {.density = 0.1}});
+  Pruner pruner(model.list, criterion_named("magnitude"), {.schedule = {.density = 0.1}});
   pruner.prune_to(0.1, 0);
   for (const Parameter& W : model.owned)
     if (W.prunable())
@@ -116,7 +116,9 @@ TEST(Pruner, MagnitudeKeepsTheLargestWeightsOfAllLayersTogether) {
 
 TEST(Pruner, TouchesNeitherValuesNorSlotsOfSurvivorsAndRevivesNobody) {
   Model model;
-  Pruner pruner(model.list, {.schedule = {.kind = "cubic", .density = 0.05, .begin = 0.1, .end = 0.6, .interval = 10}});
+  Pruner pruner(
+      model.list, criterion_named("magnitude"),
+      {.schedule = {.kind = Schedule::Kind::cubic, .density = 0.05, .begin = 0.1, .end = 0.6, .interval = 10}});
   std::size_t events = 0;
   for (Index step = 0; step <= 100; ++step) {
     const auto before = weights_of(model);
@@ -135,9 +137,10 @@ TEST(Pruner, TouchesNeitherValuesNorSlotsOfSurvivorsAndRevivesNobody) {
 
 TEST(Pruner, LayersGoFromDenseThroughMaskedToCsrByTheRules) {
   Model model;
-  Pruner pruner(model.list, {.allocation = Allocation::uniform,
-                             .schedule = {.kind = "iterative", .density = 0.1, .begin = 0.1, .end = 0.9, .rounds = 9},
-                             .storage = {.csr_below = 0.5, .csr_below_of = {{"fc2.weight", 0.2}}}});
+  Pruner pruner(model.list, criterion_named("magnitude"),
+                {.allocation = Allocation::uniform,
+                 .schedule = {.kind = Schedule::Kind::iterative, .density = 0.1, .begin = 0.1, .end = 0.9, .rounds = 9},
+                 .storage = {.csr_below = 0.5, .csr_below_of = {{"fc2.weight", 0.2}}}});
   std::map<std::string, std::vector<Storage>> seen;
   for (Index step = 0; step <= 100; ++step) {
     pruner.after_step(step, 100);
@@ -157,7 +160,7 @@ TEST(Pruner, LayersGoFromDenseThroughMaskedToCsrByTheRules) {
 TEST(Pruner, ALiveWeightThatIsZeroIsNotAPrunedOne) {
   Model model;
   Parameter& W = model.owned[0];
-  Pruner pruner(model.list, {.method = "random", .schedule = {.density = 0.1}});
+  Pruner pruner(model.list, criterion_named("random"), {.schedule = {.density = 0.1}});
   pruner.prune_to(0.5, 1);
   for (const Storage storage : {Storage::masked, Storage::csr}) {
     W.become(W.pattern(), storage);
@@ -169,14 +172,16 @@ TEST(Pruner, ALiveWeightThatIsZeroIsNotAPrunedOne) {
     EXPECT_EQ(model.live(), live);
     EXPECT_EQ(*W.pattern(), *before);
   }
-  Pruner magnitude(model.list, {.allocation = Allocation::uniform, .schedule = {.density = 0.1}});
+  Pruner magnitude(model.list, criterion_named("magnitude"),
+                   {.allocation = Allocation::uniform, .schedule = {.density = 0.1}});
   magnitude.prune_to(0.1, 3);
   EXPECT_EQ(W.nonzeros(), 120);  // although all scores tie at 0
 }
 
 TEST(Pruner, DoesNothingWhileTheScheduleSaysOne) {
   Model model;
-  Pruner pruner(model.list, {.schedule = {.kind = "cubic", .begin = 0.1, .end = 0.5, .interval = 10}});
+  Pruner pruner(model.list, criterion_named("magnitude"),
+                {.schedule = {.kind = Schedule::Kind::cubic, .begin = 0.1, .end = 0.5, .interval = 10}});
   for (Index step = 0; step <= 10; ++step) EXPECT_TRUE(pruner.after_step(step, 100).empty()) << step;
   EXPECT_FALSE(pruner.after_step(20, 100).empty());
   EXPECT_TRUE(pruner.after_step(21, 100).empty());
@@ -186,7 +191,7 @@ TEST(Pruner, LeavesEverythingAsItWasIfALayerWouldBeEmptied) {
   Model model;
   std::ranges::fill(model.owned[2].value(), Real{0});
   const auto before = testing::bits_of(model.list);
-  Pruner pruner(model.list, {.schedule = {.density = 0.1}});
+  Pruner pruner(model.list, criterion_named("magnitude"), {.schedule = {.density = 0.1}});
   try {
     pruner.prune_to(0.1, 1);
     FAIL() << "expected an error";
@@ -198,7 +203,7 @@ TEST(Pruner, LeavesEverythingAsItWasIfALayerWouldBeEmptied) {
 
 TEST(Pruner, NeverTouchesProtectedLayersNorCountsThem) {
   Model model;
-  Pruner pruner(model.list, {.schedule = {.density = 0.1}, .protect = {"output.weight"}});
+  Pruner pruner(model.list, criterion_named("magnitude"), {.schedule = {.density = 0.1}, .protect = {"output.weight"}});
   for (const PruneEvent& event : pruner.prune_to(0.1, 1)) EXPECT_NE(event.layer, "output.weight");
   EXPECT_EQ(model.owned[3].storage(), Storage::dense);
   EXPECT_EQ(model.live(), 200 + 180);  // all of the output's, a tenth of 1800
@@ -207,21 +212,21 @@ TEST(Pruner, NeverTouchesProtectedLayersNorCountsThem) {
 TEST(Pruner, RejectsLayersToProtectThatDoNotExistAndImpossibleOptions) {
   Model model;
   try {
-    Pruner(model.list, {.schedule = {}, .protect = {"output.weight", "fc3.weight"}});
+    Pruner(model.list, criterion_named("magnitude"), {.schedule = {}, .protect = {"output.weight", "fc3.weight"}});
     FAIL() << "expected an error";
   } catch (const UsageError& error) {
     EXPECT_PRED2(contains, error.what(), "\"fc3.weight\"");
   }
-  EXPECT_THROW(Pruner(model.list, {.method = "guesswork"}), UsageError);
-  EXPECT_THROW(Pruner(model.list, {.schedule = {.kind = "never"}}), UsageError);
-  EXPECT_THROW(Pruner(model.list, {.schedule = {.density = 0}}), UsageError);
+  EXPECT_THROW(Pruner(model.list, nullptr, {}), UsageError);
+  EXPECT_THROW(Pruner(model.list, criterion_named("magnitude"), {.schedule = {.density = 0}}), UsageError);
 }
 
 TEST(Pruner, GivenDensitiesFixTheFinalOneAndAreMet) {
   Model model;
-  Pruner pruner(model.list, {.allocation = allocation_named("fc1=0.05,fc2=0.1"),
-                             .schedule = {.kind = "cubic", .density = 0.9, .interval = 10},
-                             .protect = {"output.weight"}});
+  Pruner pruner(model.list, criterion_named("magnitude"),
+                {.allocation = allocation_named("fc1=0.05,fc2=0.1"),
+                 .schedule = {.kind = Schedule::Kind::cubic, .density = 0.9, .interval = 10},
+                 .protect = {"output.weight"}});
   EXPECT_NEAR(pruner.options().schedule.density, 120.0 / 1800, 1e-12);
   std::size_t prunings = 0;
   for (Index step = 0; step <= 100; ++step) prunings += !pruner.after_step(step, 100).empty();
@@ -229,7 +234,8 @@ TEST(Pruner, GivenDensitiesFixTheFinalOneAndAreMet) {
   EXPECT_EQ(model.owned[0].nonzeros(), 60);
   EXPECT_EQ(model.owned[2].nonzeros(), 60);
   EXPECT_EQ(model.owned[3].nonzeros(), 200);
-  EXPECT_THROW(Pruner(model.list, {.allocation = allocation_named("fc1=0.05,fc2=0.1")}), UsageError);
+  EXPECT_THROW(Pruner(model.list, criterion_named("magnitude"), {.allocation = allocation_named("fc1=0.05,fc2=0.1")}),
+               UsageError);
 }
 
 TEST(Pruner, ErkWantsToKnowEveryLayersKernel) {
@@ -237,9 +243,10 @@ TEST(Pruner, ErkWantsToKnowEveryLayersKernel) {
   std::map<std::string, LayerGeometry> geometry{
       {"fc1.weight", {.rows = 30, .cols = 40, .window = Window{.kernel_height = 2, .kernel_width = 2}, .input = {}}},
       {"fc2.weight", {.rows = 20, .cols = 30, .window = {}, .input = {}}}};
-  EXPECT_THROW(Pruner(model.list, {.allocation = Allocation::erk, .geometry = geometry}), UsageError);
+  EXPECT_THROW(Pruner(model.list, criterion_named("magnitude"), {.allocation = Allocation::erk, .geometry = geometry}),
+               UsageError);
   geometry["output.weight"] = {.rows = 10, .cols = 20, .window = {}, .input = {}};
-  Pruner pruner(model.list, {.allocation = Allocation::erk, .geometry = geometry});
+  Pruner pruner(model.list, criterion_named("magnitude"), {.allocation = Allocation::erk, .geometry = geometry});
   pruner.prune_to(124.0 / 2000, 1);  // (10 + 30 + 2 + 2) : 50 : 30
   EXPECT_EQ(model.owned[0].nonzeros(), 44);
   EXPECT_EQ(model.owned[2].nonzeros(), 50);
@@ -269,8 +276,8 @@ std::vector<std::vector<Real>> trained_bits(int threads, double clip_norm, const
   Loader loader(blobs(8 * 16 * 3 - 20, 40, 5), {.batch = 8 * 16 - 5, .lanes = 16});
   EXPECT_EQ(loader.tiles(0), 8);
   std::set<Storage> storages;
-  Pruner pruner(trainer.parameters(),
-                {.schedule = {.kind = "cubic", .density = 0.15, .begin = 0.2, .end = 0.8, .interval = 2},
+  Pruner pruner(trainer.parameters(), criterion_named("magnitude"),
+                {.schedule = {.kind = Schedule::Kind::cubic, .density = 0.15, .begin = 0.2, .end = 0.8, .interval = 2},
                  .storage = {.csr_below = 0.5}});
   fit(trainer, loader, nullptr, {.epochs = 6, .rate = {.rate = 0.02}, .after_step = [&](Index step, Index steps) {
                                    for (const PruneEvent& event : pruner.after_step(step, steps))
@@ -300,9 +307,9 @@ TEST(PrunedTraining, LearnsTheSameWhateverTheStorageRules) {
     const auto optimizer = make_optimizer({});
     Trainer trainer(model, softmax_cross_entropy, *optimizer, {.threads = 2});
     Loader loader(blobs(200, 40, 5), {.batch = 50, .lanes = 16});
-    Pruner pruner(trainer.parameters(), {.method = "random",
-                                         .schedule = {.density = 0.15, .begin = 0.2, .end = 0.8, .interval = 2},
-                                         .storage = {.csr_below = csr_below[run]}});
+    Pruner pruner(trainer.parameters(), criterion_named("random"),
+                  {.schedule = {.density = 0.15, .begin = 0.2, .end = 0.8, .interval = 2},
+                   .storage = {.csr_below = csr_below[run]}});
     fit(trainer, loader, nullptr, {.epochs = 5, .rate = {.rate = 0.02}, .after_step = [&](Index step, Index steps) {
                                      pruner.after_step(step, steps);
                                    }});

@@ -34,6 +34,15 @@ struct Two {
   }
 };
 
+TEST(Rewind, IsReadFromItsNameAndHasItAgain) {
+  for (const char* text : {"none", "rate", "init", "500"}) EXPECT_EQ(name_of(rewind_named(text)), text);
+  EXPECT_EQ(rewind_named("init"), (Rewind{Rewind::Kind::step, 0}));
+  EXPECT_EQ(rewind_named("500"), (Rewind{Rewind::Kind::step, 500}));
+  EXPECT_FALSE(rewind_named("none"));
+  for (const char* text : {"", "tomorrow", "-1", "5x", "1.5", "99999999999999999999"})
+    EXPECT_THROW(rewind_named(text), UsageError) << text;
+}
+
 TEST(Rewind, GivesSurvivorsTheirOldValuesInAnyStorageAndLeavesPatternAndSlotsAlone) {
   for (const Storage storage : testing::all_storages) {
     Two model("early");

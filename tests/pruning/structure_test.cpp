@@ -223,9 +223,10 @@ template <typename HasShape>
 void expect_shape_all_the_way(const Structure& structure, const char* kind, Allocation::Rule rule,
                               HasShape&& has_shape) {
   Model model;
-  Pruner pruner(model.list, {.allocation = rule,
-                             .structure = structure,
-                             .schedule = {.kind = kind, .density = 0.3, .begin = 0, .end = 0.8, .interval = 7}});
+  Pruner pruner(model.list, criterion_named("magnitude"),
+                {.allocation = rule,
+                 .structure = structure,
+                 .schedule = {.kind = schedule_named(kind), .density = 0.3, .begin = 0, .end = 0.8, .interval = 7}});
   std::size_t prunings = 0;
   for (Index step = 0; step <= 100; ++step) {
     std::vector<std::vector<Index>> before;
@@ -257,7 +258,8 @@ TEST(StructureInThePruner, TwoOfFourIsExactInEveryGroupAfterAGradualRun) {
     for (const char* text : {"2:4", "1:4", "1:2", "3:4"}) {
       const Structure structure = structure_named(text);
       Model model;
-      Pruner pruner(model.list, {.structure = structure, .schedule = {.kind = kind, .interval = 7}});
+      Pruner pruner(model.list, criterion_named("magnitude"),
+                    {.structure = structure, .schedule = {.kind = schedule_named(kind), .interval = 7}});
       EXPECT_EQ(pruner.options().schedule.density, structure.density());
       for (Index step = 0; step <= 100; ++step) {
         pruner.after_step(step, 100);
@@ -305,7 +307,7 @@ TEST(StructureInThePruner, ManySmallPruningsOfWeightsThatStandStillAreOneLargeOn
             owned[l].value()[i] = l == 1 ? Real{0.5} + noise / 5 : large ? Real{0.8} + noise / 5 : noise / 10;
           }
         std::vector<Parameter*> layers{&owned[0], &owned[1]};
-        Pruner pruner(layers, {.allocation = rule, .structure = structure});
+        Pruner pruner(layers, criterion_named("magnitude"), {.allocation = rule, .structure = structure});
         for (Index p = 1; p <= prunings; ++p)
           pruner.prune_to(std::pow(0.4, static_cast<double>(p) / static_cast<double>(prunings)), p);
         return std::vector<std::vector<Index>>{positions_of(owned[0]), positions_of(owned[1])};
@@ -317,16 +319,16 @@ TEST(StructureInThePruner, ManySmallPruningsOfWeightsThatStandStillAreOneLargeOn
 TEST(StructureInThePruner, RefusesALayerThatDoesNotSuitUnlessItIsProtected) {
   Model model;
   const Structure twelve = structure_named("block:1x12");  // no layer suits
-  EXPECT_THROW(Pruner(model.list, {.structure = twelve}), UsageError);
+  EXPECT_THROW(Pruner(model.list, criterion_named("magnitude"), {.structure = twelve}), UsageError);
   const Structure ten = structure_named("5:10");  // 40 and 20, not 32
-  EXPECT_THROW(Pruner(model.list, {.structure = ten}), UsageError);
-  EXPECT_NO_THROW(Pruner(model.list, {.structure = ten, .protect = {"fc2.weight"}}));
+  EXPECT_THROW(Pruner(model.list, criterion_named("magnitude"), {.structure = ten}), UsageError);
+  EXPECT_NO_THROW(Pruner(model.list, criterion_named("magnitude"), {.structure = ten, .protect = {"fc2.weight"}}));
 }
 
 TEST(StructureInThePruner, SaysBeforeTrainingThatADensityEmptiesALayer) {
   const Model model;
   for (const Allocation::Rule rule : rules) {
-    const Pruner rows(model.list, {.allocation = rule, .structure = fan_in});
+    const Pruner rows(model.list, criterion_named("magnitude"), {.allocation = rule, .structure = fan_in});
     EXPECT_THROW(rows.require_possible(0.02), UsageError);  // 43 weights for 64 rows
     EXPECT_NO_THROW(rows.require_possible(0.2));
   }
@@ -336,7 +338,7 @@ TEST(StructureInThePruner, LeavesEverythingAsItWasIfALaterLayerWouldBeEmptied) {
   Model model;
   std::ranges::fill(model.owned[2].value(), Real{1e-3f});
   model.owned[2].value()[0] = 9;  // one of 12 rows has its weight
-  Pruner pruner(model.list, {.structure = fan_in});
+  Pruner pruner(model.list, criterion_named("magnitude"), {.structure = fan_in});
   EXPECT_THROW(pruner.prune_to(0.2, 1), UsageError);
   for (const Parameter& W : model.owned) EXPECT_EQ(W.storage(), Storage::dense) << W.name();
 }
