@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 source apps/install_packages.sh
 install_packages "${build_packages[@]}"
 [ -f build/release/CMakeCache.txt ] || cmake --preset release -DESPALIER_TESTS=OFF >/dev/null
-cmake --build --preset release --target mnist espalier >/dev/null
+cmake --build --preset release --target espalier_mnist espalier_cli >/dev/null
 exec build/release/mnist "$@"

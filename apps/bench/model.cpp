@@ -1,7 +1,7 @@
 // espalier bench: a dense and a sparse network of the same extents, timed side by side on synthetic input.
 #include <fmt/format.h>
 
-#include "apps/tool/commands.h"
+#include "apps/bench/bench.h"
 #include "apps/tool/result.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/noise.h"
@@ -73,7 +73,7 @@ void run_bench(BenchFlags& f) {
 
 }  // namespace
 
-Command add_bench(CLI::App& app) {
+std::function<void()> add_bench(CLI::App& app) {
   auto flags = std::make_shared<BenchFlags>();
   RunConfig& c = flags->config;
   c.rate.rate = 0.01;

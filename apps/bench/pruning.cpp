@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "apps/tool/commands.h"
+#include "apps/bench/bench.h"
 #include "apps/tool/result.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/noise.h"
@@ -143,7 +143,7 @@ void run_bench_pruning(PruningFlags& f) {
 
 }  // namespace
 
-Command add_bench_pruning(CLI::App& bench) {
+std::function<void()> add_bench_pruning(CLI::App& bench) {
   auto flags = std::make_shared<PruningFlags>();
   RunConfig& c = flags->config;
   c.rate.rate = 0.01;

@@ -1,0 +1,43 @@
+# The components, each after those that it builds on (`after`), and the packages whose libraries it links (`packages`).
+# The build reads this, and so does an installed find_package(espalier).
+set(espalier_components core layers datasets optim pruning)
+
+set(espalier_core_after)
+set(espalier_core_packages fmt OpenMP HWY)
+set(espalier_layers_after core)
+set(espalier_layers_packages)
+set(espalier_datasets_after core)
+set(espalier_datasets_packages ZLIB)
+set(espalier_optim_after layers datasets)
+set(espalier_optim_packages HWY)
+set(espalier_pruning_after optim)
+set(espalier_pruning_packages SerialOpenBLAS)
+
+# espalier_closure(OUT component...): these components and all that they build on, in the order of the list above.
+function(espalier_closure out)
+  set(wanted ${ARGN})
+  set(closure)
+  set(backwards ${espalier_components})
+  list(REVERSE backwards)
+  foreach(component ${backwards})
+    if(component IN_LIST wanted)
+      list(PREPEND closure ${component})
+      list(APPEND wanted ${espalier_${component}_after})
+    endif()
+  endforeach()
+  set(${out} ${closure} PARENT_SCOPE)
+endfunction()
+
+# espalier_find(PACKAGE [REQUIRED | QUIET]): sets PACKAGE_FOUND. A macro: what is found belongs to the caller's scope.
+macro(espalier_find package how)
+  if("${package}" STREQUAL "OpenMP")
+    find_package(OpenMP ${how} COMPONENTS CXX)
+  elseif("${package}" STREQUAL "HWY")
+    find_package(PkgConfig ${how})
+    if(PkgConfig_FOUND)
+      pkg_check_modules(HWY ${how} IMPORTED_TARGET libhwy)
+    endif()
+  else()
+    find_package(${package} ${how})
+  endif()
+endmacro()
