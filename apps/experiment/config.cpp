@@ -10,7 +10,7 @@
 #include "espalier/core/error.h"
 #include "espalier/core/tensor.h"
 #include "espalier/core/threads.h"
-#include "espalier/experiment/config_toml.h"
+#include "espalier/experiment/config_toml-inl.h"
 #include "espalier/experiment/data.h"
 #include "espalier/layers/loss.h"
 #include "espalier/layers/models.h"

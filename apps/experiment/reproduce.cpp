@@ -7,7 +7,7 @@
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
-#include "espalier/experiment/config_toml.h"
+#include "espalier/experiment/config_toml-inl.h"
 #include "espalier/experiment/recipes.h"
 
 namespace espalier {

@@ -1,39 +1,19 @@
 #include "apps/tool/commands.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <new>
 #include <utility>
 #include <vector>
 
+#include "apps/bench/bench.h"
 #include "espalier/core/error.h"
 
 namespace espalier {
-
-int run_guarded(const std::function<int()>& body) {
-  try {
-    return body();
-  } catch (const Error& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
-    return error.code();
-  } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "error: {} (see --help)\n", error.what());
-    return exit_usage;
-  } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "error: out of memory\n");
-    return exit_internal;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "internal error: {}\n", error.what());
-    return exit_internal;
-  }
-}
 
 namespace {
 
 int run_command_line(int argc, char** argv) {
   CLI::App app("Espalier: train, prune and measure sparse networks on the processor.", "espalier");
-  app.set_version_flag("--version", "espalier 0.1.0");
+  app.set_version_flag("--version", "espalier " ESPALIER_VERSION);
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad, missing or unwritable file,\n"

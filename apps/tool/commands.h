@@ -19,21 +19,13 @@ void add_race_flags(CLI::App& app, RecommendOptions& options);
 
 Command add_train(CLI::App& app);
 Command add_predict(CLI::App& app);
-Command add_bench(CLI::App& app);
 Command add_methods(CLI::App& app);
 Command add_explain(CLI::App& app);
 Command add_reproduce(CLI::App& app);
 Command add_recipes(CLI::App& app);
 Command add_recommend(CLI::App& app);
-Command add_bench_kernels(CLI::App& bench);
-Command add_bench_convolution(CLI::App& bench);
-Command add_bench_pruning(CLI::App& bench);
-Command add_bench_csv(CLI::App& bench);
 
-// Runs a program's body, which returns its exit code; turns errors into one line on stderr and the documented exit
-// code.
-int run_guarded(const std::function<int()>& body);
-// The same for a whole command line.
+// Runs a whole command line, guarded (run_guarded.h); returns the exit code.
 int run_tool(int argc, char** argv);
 
 }  // namespace espalier

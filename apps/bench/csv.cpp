@@ -9,11 +9,11 @@
 #include <filesystem>
 #include <fstream>
 
-#include "apps/tool/commands.h"
+#include "apps/bench/bench.h"
+#include "espalier/experiment/result.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/synthetic_table.h"
 #include "espalier/datasets/table.h"
-#include "espalier/experiment/result.h"
 
 namespace espalier {
 namespace {
@@ -120,7 +120,7 @@ void run_bench_csv(const CsvFlags& f) {
 
 }  // namespace
 
-Command add_bench_csv(CLI::App& bench) {
+std::function<void()> add_bench_csv(CLI::App& bench) {
   auto flags = std::make_shared<CsvFlags>();
   bench.add_option("file", flags->file, "A table (default: a generated one, of --size)");
   bench.add_option("--size", flags->size, "Of the generated table, such as 256MB or 1GB")->capture_default_str();

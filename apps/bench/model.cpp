@@ -1,17 +1,17 @@
 // espalier bench: a dense and a sparse network of the same extents, timed side by side on synthetic input.
 #include <fmt/format.h>
 
-#include "apps/tool/commands.h"
+#include "apps/bench/bench.h"
+#include "espalier/experiment/result.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/noise.h"
-#include "espalier/experiment/result.h"
 #include "espalier/layers/models.h"
 
 namespace espalier {
 namespace {
 
 struct BenchFlags {
-  RunConfig config{.model = "mlp:784-1024-1024-10", .schedule = choice_of({})};
+  RunConfig config{.model = "mlp:784-1024-1024-10", .schedule = Schedule{}};
   int repetitions = 15;
   bool sparse_only = false, json = false;
 };
@@ -73,7 +73,7 @@ void run_bench(BenchFlags& f) {
 
 }  // namespace
 
-Command add_bench(CLI::App& app) {
+std::function<void()> add_bench(CLI::App& app) {
   auto flags = std::make_shared<BenchFlags>();
   RunConfig& c = flags->config;
   c.rate.rate = 0.01;
@@ -81,7 +81,7 @@ Command add_bench(CLI::App& app) {
   app.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
   app.add_option("--density", c.schedule.density, "Of every weight matrix of the sparse network, in (0, 1]")
       ->capture_default_str();
-  app.add_option("--optimizer", c.optimizer.name, optimizers().names())->capture_default_str();
+  app.add_option("--optimizer", c.optimizer.name, "sgd, nesterov, adam or adamw")->capture_default_str();
   app.add_option("--rate", c.rate.rate, "Learning rate of the timed steps")->capture_default_str();
   app.add_option("--threads", c.threads, "0: one per processor")->capture_default_str();
   app.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")

@@ -11,10 +11,10 @@
 #include <algorithm>
 #include <chrono>
 
-#include "apps/tool/commands.h"
+#include "apps/bench/bench.h"
+#include "espalier/experiment/result.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/noise.h"
-#include "espalier/experiment/result.h"
 #include "espalier/layers/models.h"
 #include "espalier/pruning/method.h"
 
@@ -22,7 +22,7 @@ namespace espalier {
 namespace {
 
 struct PruningFlags {
-  RunConfig config{.model = "mlp:784-800-450-10", .schedule = choice_of({})};
+  RunConfig config{.model = "mlp:784-800-450-10", .schedule = Schedule{}};
   int repetitions = 21;
   bool json = false;
 };
@@ -38,16 +38,17 @@ class Candidate {
         model_(make_model(config.model,
                           {.input = loader.data().shape(), .outputs = loader.data().classes(), .seed = config.seed})),
         trainer_(*model_, softmax_cross_entropy, optimizer, {.threads = threads_of(config), .seed = config.seed}) {
-    const MethodInfo& info = methods().named(method);
+    const MethodInfo& info = method_named(method);
     PrunerOptions options = pruner_options(config, *model_, loader.data().shape());
-    options.allocation = info.defaults.allocation;
+    options.method = method;
+    options.allocation = allocation_named(info.defaults.allocation);
     options.schedule = info.defaults.schedule;
     options.schedule.density = config.schedule.density;
     options.schedule.interval = config.schedule.interval;
     // As long as it takes for that many updates, and a few.
     steps_ = static_cast<Index>(static_cast<double>((turns + 2) * options.schedule.interval) /
                                 (options.schedule.end - options.schedule.begin));
-    method_ = make_method(info, {trainer_, loader, options});
+    method_ = make_method({trainer_, loader, options});
     method_->after_step(0, steps_);
     trainer_.keep_tiles();
     time_step();
@@ -142,7 +143,7 @@ void run_bench_pruning(PruningFlags& f) {
 
 }  // namespace
 
-Command add_bench_pruning(CLI::App& bench) {
+std::function<void()> add_bench_pruning(CLI::App& bench) {
   auto flags = std::make_shared<PruningFlags>();
   RunConfig& c = flags->config;
   c.rate.rate = 0.01;
@@ -153,7 +154,7 @@ Command add_bench_pruning(CLI::App& bench) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   bench.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
-  bench.add_option("--optimizer", c.optimizer.name, optimizers().names())->capture_default_str();
+  bench.add_option("--optimizer", c.optimizer.name, "sgd, nesterov, adam or adamw")->capture_default_str();
   bench.add_option("--threads", c.threads, "0: one per processor")->capture_default_str();
   bench.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")
       ->capture_default_str();
