@@ -41,6 +41,7 @@ namespace espalier {
 struct Pruning {
   MethodInfo method;           // one of methods(), or your own
   PrunerOptions options = {};  // seed, threads and, where it is empty, geometry are the experiment's
+  Settings settings = {};      // the method's own numbers; those that are not given have its defaults
   // With rounds of the iterative schedule as whole trainings: what each of them begins with.
   Rewind rewind = {};
 };

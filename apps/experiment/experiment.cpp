@@ -1,0 +1,203 @@
+#include "espalier/experiment/experiment.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "espalier/core/checkpoint.h"
+#include "espalier/core/clock.h"
+#include "espalier/core/error.h"
+#include "espalier/experiment/training_state.h"
+#include "espalier/pruning/storage_rules.h"
+
+namespace espalier {
+namespace {
+
+constexpr Index evaluation_batch = 1024;
+
+Loader in_order(const DatasetPtr& set, const Experiment& e) {
+  return Loader(set, {.batch = evaluation_batch, .lanes = e.lanes, .shuffle = false});
+}
+
+Loader shuffled(const Experiment& e) {
+  return Loader(e.data.train, {.batch = e.batch, .lanes = e.lanes, .seed = e.seed, .augment = e.augment});
+}
+
+// A trainer needs a model, a loss and an optimizer; it and all that follows need the three parts of the data.
+Experiment& complete(Experiment& e) {
+  require(e.model && e.loss && e.optimizer, "[experiment] expected a model, a loss and an optimizer, got none of {}",
+          !e.model ? "the first" : !e.loss ? "the second" : "the third");
+  require(e.data.train && e.data.validation && e.data.test,
+          "[experiment] {}: expected parts to train on, to validate and to test, got none to {}", e.data.name,
+          !e.data.train ? "train on" : !e.data.validation ? "validate" : "test");
+  return e;
+}
+
+std::unique_ptr<Method> method_of(const Experiment& e, Trainer& trainer, const Loader& train, Index steps) {
+  if (!e.pruning) return nullptr;
+  PrunerOptions options = e.pruning->options;
+  options.seed = e.seed;
+  if (options.geometry.empty()) options.geometry = geometries_of(*e.model, e.data.train->shape());
+  return make_method(e.pruning->method, {.trainer = trainer,
+                                         .train = train,
+                                         .options = std::move(options),
+                                         .steps = steps,
+                                         .settings = e.pruning->settings});
+}
+
+// One run of `train`, in the order of its functions: begin, rounds, finish.
+class Training {
+ public:
+  Training(Experiment& e, const Observer& observer, const Checkpoint& checkpoint)
+      : e_(complete(e)),
+        observer_(observer),
+        checkpoint_(checkpoint),
+        trainer_(*e.model, e.loss, *e.optimizer, {.threads = e.threads, .seed = e.seed, .clip_norm = e.clip_norm}),
+        train_(shuffled(e)),
+        validation_(in_order(e.data.validation, e)),
+        steps_(e.epochs * train_.batches()),
+        method_(method_of(e, trainer_, train_, steps_)),
+        rewind_(e.pruning ? e.pruning->rewind : Rewind{}),
+        rounds_(rewind_ ? e.pruning->options.schedule.rounds : 0),
+        statistics_(state_of(*e.model)) {
+    require(rewind_.step < std::max<Index>(steps_, 1), "[rewind] expected a step within the training's {}, got {}",
+            steps_, rewind_.step);
+    result_.model = e.model;
+    if (method_) result_.origin = method_->origin();
+  }
+
+  Trained run() {
+    if (!resume()) {
+      const FitOptions options = fit_options();
+      if (state_.trainer_steps == 0 && state_.round == 0) timed([&] { options.after_step(0, steps_); });
+      train_rounds(options);
+      finish();
+    }
+    return std::move(result_);
+  }
+
+ private:
+  // Takes over what a checkpoint holds, if there is one. True: the training is finished already.
+  bool resume() {
+    if (checkpoint_.file.empty() || !std::filesystem::exists(checkpoint_.file)) return false;
+    if (std::filesystem::exists(early_file(checkpoint_.file))) {
+      load_checkpoint(trainer_.parameters(), early_file(checkpoint_.file), statistics_);
+      early_.emplace(trainer_.parameters(), statistics_);
+    }
+    state_ = load_training(result_, method_.get(), checkpoint_.file);
+    trainer_.resume_at(state_.trainer_steps);
+    return state_.finished;
+  }
+
+  void save(const FitPosition& position) {
+    if (checkpoint_.file.empty()) return;
+    state_.position = position;
+    state_.trainer_steps = trainer_.steps();
+    if (early_) save_checkpoint(early_->copies(), {}, early_file(checkpoint_.file), early_->state());
+    save_training(state_, result_, method_.get(), checkpoint_.file);
+  }
+
+  FitOptions fit_options() {
+    FitOptions options{.epochs = e_.epochs, .rate = e_.rate, .label = e_.label};
+    options.from = state_.position;
+    options.stop = checkpoint_.stop;
+    options.stopped = [this](const FitPosition& position) { save(position); };
+    options.after_step = [this](Index step, Index steps) {
+      if (rewind_ && !early_ && step == rewind_.step) early_.emplace(trainer_.parameters(), statistics_);
+      if (method_ && !rewind_) report(method_->after_step(step, steps));
+    };
+    options.after_epoch = [this](const EpochResult& epoch) {
+      result_.train_seconds += epoch.seconds;
+      result_.train_flops += epoch.flops;
+      result_.validation = epoch.validation;
+      if (observer_.epoch)
+        observer_.epoch(epoch, state_.round, method_ ? method_->density() : census_of(*e_.model).density());
+    };
+    return options;
+  }
+
+  // Without rewinding one training, with pruning inside. With it: train, prune by a factor, go back, train again ...
+  void train_rounds(FitOptions options) {
+    while (true) {
+      fit(trainer_, train_, &validation_, options);
+      // From step k on to the end, at the rates that belong there (Frankle et al. 2020).
+      options.from = {.step = rewind_.step};
+      if (state_.round == rounds_) return;
+      ++state_.round;
+      timed([&] { begin_round(); });
+    }
+  }
+
+  void begin_round() {
+    const double done = static_cast<double>(state_.round) / static_cast<double>(rounds_);
+    report(method_->prune_to(std::pow(e_.pruning->options.schedule.density, done), state_.round * steps_));
+    if (rewind_.kind == Rewind::Kind::step) early_->restore(trainer_.parameters(), statistics_);
+    trainer_.restart();
+  }
+
+  void finish() {
+    if (method_) timed([&] { report(method_->finish(steps_)); });
+    result_.train_flops += trainer_.take_probe_flops();
+    const Score score = trainer_.score(in_order(e_.data.test, e_));
+    result_.test = score.evaluation;
+    result_.metrics = score.metrics;
+    if (result_.metrics.classes == 0 && result_.metrics.samples > 0 && !std::isfinite(result_.metrics.rmse))
+      throw DivergedError("training diverged at its last step: outputs are not finite; try a smaller learning rate");
+  }
+
+  void report(const std::vector<PruneEvent>& events) {
+    if (!events.empty() && observer_.pruned) observer_.pruned(events);
+  }
+  // What happens between trainings is part of what they cost.
+  template <typename Work>
+  void timed(Work&& work) {
+    result_.train_seconds += seconds_of(work);
+  }
+
+  Experiment& e_;
+  const Observer& observer_;
+  const Checkpoint& checkpoint_;
+  Trainer trainer_;
+  Loader train_;
+  const Loader validation_;
+  Index steps_;  // of a round
+  std::unique_ptr<Method> method_;
+  Rewind rewind_;
+  Index rounds_;
+  std::vector<NamedNumbers> statistics_;
+  std::optional<Snapshot> early_;  // what rewinding goes back to
+  TrainingState state_;
+  Trained result_;
+};
+
+}  // namespace
+
+Pruning prune_by(const std::string& method, double density) {
+  Pruning pruning{.method = methods().named(method)};
+  const MethodDefaults& own = pruning.method.defaults;
+  pruning.options.structure = own.structure;
+  pruning.options.allocation = own.allocation;
+  pruning.options.schedule = own.schedule;
+  if (density != 0) pruning.options.schedule.density = density;
+  pruning.rewind = own.rewind;
+  return pruning;
+}
+
+Trained train(Experiment& e, const Observer& observer, const Checkpoint& checkpoint) {
+  return Training(e, observer, checkpoint).run();
+}
+
+void require_possible(Experiment& e, const std::vector<double>& densities) {
+  complete(e);
+  Trainer trainer(*e.model, e.loss, *e.optimizer, {.seed = e.seed});
+  const Loader train = shuffled(e);
+  const auto method = method_of(e, trainer, train, /*steps=*/0);
+  if (!method) return;
+  for (const double density : densities) method->require_possible(density);
+  if (densities.empty()) method->require_possible(e.pruning->options.schedule.density);
+}
+
+void save_finished(const Trained& trained, const std::filesystem::path& checkpoint) {
+  save_training({.finished = true}, trained, nullptr, checkpoint);
+}
+
+}  // namespace espalier
