@@ -87,7 +87,7 @@ class CsvRows final : public Rows {
   std::string notes() const override {
     const std::string text = reader_.replaced();
     if (reader_.extra_columns() == 0) return text;
-    return fmt::format("{}{}{} columns that the training file has not were ignored", text, text.empty() ? "" : "; ",
+    return fmt::format("{}{}ignored {} columns absent from the training file", text, text.empty() ? "" : "; ",
                        reader_.extra_columns());
   }
 
@@ -112,8 +112,7 @@ class LibsvmRows final : public Rows {
     return true;
   }
   std::string notes() const override {
-    return beyond_ == 0 ? ""
-                        : fmt::format("{} numbers of features that the training file has not were ignored", beyond_);
+    return beyond_ == 0 ? "" : fmt::format("ignored {} numbers of features absent from the training file", beyond_);
   }
 
  private:

@@ -87,7 +87,7 @@ TEST_F(ToolTables, TrainOnAFileAndPredictItsRows) {
   const Ran again = tool("predict " + path("run") + " " + write("turned.csv", turned));
   ASSERT_EQ(again.code, exit_done) << again.err;
   EXPECT_EQ(lines_of(again.out), answers);
-  EXPECT_PRED2(contains, again.err, "1 columns that the training file has not were ignored");
+  EXPECT_PRED2(contains, again.err, "ignored 1 columns absent from the training file");
 }
 
 TEST_F(ToolTables, RegressionIsPredictedInOriginalUnits) {
@@ -116,7 +116,7 @@ TEST_F(ToolTables, SparseRowsAreTrainedOnAndPredicted) {
   const Ran predicted = tool("predict " + path("run") + " " + write("more.svm", "1 1:1 99:1\n-1 2:1\n"));
   ASSERT_EQ(predicted.code, exit_done) << predicted.err;
   EXPECT_EQ(lines_of(predicted.out)[0], "target,p(-1),p(1)");
-  EXPECT_PRED2(contains, predicted.err, "1 numbers of features that the training file has not were ignored");
+  EXPECT_PRED2(contains, predicted.err, "ignored 1 numbers of features absent from the training file");
   EXPECT_EQ(tool("predict " + path("run") + " " + write("rows.csv", "a,b\n1,2\n")).code, exit_usage);
 }
 
@@ -171,7 +171,7 @@ TEST_F(ToolTables, MisuseEndsInOneLineAndADocumentedCode) {
            Bad{"train --target z --data " + good, exit_usage, "[--target] "},
            Bad{"train --ignore z --data " + good, exit_usage, "[--ignore] "},
            Bad{"train --task ranking --data " + good, exit_usage,
-               "[--task] expected auto or classification or regression"},
+               "[table] task: expected auto or classification or regression"},
            Bad{"train --task regression --data " + good, exit_file,
                "line 2: column y, the target: expected a number, found \"yes\""},
            Bad{"train --scaling most --data " + good, exit_usage, "[--scaling] expected"},
@@ -218,7 +218,7 @@ TEST_F(ToolTables, PruningFindsTheColumnsThatMatter) {
 }
 
 TEST(SurvivingInputs, AreTheColumnsWithAWeightThatIsNotZero) {
-  const TableParts parts = load_table_text(
+  const DataParts parts = load_table_text(
       "t",
       [] {
         std::string text = "a,w,b,y\n";
