@@ -26,10 +26,6 @@ struct Recipe {
   Index epochs;
 };
 
-struct Parts {
-  DatasetPtr train, validation, test;
-};
-
 struct Outcome {
   double validation, test;  // accuracies
   Census census;
@@ -37,7 +33,7 @@ struct Outcome {
 };
 
 // One training. density 1: nothing is pruned.
-Outcome train(const Recipe& recipe, const Parts& data, double density, std::uint64_t seed) {
+Outcome train(const Recipe& recipe, const DataParts& data, double density, std::uint64_t seed) {
   const ModulePtr model =
       make_model(recipe.model, {.input = data.train->shape(), .outputs = data.train->classes(), .seed = seed});
   const ModelProfile profile = model_profile(recipe.model);
@@ -80,15 +76,9 @@ int run(int argc, char** argv) {
     return app.exit(wanted);
   }
   // Offset and scale come from what is trained on, for all of it alike.
-  const TrainTest signals = synthetic_signals(12000, 2000, seed);
-  const Split parts = split(signals.train, 1200, seed);
-  const Moments m = moments(*parts.train);
-  const auto standardised = [&](const DatasetPtr& set) {
-    return std::make_shared<Standardised>(set, m.mean, m.deviation);
-  };
-  const Parts data{standardised(parts.train), standardised(parts.validation), standardised(signals.test)};
+  const DataParts data = standardised(hold_out(synthetic_signals(12000, 2000, seed), 1200, seed));
 
-  fmt::print("{}\n\n{:<10}{:>9}{:>10}{:>14}{:>12}{:>12}\n", signals.provenance, "model", "density", "weights",
+  fmt::print("{}\n\n{:<10}{:>9}{:>10}{:>14}{:>12}{:>12}\n", data.provenance, "model", "density", "weights",
              "train TFLOP", "validation", "test");
   for (const Recipe& recipe : {Recipe{"cnn-1d", 16}, Recipe{"gru:64", 12}})
     for (const double fraction : {1.0, density}) {

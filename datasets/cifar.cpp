@@ -160,8 +160,9 @@ Part read_part(const std::filesystem::path& folder, std::span<const File> files,
 }
 
 DatasetPtr set_of(Part part, const char* name, const Format& format) {
-  return std::make_shared<const Memory>(fmt::format("{} {}", format.name, name), Shape{3, 32, 32},
-                                        format.labels.back().classes, std::move(part.pixels), std::move(part.labels));
+  return std::make_shared<const ByteSamples>(fmt::format("{} {}", format.name, name), Shape{3, 32, 32},
+                                             format.labels.back().classes, std::move(part.pixels),
+                                             std::move(part.labels));
 }
 
 struct Read {
@@ -187,9 +188,10 @@ Read read(const std::filesystem::path& looked_for, const Format& format) {
 
 }  // namespace
 
-TrainTest cifar10(const std::filesystem::path& folder) {
+DataParts cifar10(const std::filesystem::path& folder) {
   const Read data = read(folder, cifar10_format);
-  return {.train = data.train,
+  return {.name = "cifar10",
+          .train = data.train,
           .test = data.test,
           .provenance = data.changed.empty()
                             ? "CIFAR-10 (checksums match the published files)"
@@ -198,9 +200,10 @@ TrainTest cifar10(const std::filesystem::path& folder) {
                                           data.changed)};
 }
 
-TrainTest cifar100(const std::filesystem::path& folder) {
+DataParts cifar100(const std::filesystem::path& folder) {
   const Read data = read(folder, cifar100_format);
-  return {.train = data.train, .test = data.test, .provenance = "CIFAR-100-shaped files, not verified"};
+  return {
+      .name = "cifar100", .train = data.train, .test = data.test, .provenance = "CIFAR-100-shaped files, not verified"};
 }
 
 bool holds_cifar10(const std::filesystem::path& folder) {

@@ -13,7 +13,7 @@
 
 #include <filesystem>
 
-#include "espalier/datasets/dataset.h"
+#include "espalier/datasets/parts.h"
 
 namespace espalier {
 
@@ -23,11 +23,11 @@ namespace espalier {
 //
 // Throws FileError for missing files, files that are no whole number of records, empty or above 1 GB, and labels out of
 // range; the sizes of all files are checked before memory is asked for.
-TrainTest cifar10(const std::filesystem::path& folder);
+DataParts cifar10(const std::filesystem::path& folder);
 
 // Likewise train.bin and test.bin, from `folder` or `folder`/cifar-100-binary. The label is the fine one, of 100
 // classes. The published checksums are not known here, and provenance says so.
-TrainTest cifar100(const std::filesystem::path& folder);
+DataParts cifar100(const std::filesystem::path& folder);
 
 // Whether a folder, or its subfolder of the archive's name, holds any of the files. One is enough: that the others are
 // missing should then be said by the reader, and not pass for "no data here".

@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 #include <stdexcept>
 
 #include "espalier/core/error.h"
-#include "espalier/core/random.h"
 
 namespace espalier {
 
@@ -19,10 +17,10 @@ void Dataset::target(Index, std::span<Real>) const {
   throw std::logic_error(fmt::format("[dataset] {} is for classification: it has labels, no targets", name()));
 }
 
-// --- Memory ----------------------------------------------------------------------------------------------------
+// --- ByteSamples ----------------------------------------------------------------------------------------------------
 
-Memory::Memory(std::string name, Shape shape, Index classes, std::vector<std::uint8_t> bytes,
-               std::vector<std::int32_t> labels)
+ByteSamples::ByteSamples(std::string name, Shape shape, Index classes, std::vector<std::uint8_t> bytes,
+                         std::vector<std::int32_t> labels)
     : name_(std::move(name)),
       shape_(shape),
       features_(shape.features()),
@@ -30,18 +28,18 @@ Memory::Memory(std::string name, Shape shape, Index classes, std::vector<std::ui
       bytes_(std::move(bytes)),
       labels_(std::move(labels)) {
   require(static_cast<Index>(bytes_.size()) == samples() * features_,
-          "[memory] {}: expected {} samples x {} features = {} bytes, got {}", name_, samples(), features_,
+          "[bytes] {}: expected {} samples x {} features = {} bytes, got {}", name_, samples(), features_,
           samples() * features_, bytes_.size());
   for (Index i = 0; i < samples(); ++i)
-    require(label(i) >= 0 && label(i) < classes_, "[memory] {}: label {}: expected 0 to {}, got {}", name_, i,
+    require(label(i) >= 0 && label(i) < classes_, "[bytes] {}: label {}: expected 0 to {}, got {}", name_, i,
             classes_ - 1, label(i));
 }
 
-std::span<const std::uint8_t> Memory::bytes(Index i) const {
+std::span<const std::uint8_t> ByteSamples::bytes(Index i) const {
   return std::span(bytes_).subspan(static_cast<std::size_t>(i * features_), static_cast<std::size_t>(features_));
 }
 
-void Memory::read(Index i, std::span<Real> features) const {
+void ByteSamples::read(Index i, std::span<Real> features) const {
   const std::uint8_t* from = bytes(i).data();
   Real* to = features.data();
   for (Index f = 0; f < features_; ++f) to[f] = static_cast<Real>(from[f]) / Real{255};
@@ -93,7 +91,7 @@ struct Running {
 
 }  // namespace
 
-Moments moments(const Dataset& data) {
+ChannelMoments moments(const Dataset& data) {
   require(data.samples() > 0, "[moments] {}: expected samples, got an empty set", data.name());
   const Shape shape = data.shape();
   std::vector<Running> channels(static_cast<std::size_t>(channels_of(shape)));
@@ -103,7 +101,7 @@ Moments moments(const Dataset& data) {
     data.read(i, sample);
     for (std::size_t c = 0; c < channels.size(); ++c) channels[c].add(std::span(sample).subspan(c * plane, plane));
   }
-  Moments result;
+  ChannelMoments result;
   for (const Running& channel : channels) {
     result.mean.push_back(channel.mean);
     result.deviation.push_back(std::sqrt(std::max(channel.squares, 0.0) / channel.count));
@@ -114,6 +112,7 @@ Moments moments(const Dataset& data) {
 Standardised::Standardised(DatasetPtr data, std::vector<double> mean, std::vector<double> deviation)
     : data_(std::move(data)) {
   require(data_ != nullptr, "[standardised] expected a data set, got none");
+  require(data_->tokens() == 0, "[standardised] {}: expected quantities, got tokens", data_->name());
   const auto channels = static_cast<std::size_t>(channels_of(data_->shape()));
   require(mean.size() == deviation.size() && (mean.size() == 1 || mean.size() == channels),
           "[standardised] {}: expected one mean and deviation, or as many as channels, {}, got {} and {}",
@@ -133,23 +132,6 @@ void Standardised::read(Index i, std::span<Real> features) const {
     const Channel channel = channels_[c];
     for (Real& x : features.subspan(c * plane_, plane_)) x = (x - channel.mean) * channel.inverse_deviation;
   }
-}
-
-// --- split -----------------------------------------------------------------------------------------------------
-
-Split split(DatasetPtr data, Index validation_samples, std::uint64_t seed) {
-  require(data != nullptr, "[split] expected a data set, got none");
-  require(validation_samples >= 0 && validation_samples < data->samples(),
-          "[split] {}: expected 0 to {} validation samples, got {}", data->name(), data->samples() - 1,
-          validation_samples);
-  std::vector<Index> order(static_cast<std::size_t>(data->samples()));
-  std::iota(order.begin(), order.end(), Index{0});
-  Random(seed, "split").shuffle(std::span(order));
-  const auto cut = order.begin() + validation_samples;
-  std::sort(order.begin(), cut);
-  std::sort(cut, order.end());
-  return {.train = std::make_shared<Subset>(data, std::vector(cut, order.end())),
-          .validation = std::make_shared<Subset>(data, std::vector(order.begin(), cut))};
 }
 
 }  // namespace espalier

@@ -8,6 +8,7 @@
 //   2. Features are row-major within a sample: [C, H, W] means that W runs fastest.
 //   3. A classification set has classes() > 0, labels in [0, classes()) and outputs() == 0; a regression set has
 //      classes() == 0 and outputs() > 0.
+//   4. If tokens() > 0, every feature is a whole number in [0, tokens()).
 #pragma once
 
 #include <cstdint>
@@ -44,6 +45,9 @@ class Dataset {
   virtual void target(Index i, std::span<Real> values) const;
   // Of a regression set that gives standardised targets; people are told of errors in original units.
   virtual TargetScale target_scale() const { return {}; }
+  // Above 0: features are tokens, whole numbers in [0, tokens()) that mean nothing as quantities. They are never
+  // standardised. 0: features are quantities.
+  virtual Index tokens() const { return 0; }
 };
 
 // What a model for this data has to put out: numbers per sample, a logit for each class or each regression output.
@@ -53,13 +57,13 @@ inline Index outputs_for(const Dataset& data) {
 
 using DatasetPtr = std::shared_ptr<const Dataset>;
 
-// Images and labels in memory, a byte per pixel: 60,000 MNIST images are 47 MB, as floats they would be 188 MB.
-// read() gives byte / 255, in [0, 1].
-class Memory final : public Dataset {
+// Samples and labels in memory, a byte per feature (a pixel, mostly): 60,000 MNIST images are 47 MB, as floats they
+// would be 188 MB. read() gives byte / 255, in [0, 1].
+class ByteSamples final : public Dataset {
  public:
   // bytes: [samples, features], row-major; labels: [samples], each in [0, classes). Throws UsageError.
-  Memory(std::string name, Shape shape, Index classes, std::vector<std::uint8_t> bytes,
-         std::vector<std::int32_t> labels);
+  ByteSamples(std::string name, Shape shape, Index classes, std::vector<std::uint8_t> bytes,
+              std::vector<std::int32_t> labels);
 
   std::string name() const override { return name_; }
   Index samples() const override { return static_cast<Index>(labels_.size()); }
@@ -94,6 +98,7 @@ class Subset final : public Dataset {
   std::int32_t label(Index i) const override { return data_->label(base(i)); }
   void target(Index i, std::span<Real> values) const override { data_->target(base(i), values); }
   TargetScale target_scale() const override { return data_->target_scale(); }
+  Index tokens() const override { return data_->tokens(); }
 
   const std::vector<Index>& indices() const { return indices_; }
 
@@ -105,20 +110,20 @@ class Subset final : public Dataset {
 
 // Mean and (population) standard deviation over all samples: one of each per channel of images [C, H, W], one for all
 // features of any other shape.
-struct Moments {
+struct ChannelMoments {
   std::vector<double> mean, deviation;  // [channels]
 };
 
 // One pass over the data, in double, in sample order. Throws UsageError for an empty set. Standardise the test set
 // with the moments of the *training* set: its own are not known before its answers are asked for.
-Moments moments(const Dataset& data);
+ChannelMoments moments(const Dataset& data);
 
 // (x - mean) / deviation, with one mean and one deviation per channel, not per feature, so that a pixel which never
 // changes stays harmless. Labels and targets pass through.
 class Standardised final : public Dataset {
  public:
   // mean, deviation: one number each for all features, or [C] of images [C, H, W]. Throws UsageError for other counts,
-  // and unless all are finite and the deviations above 0.
+  // unless all are finite and the deviations above 0, and for tokens.
   Standardised(DatasetPtr data, std::vector<double> mean, std::vector<double> deviation);
 
   std::string name() const override { return data_->name(); }
@@ -138,21 +143,6 @@ class Standardised final : public Dataset {
   DatasetPtr data_;
   std::vector<Channel> channels_;
   std::size_t plane_;  // features of one channel
-};
-
-// A part for training and a part for choosing (when to stop, which density): disjoint, together everything.
-struct Split {
-  DatasetPtr train, validation;
-};
-
-// Draws `validation_samples` samples at random, keyed by (seed, "split"); both parts keep the order of the source.
-// 0 gives an empty validation set. Throws UsageError unless at least one sample is left to train on.
-Split split(DatasetPtr data, Index validation_samples, std::uint64_t seed);
-
-// What a source with an official test set returns.
-struct TrainTest {
-  DatasetPtr train, test;
-  std::string provenance;  // one sentence for the report: what these samples really are
 };
 
 }  // namespace espalier

@@ -13,7 +13,7 @@ float roughly_normal(std::uint64_t bits) {
   return (quarter(0) + quarter(1) + quarter(2) + quarter(3) - 131070.0f) * scale;
 }
 
-TrainTest draw_samples(const Drawing& d, Index train_samples, Index test_samples, std::uint64_t seed, int threads,
+DataParts draw_samples(const Drawing& d, Index train_samples, Index test_samples, std::uint64_t seed, int threads,
                        const char* caveat) {
   std::string purpose = d.name;
   std::ranges::replace(purpose, ' ', '-');
@@ -27,10 +27,11 @@ TrainTest draw_samples(const Drawing& d, Index train_samples, Index test_samples
       const auto sample = static_cast<std::size_t>(i);
       labels[sample] = d.draw(Random(seed, purpose, number, sample), std::span(all).subspan(sample * bytes, bytes));
     });
-    return std::make_shared<const Memory>(fmt::format("{} {}", d.name, name), d.shape, d.classes, std::move(all),
-                                          std::move(labels));
+    return std::make_shared<const ByteSamples>(fmt::format("{} {}", d.name, name), d.shape, d.classes, std::move(all),
+                                               std::move(labels));
   };
-  return {.train = part(0, "train", train_samples),
+  return {.name = purpose,
+          .train = part(0, "train", train_samples),
           .test = part(1, "test", test_samples),
           .provenance = fmt::format("{} drawn by a program (seed {}): {}", d.name, seed, caveat)};
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "espalier/core/random.h"
-#include "espalier/datasets/dataset.h"
+#include "espalier/datasets/parts.h"
 
 namespace espalier {
 
@@ -15,7 +15,7 @@ struct Drawing {
 
 // Part 0 to train on, part 1 to test on, drawn in parallel: the same bits for any number of threads, and more samples
 // only append. caveat: what the samples are not, for the provenance. Throws UsageError unless both counts are positive.
-TrainTest draw_samples(const Drawing& drawing, Index train_samples, Index test_samples, std::uint64_t seed, int threads,
+DataParts draw_samples(const Drawing& drawing, Index train_samples, Index test_samples, std::uint64_t seed, int threads,
                        const char* caveat);
 
 // Close to a standard normal number, from the one hash: the sum of four 16-bit uniform ones.

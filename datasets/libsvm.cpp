@@ -5,8 +5,11 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include "espalier/core/error.h"
+#include "espalier/datasets/table/profile.h"
+#include "espalier/datasets/table/split.h"
 
 namespace espalier {
 namespace {
@@ -96,7 +99,8 @@ std::vector<std::string> classes_of(const SparseRows& data, const TableOptions& 
     integers = integers && target == std::floor(target);
   }
   const auto rows = static_cast<Index>(data.targets.size()), count = static_cast<Index>(numbers.size());
-  if (options.task == "regression" || (options.task == "auto" && !(integers && looks_like_classes(numbers, rows))))
+  if (options.task == "regression" ||
+      (options.task == "auto" && !(integers && table::looks_like_classes(numbers, rows))))
     return {};
   if (count < 2 || count > most_classes)
     throw FileError(fmt::format("{}: expected 2 to {} classes, found {}", data.name, most_classes,
@@ -120,31 +124,34 @@ bool LibsvmReader::next() {
       lines_.fail(fmt::format("expected a number as the target, found \"{}\"", shortened(label)));
     entries_.clear();
     for (std::string_view word = take_word(line); !word.empty(); word = take_word(line)) {
-      const std::size_t colon = word.find(':');
-      if (word.starts_with("qid:")) {
+      if (word.starts_with("qid:"))
         ++qids_;
-        continue;
-      }
-      Index index = 0;
-      const char* const stop = word.data() + std::min(colon, word.size());
-      const auto [end, error] = std::from_chars(word.data(), stop, index);
-      if (colon == std::string_view::npos || end != stop || error == std::errc::invalid_argument)
-        lines_.fail(fmt::format("expected index:value, found \"{}\"", shortened(word)));
-      if (error != std::errc() || index < 1 || index > most_sparse_features)
-        lines_.fail(fmt::format("expected an index from 1 to {}, found {}", most_sparse_features,
-                                shortened(word.substr(0, colon))));
-      if (!entries_.empty() && index <= Index{entries_.back().index} + 1)
-        lines_.fail(fmt::format("expected ascending indices, found {} after {}{}", index, entries_.back().index + 1,
-                                index == Index{entries_.back().index} + 1 ? " (repeated)" : ""));
-      double value = 0;
-      if (parse_number(word.substr(colon + 1), value) != Number::finite)
-        lines_.fail(fmt::format("expected a finite number for index {}, found \"{}\"", index,
-                                shortened(word.substr(colon + 1))));
-      entries_.push_back({static_cast<std::uint32_t>(index - 1), static_cast<float>(value)});
+      else
+        entries_.push_back(entry_of(word));
     }
     return true;
   }
   return false;
+}
+
+// index:value, behind the entries of this row so far.
+SparseEntry LibsvmReader::entry_of(std::string_view word) const {
+  const std::size_t colon = word.find(':');
+  Index index = 0;
+  const char* const stop = word.data() + std::min(colon, word.size());
+  const auto [end, error] = std::from_chars(word.data(), stop, index);
+  if (colon == std::string_view::npos || end != stop || error == std::errc::invalid_argument)
+    fail(fmt::format("expected index:value, found \"{}\"", shortened(word)));
+  if (error != std::errc() || index < 1 || index > most_sparse_features)
+    fail(fmt::format("expected an index from 1 to {}, found {}", most_sparse_features,
+                     shortened(word.substr(0, colon))));
+  if (!entries_.empty() && index <= Index{entries_.back().index} + 1)
+    fail(fmt::format("expected ascending indices, found {} after {}{}", index, entries_.back().index + 1,
+                     index == Index{entries_.back().index} + 1 ? " (repeated)" : ""));
+  double value = 0;
+  if (parse_number(word.substr(colon + 1), value) != Number::finite)
+    fail(fmt::format("expected a finite number for index {}, found \"{}\"", index, shortened(word.substr(colon + 1))));
+  return {static_cast<std::uint32_t>(index - 1), static_cast<float>(value)};
 }
 
 std::int32_t class_of(const TargetRule& rule, double target) {
@@ -152,87 +159,115 @@ std::int32_t class_of(const TargetRule& rule, double target) {
   return found == rule.classes.end() ? -1 : static_cast<std::int32_t>(found - rule.classes.begin());
 }
 
-TableParts load_libsvm(const std::filesystem::path& file, const std::filesystem::path& test_file,
-                       const TableOptions& options) {
-  check(options);
-  const auto data = std::make_shared<SparseRows>();
-  for (LibsvmReader reader(file); reader.next();) data->append(reader, reader.entries());
-  data->name = file.string();
-  if (data->features == 0) throw FileError(fmt::format("{}: expected rows with features, found none", data->name));
+namespace {
 
+SparseRows read_rows(const std::filesystem::path& file) {
+  SparseRows rows;
+  for (LibsvmReader reader(file); reader.next();) rows.append(reader, reader.entries());
+  rows.name = file.string();
+  if (rows.features == 0) throw FileError(fmt::format("{}: expected rows with features, found none", rows.name));
+  return rows;
+}
+
+// The rows of each part.
+using PartRows = std::array<std::vector<std::uint32_t>, 3>;
+const std::vector<std::uint32_t>& rows_of(const PartRows& parts, Part part) {
+  return parts[static_cast<std::size_t>(part)];
+}
+
+PartRows split_rows(const SparseRows& data, const TargetRule& target, bool test_file, const TableOptions& options) {
+  std::vector<Index> strata(std::max<std::size_t>(target.classes.size(), 1));
+  const auto stratum = [&](double value) { return target.classes.empty() ? 0 : class_of(target, value); };
+  for (const double value : data.targets) ++strata[stratum(value)];
+  StratifiedSplit draw(strata, test_file ? 0 : options.test_fraction, options.validation, options.seed);
+  PartRows parts;
+  for (std::size_t i = 0; i < data.targets.size(); ++i)
+    parts[static_cast<std::size_t>(draw.next(stratum(data.targets[i])))].push_back(static_cast<std::uint32_t>(i));
+  if (rows_of(parts, Part::train).size() < 2 || (!test_file && rows_of(parts, Part::test).empty()))
+    throw FileError(
+        fmt::format("{}: expected enough rows to train and to test, found {}", data.name, data.targets.size()));
+  return parts;
+}
+
+// Of regression: mean and deviation of the targets trained on.
+void fit_target(TargetRule& target, const SparseRows& data, const std::vector<std::uint32_t>& train) {
+  double sum = 0, squares = 0;
+  for (const std::uint32_t row : train) {
+    const double x = data.targets[row] - data.targets[0];  // about the first, so that little cancels
+    sum += x, squares += x * x;
+  }
+  const auto n = static_cast<double>(train.size());
+  target.mean = data.targets[0] + sum / n;
+  target.deviation = std::sqrt(std::max(0.0, squares / n - sum / n * (sum / n)));
+  if (!(target.deviation > 0))
+    throw FileError(fmt::format("{}: expected targets that differ, found {} in every row", data.name, data.targets[0]));
+}
+
+std::vector<std::string> notes_of(const SparseRows& data, const TargetRule& target, const PartRows& parts) {
+  std::vector<std::string> notes;
+  notes.push_back(fmt::format(
+      "{}: {} rows, {} features, {:.2g} % of them not zero; {}", data.name, data.targets.size(), data.features,
+      100 * static_cast<double>(data.entries.size()) /
+          (static_cast<double>(data.features) * static_cast<double>(data.targets.size())),
+      target.classes.empty() ? "regression" : fmt::format("{} classes", target.classes.size())));
+  notes.push_back(fmt::format("{} rows for training, {} for validation, {} for testing",
+                              rows_of(parts, Part::train).size(), rows_of(parts, Part::validation).size(),
+                              rows_of(parts, Part::test).size()));
+  if (data.qids > 0) notes.push_back(fmt::format("ignored {} qid", data.qids));
+  return notes;
+}
+
+// The rows of a test file; features beyond those of the training file are left out, and counted in `notes`.
+SparseRows read_test_rows(const std::filesystem::path& file, const Preprocessing& rules,
+                          std::vector<std::string>& notes) {
+  SparseRows test;
+  Index beyond = 0;
+  LibsvmReader reader(file);
+  while (reader.next()) {
+    if (!rules.target.classes.empty() && class_of(rules.target, reader.target()) < 0)
+      reader.fail(fmt::format("expected one of the classes {}, found {}", fmt::join(rules.target.classes, ", "),
+                              reader.target()));
+    const auto all = reader.entries();
+    const auto known = std::ranges::count_if(
+        all, [&](const SparseEntry& e) { return Index{e.index} < rules.sparse_features; });  // they are in order
+    beyond += static_cast<Index>(all.size()) - known;
+    test.append(reader, all.first(known));
+  }
+  test.name = file.string();
+  if (test.targets.empty()) throw FileError(fmt::format("{}: expected rows, found none", test.name));
+  notes.push_back(fmt::format("{}: {} rows for testing", test.name, test.targets.size()));
+  if (beyond > 0) notes.push_back(fmt::format("ignored {} numbers of features absent from the training file", beyond));
+  return test;
+}
+
+}  // namespace
+
+DataParts load_libsvm(const std::filesystem::path& file, const std::filesystem::path& test_file,
+                      const TableOptions& options) {
+  check(options);
+  const auto data = std::make_shared<const SparseRows>(read_rows(file));
   const auto rules = std::make_shared<Preprocessing>();
   rules->sparse_features = data->features;
   rules->target = {.name = "target", .classes = classes_of(*data, options)};
-  std::vector<Index> rows(std::max<std::size_t>(rules->target.classes.size(), 1));
-  const auto stratum = [&](double target) {
-    return static_cast<std::size_t>(rules->target.classes.empty() ? 0 : class_of(rules->target, target));
-  };
-  for (const double target : data->targets) ++rows[stratum(target)];
-  StratifiedSplit draw(rows, test_file.empty() ? options.test_fraction : 0, options.validation, options.seed);
-  std::array<std::vector<std::uint32_t>, 3> parts;
-  double sum = 0, squares = 0;
-  for (std::size_t i = 0; i < data->targets.size(); ++i) {
-    const Part part = draw.next(stratum(data->targets[i]));
-    parts[static_cast<std::size_t>(part)].push_back(static_cast<std::uint32_t>(i));
-    if (part != Part::train) continue;
-    const double x = data->targets[i] - data->targets[0];  // about the first, so that little cancels
-    sum += x, squares += x * x;
-  }
-  const auto n = static_cast<double>(parts[0].size());
-  if (parts[0].size() < 2 || (test_file.empty() && parts[2].empty()))
-    throw FileError(
-        fmt::format("{}: expected enough rows to train and to test, found {}", data->name, data->targets.size()));
-  if (rules->target.classes.empty()) {
-    rules->target.mean = data->targets[0] + sum / n;
-    rules->target.deviation = std::sqrt(std::max(0.0, squares / n - sum / n * (sum / n)));
-    if (!(rules->target.deviation > 0))
-      throw FileError(
-          fmt::format("{}: expected targets that differ, found {} in every row", data->name, data->targets[0]));
-  }
+  const PartRows parts = split_rows(*data, rules->target, !test_file.empty(), options);
+  if (rules->target.classes.empty()) fit_target(rules->target, *data, rows_of(parts, Part::train));
 
-  TableParts result;
-  result.preprocessing = rules;
-  const auto part = [&](Part p) {
-    return std::make_shared<SparsePart>(data, rules, std::move(parts[static_cast<std::size_t>(p)]));
-  };
-  result.notes.push_back(fmt::format(
-      "{}: {} rows, {} features, {:.2g} % of them not zero; {}", data->name, data->targets.size(), data->features,
-      100 * static_cast<double>(data->entries.size()) /
-          (static_cast<double>(data->features) * static_cast<double>(data->targets.size())),
-      rules->target.classes.empty() ? "regression" : fmt::format("{} classes", rules->target.classes.size())));
-  result.notes.push_back(fmt::format("{} rows for training, {} for validation, {} for testing", parts[0].size(),
-                                     parts[1].size(), parts[2].size()));
-  if (data->qids > 0) result.notes.push_back(fmt::format("{} qid were ignored", data->qids));
-  result.train = part(Part::train);
-  result.validation = part(Part::validation);
-  result.test = part(Part::test);
-  result.provenance = fmt::format("{} ({} rows)", data->name, data->targets.size());
+  const auto part = [&](Part p) { return std::make_shared<SparsePart>(data, rules, rows_of(parts, p)); };
+  DataParts result{.name = data->name,
+                   .train = part(Part::train),
+                   .validation = part(Part::validation),
+                   .test = part(Part::test),
+                   .provenance = fmt::format("{} ({} rows)", data->name, data->targets.size()),
+                   .preprocessing = rules,
+                   .notes = notes_of(*data, rules->target, parts)};
   if (test_file.empty()) {
     result.provenance += fmt::format(", {:g} % of them drawn for testing", 100 * options.test_fraction);
     return result;
   }
-
-  const auto test = std::make_shared<SparseRows>();
-  Index beyond = 0;
-  LibsvmReader reader(test_file);
-  while (reader.next()) {
-    if (!rules->target.classes.empty() && class_of(rules->target, reader.target()) < 0)
-      reader.fail(fmt::format("expected one of the classes {}, found {}", fmt::join(rules->target.classes, ", "),
-                              reader.target()));
-    const auto all = reader.entries();
-    const auto known = static_cast<std::size_t>(std::ranges::count_if(
-        all, [&](const SparseEntry& e) { return Index{e.index} < data->features; }));  // they are in order
-    beyond += static_cast<Index>(all.size() - known);
-    test->append(reader, all.first(known));
-  }
-  test->name = test_file.string();
-  if (test->targets.empty()) throw FileError(fmt::format("{}: expected rows, found none", test->name));
-  result.notes.push_back(fmt::format("{}: {} rows for testing", test->name, test->targets.size()));
-  if (beyond > 0)
-    result.notes.push_back(fmt::format("{} numbers of features that the training file has not were ignored", beyond));
-  std::vector<std::uint32_t> order(test->targets.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::uint32_t>(i);
-  result.test = std::make_shared<SparsePart>(test, rules, std::move(order));
+  const auto test = std::make_shared<const SparseRows>(read_test_rows(test_file, *rules, result.notes));
+  std::vector<std::uint32_t> all(test->targets.size());
+  std::iota(all.begin(), all.end(), 0u);
+  result.test = std::make_shared<SparsePart>(test, rules, std::move(all));
   result.provenance += fmt::format(", tested on {} ({} rows)", test->name, test->targets.size());
   return result;
 }

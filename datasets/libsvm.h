@@ -36,6 +36,7 @@ class LibsvmReader {
   [[noreturn]] void fail(const std::string& what) const { lines_.fail(what); }
 
  private:
+  SparseEntry entry_of(std::string_view word) const;
   CsvReader lines_;  // of one field each
   double target_ = 0;
   std::vector<SparseEntry> entries_;
@@ -44,8 +45,8 @@ class LibsvmReader {
 
 // Of the options: task, validation, test_fraction, seed. The features are those of the training file; of a test file,
 // indices beyond them are left out and counted in the notes.
-TableParts load_libsvm(const std::filesystem::path& file, const std::filesystem::path& test_file,
-                       const TableOptions& options);
+DataParts load_libsvm(const std::filesystem::path& file, const std::filesystem::path& test_file,
+                      const TableOptions& options);
 
 // The class of a target, or -1 if there is no such class.
 std::int32_t class_of(const TargetRule& rule, double target);

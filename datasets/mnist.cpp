@@ -57,7 +57,7 @@ std::filesystem::path find_or_throw(const std::filesystem::path& folder, const F
 }
 
 struct Part {
-  std::shared_ptr<const Memory> data;
+  std::shared_ptr<const ByteSamples> data;
   std::filesystem::path images_path;
   std::string changed;  // the names of the files that are not the published ones
 };
@@ -84,14 +84,14 @@ Part read_part(const std::filesystem::path& folder, const Files& files) {
   compare(labels, files.labels, labels_path);
   const Shape shape{1, images.extents[1], images.extents[2]};
   part.data =
-      std::make_shared<const Memory>(fmt::format("mnist {}", files.part), shape, digits, std::move(images.values),
-                                     std::vector<std::int32_t>(labels.values.begin(), labels.values.end()));
+      std::make_shared<const ByteSamples>(fmt::format("mnist {}", files.part), shape, digits, std::move(images.values),
+                                          std::vector<std::int32_t>(labels.values.begin(), labels.values.end()));
   return part;
 }
 
 }  // namespace
 
-TrainTest mnist(const std::filesystem::path& folder) {
+DataParts mnist(const std::filesystem::path& folder) {
   const Part train = read_part(folder, train_files), test = read_part(folder, test_files);
   const Shape train_shape = train.data->shape(), test_shape = test.data->shape();
   if (train_shape != test_shape)
@@ -101,7 +101,8 @@ TrainTest mnist(const std::filesystem::path& folder) {
   std::string changed = train.changed;
   if (!changed.empty() && !test.changed.empty()) changed += ", ";
   changed += test.changed;
-  return {.train = train.data,
+  return {.name = "mnist",
+          .train = train.data,
           .test = test.data,
           .provenance =
               changed.empty()

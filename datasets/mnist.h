@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "espalier/datasets/dataset.h"
+#include "espalier/datasets/parts.h"
 
 namespace espalier {
 
@@ -16,7 +16,7 @@ namespace espalier {
 // provenance says whether the contents are the published ones, by their checksums. Throws FileError for missing or
 // damaged files (see idx.h), image and label files of different counts, test images of another size than the training
 // images, and labels above 9.
-TrainTest mnist(const std::filesystem::path& folder);
+DataParts mnist(const std::filesystem::path& folder);
 
 // Whether a folder holds any of the four files. One is enough: that the others are missing should then be said by
 // mnist(), and not pass for "no data here".

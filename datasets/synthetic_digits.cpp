@@ -204,7 +204,7 @@ std::int32_t draw(const Random& random, std::span<std::uint8_t> image) {
 
 }  // namespace
 
-TrainTest synthetic_digits(Index train_samples, Index test_samples, std::uint64_t seed, int threads) {
+DataParts synthetic_digits(Index train_samples, Index test_samples, std::uint64_t seed, int threads) {
   return draw_samples({.name = "synthetic digits", .shape = {1, side, side}, .classes = classes, .draw = draw},
                       train_samples, test_samples, seed, threads, "not handwriting, not MNIST");
 }

@@ -13,14 +13,14 @@
 #include <cstdint>
 
 #include "espalier/core/threads.h"
-#include "espalier/datasets/dataset.h"
+#include "espalier/datasets/parts.h"
 
 namespace espalier {
 
 // Sets of shape [1, 28, 28] with 10 classes and pixels in [0, 1]. Sample i of a part is a pure function of (seed, part,
 // i): the same bits for any number of threads, and more samples only append. 14,000 samples take well under a second
 // on one core. Throws UsageError unless both counts are positive.
-TrainTest synthetic_digits(Index train_samples = 12000, Index test_samples = 2000, std::uint64_t seed = 1,
+DataParts synthetic_digits(Index train_samples = 12000, Index test_samples = 2000, std::uint64_t seed = 1,
                            int threads = default_threads());
 
 }  // namespace espalier

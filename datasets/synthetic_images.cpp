@@ -182,7 +182,7 @@ std::int32_t draw_image(const Random& random, std::span<std::uint8_t> planes) {
 
 }  // namespace
 
-TrainTest synthetic_images(Index train_samples, Index test_samples, std::uint64_t seed, int threads) {
+DataParts synthetic_images(Index train_samples, Index test_samples, std::uint64_t seed, int threads) {
   return draw_samples(
       {.name = "synthetic images", .shape = {channels, side, side}, .classes = classes, .draw = draw_image},
       train_samples, test_samples, seed, threads, "no photographs, not CIFAR");

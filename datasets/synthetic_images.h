@@ -16,14 +16,14 @@
 #include <cstdint>
 
 #include "espalier/core/threads.h"
-#include "espalier/datasets/dataset.h"
+#include "espalier/datasets/parts.h"
 
 namespace espalier {
 
 // Sets of shape [3, 32, 32] with 10 classes and pixels in [0, 1]. Sample i of a part is a pure function of (seed, part,
 // i): the same bits for any number of threads, and more samples only append. 14,000 samples take 0.6 s on one core.
 // Throws UsageError unless both counts are positive.
-TrainTest synthetic_images(Index train_samples = 12000, Index test_samples = 2000, std::uint64_t seed = 1,
+DataParts synthetic_images(Index train_samples = 12000, Index test_samples = 2000, std::uint64_t seed = 1,
                            int threads = default_threads());
 
 }  // namespace espalier

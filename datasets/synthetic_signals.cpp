@@ -101,7 +101,7 @@ std::int32_t draw_signal(const Random& random, std::span<std::uint8_t> signal) {
 
 }  // namespace
 
-TrainTest synthetic_signals(Index train_samples, Index test_samples, std::uint64_t seed, int threads) {
+DataParts synthetic_signals(Index train_samples, Index test_samples, std::uint64_t seed, int threads) {
   return draw_samples({.name = "synthetic signals", .shape = {steps, sensors}, .classes = classes, .draw = draw_signal},
                       train_samples, test_samples, seed, threads, "measured by nobody");
 }

@@ -17,14 +17,14 @@
 #include <cstdint>
 
 #include "espalier/core/threads.h"
-#include "espalier/datasets/dataset.h"
+#include "espalier/datasets/parts.h"
 
 namespace espalier {
 
 // Sets of shape [64, 3], time in front, with 8 classes and numbers in [0, 1], a byte each as from a converter. Sample
 // i of a part is a pure function of (seed, part, i): the same bits for any number of threads, and more samples only
 // append. Throws UsageError unless both counts are positive.
-TrainTest synthetic_signals(Index train_samples = 12000, Index test_samples = 2000, std::uint64_t seed = 1,
+DataParts synthetic_signals(Index train_samples = 12000, Index test_samples = 2000, std::uint64_t seed = 1,
                             int threads = default_threads());
 
 }  // namespace espalier

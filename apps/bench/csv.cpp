@@ -91,7 +91,7 @@ void run_bench_csv(const CsvFlags& f) {
     columns = reader.columns().size();
     while (reader.next()) ++rows;
   });
-  TableParts parts;
+  DataParts parts;
   const Seconds load = seconds_of([&] { parts = load_table(path, {}, {.target = f.target}); });
   const auto megabytes = static_cast<double>(std::filesystem::file_size(path)) * 1e-6;
   const Json result = {{"megabytes", megabytes},

@@ -49,10 +49,7 @@ void set_settings(std::map<std::string, double>& settings, const std::vector<std
 
 void add_data_flags(CLI::App& app, RunConfig& c) {
   app.option_defaults()->group(data_group);
-  app.add_option(
-         "--data", c.data,
-         "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, synthetic-signals, synthetic-table, or auto: "
-         "what suits the model, if found; or a table: FILE.csv, .tsv, .svm, .libsvm, or one of these and .gz")
+  app.add_option("--data", c.data, fmt::format("auto: what suits the model, if found; {}", data_help()))
       ->capture_default_str();
   app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
   app.add_option("--target", c.table.target, "Of a table: the column to predict (default: the last)");

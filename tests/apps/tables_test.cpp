@@ -171,7 +171,7 @@ TEST_F(ToolTables, MisuseEndsInOneLineAndADocumentedCode) {
            Bad{"train --target z --data " + good, exit_usage, "[--target] "},
            Bad{"train --ignore z --data " + good, exit_usage, "[--ignore] "},
            Bad{"train --task ranking --data " + good, exit_usage,
-               "[--task] expected auto or classification or regression"},
+               "[table] task: expected auto or classification or regression"},
            Bad{"train --task regression --data " + good, exit_file,
                "line 2: column y, the target: expected a number, found \"yes\""},
            Bad{"train --scaling most --data " + good, exit_usage, "[--scaling] expected"},
@@ -218,7 +218,7 @@ TEST_F(ToolTables, PruningFindsTheColumnsThatMatter) {
 }
 
 TEST(SurvivingInputs, AreTheColumnsWithAWeightThatIsNotZero) {
-  const TableParts parts = load_table_text(
+  const DataParts parts = load_table_text(
       "t",
       [] {
         std::string text = "a,w,b,y\n";

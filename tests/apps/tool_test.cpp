@@ -195,7 +195,7 @@ TEST(Tool, GoesOnWithAControlAsWithItsTicket) {
 TEST(Tool, GoesOnWithTheRunningStatisticsThatWereRewoundTo) {
   // 3 steps, then 2 from step 1 on; stopped before the last of the first training, when what to go back to is past.
   const testing::TemporaryFolder folder;
-  const TrainTest images = synthetic_images(48, 16);
+  const DataParts images = synthetic_images(48, 16);
   const Data data{"synthetic-images", images.train, images.test, images.test, ""};
   RunConfig config{.model = "resnet-20", .threads = 1, .lanes = 16, .epochs = 1, .batch = 16, .method = "lottery"};
   config.schedule.rounds = 1;
@@ -725,7 +725,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --data mnist --data-dir no-such-folder", exit_file, "no-such-folder"},
         Bad{"train --data cifar10 --data-dir no-such-folder", exit_file, "files of cifar10 in no-such-folder"},
         Bad{"train --data cifar100 --data-dir no-such-folder", exit_file, "files of cifar100 in no-such-folder"},
-        Bad{"train --data imagenet", exit_usage, "[--data] expected one of auto, mnist, cifar10, cifar100"},
+        Bad{"train --data imagenet", exit_usage, "[--data] expected auto, mnist, cifar10, cifar100"},
         Bad{"train --data synthetic-images", exit_usage, "784 inputs"},
         Bad{"train --data synthetic-digits --model gru:8", exit_usage, "sequences"},
         Bad{"train --data synthetic-signals --model conv-2", exit_usage, "[64, 3]"},

@@ -39,7 +39,7 @@ Bytes records(const std::vector<Bytes>& labels) {
 // A folder in which a reader is tried out.
 class Files : public ::testing::Test {
  protected:
-  using Reader = TrainTest (*)(const std::filesystem::path&);
+  using Reader = DataParts (*)(const std::filesystem::path&);
 
   // What the reader says: one line.
   std::string complaint(Reader read) {
@@ -78,7 +78,7 @@ class Cifar10 : public Files {
 
 TEST_F(Cifar10, ReadsTheBatchesInOrderAndEachRecordsLabelAndPlanes) {
   write_all();
-  const TrainTest data = cifar10(folder_.path());
+  const DataParts data = cifar10(folder_.path());
   ASSERT_EQ(data.train->samples(), 15);
   ASSERT_EQ(data.test->samples(), 2);
   EXPECT_EQ(data.train->shape(), (Shape{3, 32, 32}));
@@ -164,7 +164,7 @@ class Cifar100 : public Files {
 
 TEST_F(Cifar100, TheLabelIsTheFineOne) {
   write_all();
-  const TrainTest data = cifar100(folder_.path());
+  const DataParts data = cifar100(folder_.path());
   ASSERT_EQ(data.train->samples(), 3);
   ASSERT_EQ(data.test->samples(), 1);
   EXPECT_EQ(data.train->shape(), (Shape{3, 32, 32}));
@@ -230,7 +230,7 @@ TEST(RealCifar10, HasThePublishedCountsLabelsMomentsAndChecksums) {
   if (folder.empty())
     GTEST_SKIP()
         << "no CIFAR-10 files in $ESPALIER_DATA/cifar10 or data/cifar10: the reader was tested on made-up files only";
-  const TrainTest data = cifar10(folder);
+  const DataParts data = cifar10(folder);
   EXPECT_EQ(data.provenance, "CIFAR-10 (checksums match the published files)");
   ASSERT_EQ(data.train->samples(), 50000);
   ASSERT_EQ(data.test->samples(), 10000);
@@ -239,7 +239,7 @@ TEST(RealCifar10, HasThePublishedCountsLabelsMomentsAndChecksums) {
   };
   EXPECT_EQ(first_labels(*data.train), (std::vector{6, 9, 9, 4, 1}));
   EXPECT_EQ(first_labels(*data.test), (std::vector{3, 8, 8, 0, 6}));
-  const Moments m = moments(*data.train);
+  const ChannelMoments m = moments(*data.train);
   ASSERT_EQ(m.mean.size(), 3u);
   const std::vector<double> mean{0.4914, 0.4822, 0.4465}, deviation{0.2470, 0.2435, 0.2616};
   for (std::size_t c = 0; c < 3; ++c) {

@@ -11,6 +11,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/random.h"
+#include "espalier/datasets/parts.h"
 
 namespace espalier {
 namespace {
@@ -54,12 +55,12 @@ class Mirror final : public Dataset {
   TargetScale target_scale() const override { return {.mean = 3, .deviation = 2}; }
 };
 
-std::shared_ptr<const Memory> ramp(Index samples) {
+std::shared_ptr<const ByteSamples> ramp(Index samples) {
   std::vector<std::uint8_t> bytes(static_cast<std::size_t>(samples * 3));
   std::vector<std::int32_t> labels(static_cast<std::size_t>(samples));
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i % 256);
   for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 7);
-  return std::make_shared<const Memory>("ramp", Shape{3}, 7, std::move(bytes), std::move(labels));
+  return std::make_shared<const ByteSamples>("ramp", Shape{3}, 7, std::move(bytes), std::move(labels));
 }
 
 std::vector<Real> sample(const Dataset& data, Index i) {
@@ -81,18 +82,18 @@ TEST(Dataset, HasLabelsOrTargetsAndSaysWhichOneIsMissingInvariant3) {
   EXPECT_EQ(ramp(2)->outputs(), 0);
 }
 
-TEST(Memory, ScalesBytesToTheUnitInterval) {
-  const Memory data("two", Shape{2}, 3, {0, 255, 51, 102}, {2, 0});
+TEST(ByteSamples, ScalesBytesToTheUnitInterval) {
+  const ByteSamples data("two", Shape{2}, 3, {0, 255, 51, 102}, {2, 0});
   EXPECT_EQ(sample(data, 0), (std::vector<Real>{0, 1}));
   EXPECT_EQ(sample(data, 1), (std::vector<Real>{Real{51} / 255, Real{102} / 255}));
   EXPECT_EQ(data.label(0), 2);
   EXPECT_EQ(data.bytes(1)[1], 102);
 }
 
-TEST(Memory, RejectsCountsThatDoNotFitAndLabelsOutOfRange) {
-  EXPECT_THROW(Memory("short", Shape{2}, 3, {0, 255, 51}, {2, 0}), UsageError);
-  EXPECT_THROW(Memory("label", Shape{1}, 3, {0}, {3}), UsageError);
-  EXPECT_THROW(Memory("label", Shape{1}, 3, {0}, {-1}), UsageError);
+TEST(ByteSamples, RejectsCountsThatDoNotFitAndLabelsOutOfRange) {
+  EXPECT_THROW(ByteSamples("short", Shape{2}, 3, {0, 255, 51}, {2, 0}), UsageError);
+  EXPECT_THROW(ByteSamples("label", Shape{1}, 3, {0}, {3}), UsageError);
+  EXPECT_THROW(ByteSamples("label", Shape{1}, 3, {0}, {-1}), UsageError);
 }
 
 TEST(Subset, ReadsTheChosenSamplesInTheGivenOrder) {
@@ -142,7 +143,7 @@ TEST(Moments, AreThoseOfTheTextbookTwoPassFormula) {
     for (const Real x : sample(data, i)) sum += static_cast<double>(x);
   for (Index i = 0; i < 100; ++i)
     for (const Real x : sample(data, i)) squares += std::pow(static_cast<double>(x) - sum / 200, 2);
-  const Moments m = moments(data);
+  const ChannelMoments m = moments(data);
   ASSERT_EQ(m.mean.size(), 1u);
   ASSERT_EQ(m.deviation.size(), 1u);
   EXPECT_NEAR(m.mean[0], sum / 200, 1e-12);
@@ -150,14 +151,14 @@ TEST(Moments, AreThoseOfTheTextbookTwoPassFormula) {
 }
 
 // Two images of [3, 1, 2] whose channels have nothing in common.
-std::shared_ptr<const Memory> three_channels() {
-  return std::make_shared<const Memory>("three channels", Shape{3, 1, 2}, 1,
-                                        std::vector<std::uint8_t>{0, 0, 0, 51, 255, 255, 0, 255, 51, 0, 255, 204},
-                                        std::vector<std::int32_t>{0, 0});
+std::shared_ptr<const ByteSamples> three_channels() {
+  return std::make_shared<const ByteSamples>("three channels", Shape{3, 1, 2}, 1,
+                                             std::vector<std::uint8_t>{0, 0, 0, 51, 255, 255, 0, 255, 51, 0, 255, 204},
+                                             std::vector<std::int32_t>{0, 0});
 }
 
 TEST(Moments, AreOnesOwnForEachChannelOfAnImage) {
-  const Moments m = moments(*three_channels());
+  const ChannelMoments m = moments(*three_channels());
   ASSERT_EQ(m.mean.size(), 3u);
   ASSERT_EQ(m.deviation.size(), 3u);
   EXPECT_NEAR(m.mean[0], 0.25, 1e-7);  // 0 0 | 0 1
@@ -170,8 +171,8 @@ TEST(Moments, AreOnesOwnForEachChannelOfAnImage) {
 
 TEST(Moments, AreOneForAllFeaturesOfATableAndOfAGreyImage) {
   const std::vector<std::uint8_t> bytes{0, 0, 0, 51, 255, 255};
-  EXPECT_EQ(moments(Memory("table", Shape{3, 2}, 1, bytes, {0})).mean.size(), 1u);
-  EXPECT_EQ(moments(Memory("grey", Shape{1, 3, 2}, 1, bytes, {0})).mean.size(), 1u);
+  EXPECT_EQ(moments(ByteSamples("table", Shape{3, 2}, 1, bytes, {0})).mean.size(), 1u);
+  EXPECT_EQ(moments(ByteSamples("grey", Shape{1, 3, 2}, 1, bytes, {0})).mean.size(), 1u);
 }
 
 TEST(Moments, RejectAnEmptySet) {
@@ -180,16 +181,16 @@ TEST(Moments, RejectAnEmptySet) {
 
 TEST(Standardised, TrainingSetHasMeanZeroAndDeviationOne) {
   const auto data = ramp(85);
-  const Moments before = moments(*data);
-  const Moments after = moments(Standardised(data, before.mean, before.deviation));
+  const ChannelMoments before = moments(*data);
+  const ChannelMoments after = moments(Standardised(data, before.mean, before.deviation));
   EXPECT_NEAR(after.mean[0], 0, 1e-6);
   EXPECT_NEAR(after.deviation[0], 1, 1e-6);
 }
 
 TEST(Standardised, EachChannelHasMeanZeroAndDeviationOne) {
   const auto data = three_channels();
-  const Moments before = moments(*data);
-  const Moments after = moments(Standardised(data, before.mean, before.deviation));
+  const ChannelMoments before = moments(*data);
+  const ChannelMoments after = moments(Standardised(data, before.mean, before.deviation));
   for (std::size_t c = 0; c < 3; ++c) {
     EXPECT_NEAR(after.mean[c], 0, 1e-6) << "channel " << c;
     EXPECT_NEAR(after.deviation[c], 1, 1e-6) << "channel " << c;
@@ -233,7 +234,7 @@ std::set<Index> members(const DatasetPtr& part) {
 }
 
 TEST(Split, PartsAreDisjointAndTogetherComplete) {
-  const Split parts = split(ramp(100), 30, 1);
+  const DataParts parts = split(ramp(100), 30, 1);
   const std::set<Index> train = members(parts.train), validation = members(parts.validation);
   EXPECT_EQ(train.size(), 70u);
   EXPECT_EQ(validation.size(), 30u);
@@ -255,7 +256,7 @@ TEST(Split, IsRandomAndNotTheFirstSamples) {
 }
 
 TEST(Split, AllowsNoValidationAtAll) {
-  const Split parts = split(ramp(10), 0, 1);
+  const DataParts parts = split(ramp(10), 0, 1);
   EXPECT_EQ(parts.train->samples(), 10);
   EXPECT_EQ(parts.validation->samples(), 0);
 }

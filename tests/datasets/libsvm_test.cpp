@@ -46,7 +46,7 @@ class Libsvm : public ::testing::Test {
 TEST_F(Libsvm, ReadsSparseRowsAndComments) {
   const auto train = write("train.svm", "# all of them\n" + many("+1 1:1 5:-0.5 # the last feature\r\n"));
   const auto test = write("test.svm", "1 1:2 5:1e-3 9:4\n-1\n\n-1.0 3:1");
-  const TableParts parts = load_libsvm(train, test, {});
+  const DataParts parts = load_libsvm(train, test, {});
   EXPECT_EQ(parts.train->samples() + parts.validation->samples(), 20);
   EXPECT_EQ(parts.train->shape().features(), 5);
   EXPECT_EQ(parts.preprocessing->target.classes, (std::vector<std::string>{"-1", "1"}));
@@ -57,13 +57,13 @@ TEST_F(Libsvm, ReadsSparseRowsAndComments) {
   EXPECT_EQ(parts.test->label(2), 0);
   std::string notes;
   for (const std::string& note : parts.notes) notes += note + "\n";
-  EXPECT_PRED2(contains, notes, "1 numbers of features that the training file has not were ignored");
+  EXPECT_PRED2(contains, notes, "ignored 1 numbers of features absent from the training file");
 }
 
 TEST_F(Libsvm, TakesRealTargetsForARegression) {
   std::string text;
   for (int i = 0; i < 50; ++i) text += fmt::format("{} 1:{} qid:3 2:1\n", 0.5 * i, i);
-  const TableParts parts = load_libsvm(write("rows.svm", text), {}, {});
+  const DataParts parts = load_libsvm(write("rows.svm", text), {}, {});
   EXPECT_EQ(parts.train->classes(), 0);
   EXPECT_EQ(parts.train->outputs(), 1);
   const TargetScale scale = parts.train->target_scale();
@@ -71,7 +71,7 @@ TEST_F(Libsvm, TakesRealTargetsForARegression) {
   parts.train->target(0, value);
   const double original = scale.mean + scale.deviation * value[0];
   EXPECT_NEAR(original, 0.5 * features(*parts.train, 0)[0], 1e-4);
-  EXPECT_PRED2(contains, parts.notes.back(), "50 qid were ignored");
+  EXPECT_PRED2(contains, parts.notes.back(), "ignored 50 qid");
 }
 
 TEST_F(Libsvm, NamesTheLineOfWhatIsWrong) {
@@ -110,7 +110,7 @@ TEST(RealLibsvm, ReutersHasItsPublishedSize) {
   const std::filesystem::path folder = std::filesystem::path(variable ? variable : "") / "tabular";
   if (!variable || !std::filesystem::exists(folder / "reuters_moneyfx_train.svm"))
     GTEST_SKIP() << "no reuters_moneyfx_train.svm in $ESPALIER_DATA/tabular: tested on made-up rows only";
-  const TableParts parts = load_libsvm(folder / "reuters_moneyfx_train.svm", folder / "reuters_moneyfx_test.svm", {});
+  const DataParts parts = load_libsvm(folder / "reuters_moneyfx_train.svm", folder / "reuters_moneyfx_test.svm", {});
   EXPECT_EQ(parts.train->samples() + parts.validation->samples(), 7770);
   EXPECT_EQ(parts.test->samples(), 3299);
   EXPECT_EQ(parts.train->shape().features(), 8315);

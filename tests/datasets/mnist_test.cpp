@@ -46,7 +46,7 @@ class Mnist : public ::testing::Test {
 
 TEST_F(Mnist, ReadsAnySizeOfImageUnderAnySpellingOfTheNames) {
   write_all();
-  const TrainTest data = mnist(folder_.path());
+  const DataParts data = mnist(folder_.path());
   EXPECT_EQ(data.train->samples(), 12);
   EXPECT_EQ(data.test->samples(), 3);
   EXPECT_EQ(data.train->shape(), (Shape{1, 2, 3}));
@@ -117,7 +117,7 @@ TEST(RealMnist, HasThePublishedCountsLabelsMomentsAndChecksums) {
   const std::filesystem::path folder = real_mnist();
   if (folder.empty())
     GTEST_SKIP() << "no MNIST files in $ESPALIER_DATA/mnist or data/mnist: the reader was tested on made-up files only";
-  const TrainTest data = mnist(folder);
+  const DataParts data = mnist(folder);
   EXPECT_EQ(data.provenance, "MNIST (checksums match the published files)");
   ASSERT_EQ(data.train->samples(), 60000);
   ASSERT_EQ(data.test->samples(), 10000);
@@ -127,7 +127,7 @@ TEST(RealMnist, HasThePublishedCountsLabelsMomentsAndChecksums) {
   };
   EXPECT_EQ(first_labels(*data.train), (std::vector{5, 0, 4, 1, 9}));
   EXPECT_EQ(first_labels(*data.test), (std::vector{7, 2, 1, 0, 4}));
-  const Moments train_moments = moments(*data.train);
+  const ChannelMoments train_moments = moments(*data.train);
   ASSERT_EQ(train_moments.mean.size(), 1u);
   EXPECT_NEAR(train_moments.mean[0], 0.1307, 0.00005);
   EXPECT_NEAR(train_moments.deviation[0], 0.3081, 0.00005);

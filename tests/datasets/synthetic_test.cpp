@@ -20,7 +20,7 @@ namespace {
 
 struct Generator {
   std::string name;
-  std::function<TrainTest(Index train, Index test, std::uint64_t seed, int threads)> draw;
+  std::function<DataParts(Index train, Index test, std::uint64_t seed, int threads)> draw;
   Shape shape;
   Index classes;
   std::vector<std::string> says;       // what it is not
@@ -34,8 +34,8 @@ const Generator generators[] = {
     {"images", synthetic_images, {3, 32, 32}, 10, {"synthetic", "not CIFAR"}, 0, 124},
     {"signals", synthetic_signals, {64, 3}, 8, {"measured by nobody"}, 0, 174}};
 
-const Memory& memory(const DatasetPtr& data) {
-  return dynamic_cast<const Memory&>(*data);
+const ByteSamples& memory(const DatasetPtr& data) {
+  return dynamic_cast<const ByteSamples&>(*data);
 }
 
 bool same_samples(const DatasetPtr& a, const DatasetPtr& b, Index count) {
@@ -46,7 +46,7 @@ bool same_samples(const DatasetPtr& a, const DatasetPtr& b, Index count) {
 
 class Synthetic : public ::testing::TestWithParam<Generator> {
  protected:
-  TrainTest draw(Index train, Index test, std::uint64_t seed = 7, int threads = 1) const {
+  DataParts draw(Index train, Index test, std::uint64_t seed = 7, int threads = 1) const {
     return GetParam().draw(train, test, seed, threads);
   }
 };
@@ -55,7 +55,7 @@ INSTANTIATE_TEST_SUITE_P(Generators, Synthetic, ::testing::ValuesIn(generators),
                          [](const auto& given) { return given.param.name; });
 
 TEST_P(Synthetic, HasTheShapeOfWhatItStandsFor) {
-  const TrainTest data = draw(20, 10);
+  const DataParts data = draw(20, 10);
   EXPECT_EQ(data.train->samples(), 20);
   EXPECT_EQ(data.test->samples(), 10);
   EXPECT_EQ(data.train->shape(), GetParam().shape);
@@ -67,29 +67,29 @@ TEST_P(Synthetic, SaysPlainlyWhatItIsNot) {
 }
 
 TEST_P(Synthetic, IsIdenticalForAnyNumberOfThreads) {
-  const TrainTest one = draw(200, 50);
+  const DataParts one = draw(200, 50);
   for (const int threads : {3, 4}) {
-    const TrainTest several = draw(200, 50, 7, threads);
+    const DataParts several = draw(200, 50, 7, threads);
     EXPECT_TRUE(same_samples(one.train, several.train, 200));
     EXPECT_TRUE(same_samples(one.test, several.test, 50));
   }
 }
 
 TEST_P(Synthetic, MoreSamplesOnlyAppend) {
-  const TrainTest few = draw(20, 10), many = draw(40, 30);
+  const DataParts few = draw(20, 10), many = draw(40, 30);
   EXPECT_TRUE(same_samples(few.train, many.train, 20));
   EXPECT_TRUE(same_samples(few.test, many.test, 10));
 }
 
 TEST_P(Synthetic, DiffersBetweenSeedsAndBetweenTrainAndTest) {
-  const TrainTest data = draw(20, 20, 1);
+  const DataParts data = draw(20, 20, 1);
   EXPECT_FALSE(same_samples(data.train, draw(20, 20, 2).train, 20));
   EXPECT_FALSE(same_samples(data.train, data.test, 20));
 }
 
 TEST_P(Synthetic, HasAboutEquallyManyOfEachClass) {
   const Index classes = GetParam().classes;
-  const TrainTest data = draw(500 * classes, 1, 1, 2);
+  const DataParts data = draw(500 * classes, 1, 1, 2);
   std::vector<int> count(static_cast<std::size_t>(classes), 0);
   for (Index i = 0; i < 500 * classes; ++i) ++count.at(static_cast<std::size_t>(data.train->label(i)));
   for (const int c : count) {  // 500 expected, a deviation of 21
@@ -100,7 +100,8 @@ TEST_P(Synthetic, HasAboutEquallyManyOfEachClass) {
 
 // Nearest class mean: the simplest classifier there is, which knows of places and not of shapes.
 TEST_P(Synthetic, ClassMeansTellAsMuchAsTheyShould) {
-  const auto [train, test, provenance] = draw(2000, 500, 1, 2);
+  const DataParts data = draw(2000, 500, 1, 2);
+  const DatasetPtr &train = data.train, &test = data.test;
   const auto classes = static_cast<std::size_t>(GetParam().classes), features = memory(train).bytes(0).size();
   std::vector<std::vector<double>> mean(classes, std::vector<double>(features, 0));
   std::vector<double> count(classes, 0);
@@ -132,7 +133,7 @@ TEST_P(Synthetic, RejectsEmptyParts) {
 // --- each its own -------------------------------------------------------------------------------------------------
 
 TEST(SyntheticDigits, HaveInkInTheMiddleAndHardlyAnyAtTheRim) {
-  const TrainTest data = synthetic_digits(500, 1);
+  const DataParts data = synthetic_digits(500, 1);
   double middle = 0, rim = 0;
   for (Index i = 0; i < 500; ++i) {
     const auto image = memory(data.train).bytes(i);
@@ -149,7 +150,7 @@ TEST(SyntheticDigits, HaveInkInTheMiddleAndHardlyAnyAtTheRim) {
 
 TEST(SyntheticImages, ColoursAreAlikeInAllClassesAndChannels) {
   constexpr std::size_t features = 3 * 32 * 32;
-  const TrainTest data = synthetic_images(5000, 1);
+  const DataParts data = synthetic_images(5000, 1);
   std::array<std::array<double, 3>, 10> sum{};
   std::array<double, 10> count{};
   for (Index i = 0; i < 5000; ++i) {
@@ -165,7 +166,7 @@ TEST(SyntheticImages, ColoursAreAlikeInAllClassesAndChannels) {
 
 TEST(SyntheticImages, AFigureStandsOutFromItsGround) {
   // The rim is ground, by and large; the pixel that differs most from its mean, noise aside, is figure.
-  const TrainTest data = synthetic_images(200, 1);
+  const DataParts data = synthetic_images(200, 1);
   int visible = 0;
   for (Index i = 0; i < 200; ++i) {
     const auto image = memory(data.train).bytes(i);
@@ -187,7 +188,7 @@ TEST(SyntheticImages, AFigureStandsOutFromItsGround) {
 }
 
 TEST(SyntheticSignals, AreHardlyEverClipped) {
-  const TrainTest data = synthetic_signals(500, 1);
+  const DataParts data = synthetic_signals(500, 1);
   int clipped = 0;
   for (Index i = 0; i < 500; ++i)
     for (const std::uint8_t byte : memory(data.train).bytes(i)) clipped += byte == 0 || byte == 255;

@@ -16,15 +16,13 @@ namespace espalier {
 namespace {
 
 // LeNet-300-100, pruned to a tenth while it trains. Returns its accuracy on the test set.
-double prune_while_training(const TrainTest& raw, Index epochs) {
-  const Moments m = moments(*raw.train);
-  const DatasetPtr train_data = std::make_shared<Standardised>(raw.train, m.mean, m.deviation);
-  const DatasetPtr test_data = std::make_shared<Standardised>(raw.test, m.mean, m.deviation);
-  const ModulePtr model = make_model("lenet-300-100", {.input = train_data->shape(), .outputs = 10});
+double prune_while_training(const DataParts& raw, Index epochs) {
+  const DataParts data = standardised(raw);
+  const ModulePtr model = make_model("lenet-300-100", {.input = data.train->shape(), .outputs = 10});
   const auto optimizer = make_optimizer({});
   Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.threads = 2});
-  Loader train(train_data, {.batch = 64, .lanes = 32});
-  const Loader test(test_data, {.batch = 512, .lanes = 64, .shuffle = false});
+  Loader train(data.train, {.batch = 64, .lanes = 32});
+  const Loader test(data.test, {.batch = 512, .lanes = 64, .shuffle = false});
   Pruner pruner(trainer.parameters(), criterion_named("magnitude"),
                 {.schedule = {.kind = Schedule::Kind::cubic, .density = 0.1, .begin = 0.1, .end = 0.6, .interval = 5}});
   const auto history =
@@ -41,7 +39,7 @@ double prune_while_training(const TrainTest& raw, Index epochs) {
   }
   EXPECT_EQ(trainer.parameters()[0]->storage(), Storage::csr);  // most of the weights
   // A forward pass needs a tenth of the dense FLOPs, and a step of the last epoch fewer than one of the first.
-  EXPECT_EQ(history.back().validation.flops.useful, static_cast<std::uint64_t>(test_data->samples()) * 2 * 26'620);
+  EXPECT_EQ(history.back().validation.flops.useful, static_cast<std::uint64_t>(data.test->samples()) * 2 * 26'620);
   EXPECT_LT(history.back().flops.executed, history.front().flops.executed / 2);
   ::testing::Test::RecordProperty("accuracy", std::to_string(history.back().validation.accuracy));
   return history.back().validation.accuracy;

@@ -359,8 +359,9 @@ TEST(Agreement, SaysHowFarTwoModelsAreApart) {
     parameters[1]->value()[1] = c;
     return two;
   };
-  const auto data = std::make_shared<Memory>("line", Shape{1}, 2, std::vector<std::uint8_t>{0, 51, 102, 153, 204, 255},
-                                             std::vector<std::int32_t>{1, 1, 1, 0, 0, 1});
+  const auto data =
+      std::make_shared<ByteSamples>("line", Shape{1}, 2, std::vector<std::uint8_t>{0, 51, 102, 153, 204, 255},
+                                    std::vector<std::int32_t>{1, 1, 1, 0, 0, 1});
   for (const Index batch : {6, 4}) {
     const Agreement a =
         agreement_of(*model(-1, 1), *model(0, static_cast<Real>(0.3)), Loader(data, {.batch = batch, .lanes = 16}));

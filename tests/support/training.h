@@ -22,7 +22,7 @@ inline DatasetPtr blobs(Index samples, Index features = 12, Index classes = 3, s
       bytes.push_back(static_cast<std::uint8_t>((pattern.bits(f) & 1 ? 130 : 30) + noise.below(f, 96)));
     labels.push_back(static_cast<std::int32_t>(label));
   }
-  return std::make_shared<Memory>("blobs", Shape{features}, classes, std::move(bytes), std::move(labels));
+  return std::make_shared<ByteSamples>("blobs", Shape{features}, classes, std::move(bytes), std::move(labels));
 }
 
 // Regression: x in [-1, 1]^4, targets (x0 + 2 x1 x2, x3 - x0 + 0.5).

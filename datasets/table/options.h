@@ -1,0 +1,36 @@
+// What can be chosen about a table.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "espalier/datasets/csv.h"
+#include "espalier/datasets/preprocessing.h"
+
+namespace espalier {
+
+constexpr Index most_integer_classes = 20, most_classes = 1000;
+// One-hot: of a column's words the most frequent so many get a feature each, if one training row in rare_word has them.
+constexpr Index most_word_features = 100, rare_word = 10000;
+// Training rows from which medians and quartiles are taken, drawn at random if there are more.
+constexpr Index most_quantile_rows = Index{1} << 16;
+
+struct TableOptions {
+  std::string target;                // a column's name; empty: the last column
+  std::string task = "auto";         // auto, classification, regression
+  std::string scaling = "standard";  // standard, robust, none
+  std::string encoding = "one-hot";  // one-hot, ordinal
+  std::string impute = "auto";       // mean, median, auto: median with robust scaling, else mean
+  std::vector<std::string> missing_marks = usual_missing_marks();
+  std::vector<std::string> ignore, categorical;  // columns to leave out; columns of numbers that are to be words
+  Index validation = 5000;                       // rows; at most a tenth of what is not for testing
+  double test_fraction = 0.2;                    // of the rows, if there is no test file
+  std::uint64_t seed = 1;
+  std::size_t memory_bytes = std::size_t{64} << 20;  // of cells, before they go to a file
+  CsvOptions csv = {};
+};
+// Throws UsageError on the first impossible value.
+void check(const TableOptions& options);
+
+}  // namespace espalier
