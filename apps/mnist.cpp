@@ -4,84 +4,37 @@
 //   mnist --density 0.1 --epochs 12
 //
 // Reads MNIST from $ESPALIER_DATA or ./data; without it, generated digits. `espalier train` does all this with flags.
-#include <fmt/format.h>
-
-#include "apps/tool/commands.h"
+#include "apps/tool/sample.h"
+#include "espalier/experiment/data.h"
 #include "espalier/experiment/run_folder.h"
-#include "espalier/core/error.h"
-#include "espalier/layers/models.h"
+#include "espalier/experiment/text.h"
 
 using namespace espalier;
 
-namespace {
-
-// One training: a model, an optimizer, a loader; the pruner, if there is one, acts between two steps.
-Trained train(const RunConfig& config, const Data& data, Side side, const Observer& observer) {
-  Trained trained;
-  trained.model = make_model(config.model, {.input = data.train->shape(), .outputs = 10, .seed = config.seed});
-  const auto optimizer = make_optimizer(config.optimizer);
-  Trainer trainer(*trained.model, softmax_cross_entropy, *optimizer,
-                  {.threads = threads_of(config), .seed = config.seed});
-  Loader loader(data.train, {.batch = config.batch, .lanes = config.lanes, .seed = config.seed});
-  const Loader validation(data.validation, {.batch = 1024, .lanes = config.lanes, .shuffle = false});
-  const Loader test(data.test, {.batch = 1024, .lanes = config.lanes, .shuffle = false});
-
-  // What goes: the smallest weights of all layers together. When: along a cubic curve. How: the layer becomes CSR; the
-  // pruned weights and their momentum do not exist any more, and neither does the work they caused.
-  Pruner pruner(trainer.parameters(), criterion_named("magnitude"),
-                {.allocation = Allocation::global,
-                 .schedule = schedule_of(config.schedule),
-                 .storage = config.storage,
-                 .protect = {},
-                 .seed = config.seed});
-  FitOptions options{.epochs = config.epochs, .rate = config.rate, .label = name_of(side)};
-  options.after_step = [&](Index step, Index steps) {
-    if (side == Side::dense) return;
-    if (const auto events = pruner.after_step(step, steps); !events.empty()) observer.pruned(events);
-  };
-  options.after_epoch = [&](const EpochResult& epoch) {
-    trained.train_seconds += epoch.seconds;
-    trained.train_flops += epoch.flops;
-    observer.epoch(epoch, 0, census_of(*trained.model).density());
-  };
-  trained.validation = fit(trainer, loader, &validation, options).back().validation;
-  const Score score = trainer.score(test);
-  trained.test = score.evaluation;
-  trained.metrics = score.metrics;
-  return trained;
-}
-
-int run(int argc, char** argv) {
-  RunConfig config;
-  config.epochs = 12;
+int main(int argc, char** argv) {
+  RunConfig config{.model = "lenet-300-100", .epochs = 12, .method = "magnitude"};
   std::string out = "runs/mnist";
   CLI::App app("Train LeNet-300-100 on MNIST, dense and pruned, and measure both.");
   app.add_option("--density", config.schedule.density, "Fraction of weights kept (default: the method's)");
   app.add_option("--epochs", config.epochs, "Epochs of each training")->capture_default_str();
   app.add_option("--data-dir", config.data_dir, "Where MNIST's files are (else $ESPALIER_DATA, else ./data)");
   app.add_option("--out", out, "Run folder")->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& wanted) {  // --help
-    return app.exit(wanted);
-  }
-  check(config);
-  const Data data = load_data(config);
-  const RunFolder folder(out);
-  MetricsLog log(folder, config.epochs);
+  return run_sample(app, argc, argv, [&] {
+    config = settled(config);  // what was left open is as it suits model and method
+    const DataParts data = load_data(config);
+    const RunFolder folder = open_run(out, config);
+    MetricsLog log(folder, config.epochs);
 
-  const Trained dense = train(config, data, Side::dense, log.observer(Side::dense));
-  const Trained sparse = train(config, data, Side::sparse, log.observer(Side::sparse));
+    // The same network, data, optimizer and rates twice. What goes from the second: the smallest weights of all layers
+    // together. When: along a cubic curve, between two steps. How: a layer becomes CSR; the pruned weights and their
+    // momentum do not exist any more, and neither does the work they caused.
+    Experiment dense = experiment_of(config, data, Side::dense), sparse = experiment_of(config, data, Side::sparse);
+    const Trained whole = train(dense, log.observer(Side::dense), {.file = folder.checkpoint("dense")});
+    const Trained pruned = train(sparse, log.observer(Side::sparse), {.file = folder.checkpoint("sparse")});
 
-  // Measured in this process, dense and sparse in turn: parameters, FLOPs, bytes, time.
-  const Json result = result_of(config, data, &dense, sparse);
-  leave_behind(folder, config, data, sparse, result);
-  fmt::print("{}", page_of(result));
-  return exit_done;
-}
-
-}  // namespace
-
-int main(int argc, char** argv) {
-  return run_guarded([&] { return run(argc, argv); });
+    // Measured in this process, dense and sparse in turn: parameters, FLOPs, bytes, time.
+    const Result result = result_of(config, data, &whole, pruned);
+    leave_behind(folder, config, data, pruned, result);
+    fmt::print("{}", page_of(result));
+  });
 }

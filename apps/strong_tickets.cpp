@@ -18,9 +18,9 @@
 #include <numeric>
 
 #include "apps/tool/commands.h"
+#include "espalier/core/error.h"
 #include "espalier/experiment/plot.h"
 #include "espalier/experiment/run_folder.h"
-#include "espalier/core/error.h"
 #include "espalier/layers/linear.h"
 #include "espalier/pruning/strong_ticket.h"
 #include "espalier/pruning/subset_sum.h"
@@ -289,7 +289,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::Success& wanted) {  // --help
     return app.exit(wanted);
   }
-  check(config);
+  config = settled(config);
   for (const int width : lab.widths)
     require(width >= 1 && width <= subset_sum_limit, "[--widths] expected numbers from 1 to {}, got {}",
             subset_sum_limit, width);
@@ -297,11 +297,11 @@ int run(int argc, char** argv) {
   require(lab.inputs >= 2 && lab.inputs <= 64, "[--inputs] expected 2 to 64, got {}", lab.inputs);
   require(lab.teacher_neurons >= 1 && lab.teacher_neurons <= 16, "[--teacher] expected 1 to 16, got {}",
           lab.teacher_neurons);
-  const Data data = load_data(config);
+  const DataParts data = load_data(config);
   const RunFolder folder(out);
   MetricsLog log(folder, config.epochs);
 
-  const Trained target = train_model(config, data, Side::sparse, log.observer(Side::sparse));
+  const Trained target = train_side(config, data, Side::sparse, log.observer(Side::sparse));
   const Loader test(data.test, {.batch = 1024, .lanes = config.lanes, .shuffle = false});
   fmt::print("{}\n\n", data.provenance);
   std::vector<Panel> panels;

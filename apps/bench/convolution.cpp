@@ -8,10 +8,13 @@
 
 #include "apps/bench/bench.h"
 #include "apps/bench/ladder.h"
-#include "espalier/experiment/result.h"
 #include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
 #include "espalier/core/products.h"
 #include "espalier/core/threads.h"
+#include "espalier/experiment/machine.h"
+#include "espalier/experiment/result_json.h"
+#include "espalier/experiment/text.h"
 #include "espalier/pruning/storage_rules.h"
 
 namespace espalier {

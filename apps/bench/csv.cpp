@@ -10,10 +10,12 @@
 #include <fstream>
 
 #include "apps/bench/bench.h"
-#include "espalier/experiment/result.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/synthetic_table.h"
 #include "espalier/datasets/table.h"
+#include "espalier/experiment/machine.h"
+#include "espalier/experiment/result_json.h"
+#include "espalier/experiment/text.h"
 
 namespace espalier {
 namespace {

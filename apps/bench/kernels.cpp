@@ -1,5 +1,7 @@
 // espalier bench kernels: every rung of the ladder from naive to sparse, verified against the naive one and then timed
 // on one core, beside the machine's limit and OpenBLAS.
+#include "espalier/core/kernels.h"
+
 #include <cblas.h>
 #include <fmt/format.h>
 
@@ -9,10 +11,12 @@
 #include "apps/bench/bench.h"
 #include "apps/bench/ladder.h"
 #include "apps/bench/ruler.h"
-#include "espalier/experiment/result.h"
 #include "espalier/core/error.h"
 #include "espalier/core/products.h"
 #include "espalier/core/threads.h"
+#include "espalier/experiment/machine.h"
+#include "espalier/experiment/result_json.h"
+#include "espalier/experiment/text.h"
 
 namespace espalier {
 namespace {

@@ -4,26 +4,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <functional>
 #include <span>
 #include <stdexcept>
 #include <string>
 
-#include "espalier/experiment/result.h"
+#include "espalier/core/clock.h"
 #include "espalier/core/kernels.h"
 #include "espalier/core/random.h"
 #include "espalier/core/real.h"
+#include "espalier/experiment/text.h"
 #include "espalier/pruning/measure.h"
 
 namespace espalier {
-
-inline double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // Uniform in [-0.5, 0.5).
 inline void fill_uniform(std::span<Real> values, const Random& random) {

@@ -12,9 +12,12 @@
 #include <chrono>
 
 #include "apps/bench/bench.h"
-#include "espalier/experiment/result.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/noise.h"
+#include "espalier/experiment/from_config.h"
+#include "espalier/experiment/machine.h"
+#include "espalier/experiment/result_json.h"
+#include "espalier/experiment/text.h"
 #include "espalier/layers/models.h"
 #include "espalier/pruning/method.h"
 
@@ -22,7 +25,7 @@ namespace espalier {
 namespace {
 
 struct PruningFlags {
-  RunConfig config{.model = "mlp:784-800-450-10", .schedule = Schedule{}};
+  RunConfig config{.model = "mlp:784-800-450-10", .schedule = choice_of({})};
   int repetitions = 21;
   bool json = false;
 };
@@ -38,17 +41,18 @@ class Candidate {
         model_(make_model(config.model,
                           {.input = loader.data().shape(), .outputs = loader.data().classes(), .seed = config.seed})),
         trainer_(*model_, softmax_cross_entropy, optimizer, {.threads = threads_of(config), .seed = config.seed}) {
-    const MethodInfo& info = method_named(method);
-    PrunerOptions options = pruner_options(config, *model_, loader.data().shape());
-    options.method = method;
-    options.allocation = allocation_named(info.defaults.allocation);
+    const MethodInfo& info = methods().named(method);
+    PrunerOptions options = pruning_of(config).options;
+    options.seed = config.seed;
+    options.geometry = geometries_of(*model_, loader.data().shape());
+    options.allocation = info.defaults.allocation;
     options.schedule = info.defaults.schedule;
     options.schedule.density = config.schedule.density;
     options.schedule.interval = config.schedule.interval;
     // As long as it takes for that many updates, and a few.
     steps_ = static_cast<Index>(static_cast<double>((turns + 2) * options.schedule.interval) /
                                 (options.schedule.end - options.schedule.begin));
-    method_ = make_method({trainer_, loader, options});
+    method_ = make_method(info, {trainer_, loader, options});
     method_->after_step(0, steps_);
     trainer_.keep_tiles();
     time_step();
@@ -92,7 +96,7 @@ void run_bench_pruning(PruningFlags& f) {
   require(c.schedule.density > 0 && c.schedule.density <= 1, "[--density] expected a fraction in (0, 1], got {}",
           c.schedule.density);
   require(f.repetitions >= 1 && f.repetitions <= 100000, "[--repetitions] expected 1 to 100000, got {}", f.repetitions);
-  check(c);
+  c = settled(c);
   flush_subnormals_to_zero();
   const ModelProfile profile = model_profile(c.model);
   const Loader loader(std::make_shared<Noise>(profile.input, profile.outputs, c.batch, c.seed),
@@ -154,7 +158,7 @@ std::function<void()> add_bench_pruning(CLI::App& bench) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   bench.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
-  bench.add_option("--optimizer", c.optimizer.name, "sgd, nesterov, adam or adamw")->capture_default_str();
+  bench.add_option("--optimizer", c.optimizer.name, optimizers().names())->capture_default_str();
   bench.add_option("--threads", c.threads, "0: one per processor")->capture_default_str();
   bench.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")
       ->capture_default_str();

@@ -6,20 +6,16 @@
 //                     which no choice for a deeper model changes
 #pragma once
 
+#include "espalier/experiment/from_config.h"
 #include "espalier/experiment/result.h"
-#include "espalier/experiment/training.h"
 
 namespace espalier {
 
 // Whether they stand beside the networks without being asked for: tables are what linear models are good at.
-bool wants_baselines(const RunConfig& config, const Data& data);
+bool wants_baselines(const RunConfig& config, const DataParts& data);
 
-// { "majority" or "mean": { test_... }, "linear": { test_..., parameters, epochs, train_seconds } }, the second with
-// "failed" alone if its training diverged. checkpoint: as for train_model; afterwards it holds the finished training,
-// too.
-Json baselines_of(const RunConfig& config, const Data& data, const std::filesystem::path& checkpoint = {});
-
-// For people, from a result that has "baselines"; else empty.
-std::string baseline_table_of(const Json& result);
+// The constant one, then the linear one, which has failed if its training diverged.
+std::vector<BaselineResult> baselines_of(const RunConfig& config, const DataParts& data,
+                                         const Checkpoint& checkpoint = {});
 
 }  // namespace espalier

@@ -157,7 +157,30 @@ bool assign(const toml::node& node, std::map<std::string, double>& to) {
   return true;
 }
 
-// What the user left open is as the method has it.
+// What the user left open of the training is as it suits the model.
+void settle_training(RunConfig& c) {
+  const ModelProfile profile = model_profile(c.model);
+  if (c.lanes == 0) c.lanes = profile.lanes;
+  if (c.clip_norm == -1) c.clip_norm = profile.clip_norm;
+  if (c.rate.rate == 0) {
+    c.rate.rate = default_rate(optimizers().named(c.optimizer.name), profile);
+    if (c.rate.warmup == 0) c.rate.warmup = profile.warmup;
+  }
+  require(c.lanes >= 1 && c.lanes <= 4096 && (c.lanes == 1 || c.lanes % lane_quantum == 0),
+          "[lanes] expected 0 (what suits the model), 1 or a multiple of {} up to 4096, got {}", lane_quantum, c.lanes);
+  require(c.epochs >= 1 && c.epochs <= 1000000, "[epochs] expected 1 to 1000000, got {}", c.epochs);
+  require(c.batch >= 1 && c.batch <= 1 << 24, "[batch] expected 1 to 2^24 samples, got {}", c.batch);
+  require(c.clip_norm >= 0 && std::isfinite(c.clip_norm), "[clip-norm] expected at least 0, or -1, got {}",
+          c.clip_norm);
+  if (c.loss != "auto") losses().named(c.loss);
+  settled(LossOptions{.huber_delta = c.huber_delta, .quantile = c.quantile});
+  require(c.class_weights == "none" || c.class_weights == "balanced",
+          "[class-weights] expected none or balanced, got \"{}\"", c.class_weights);
+  c.optimizer = settled(c.optimizer);
+  c.rate = settled(c.rate);
+}
+
+// What the user left open of the pruning is as the method has it.
 void settle_pruning(RunConfig& c) {
   const MethodInfo& method = methods().named(c.method);
   const MethodDefaults& own = method.defaults;
@@ -173,52 +196,34 @@ void settle_pruning(RunConfig& c) {
   if (c.schedule.interval == 0) c.schedule.interval = own.schedule.interval;
   if (c.schedule.rounds == 0) c.schedule.rounds = own.schedule.rounds;
   c.settings = settings_of(method, c.settings);
-}
-
-}  // namespace
-
-void check(RunConfig& c) {
-  require_known_data(c.data);
-  augmentation_named(c.augment);
-  check(c.table);
-  require(c.test_data.empty() || names_table(c.data), "[--test-data] expected --data to be a table, too, got {}",
-          c.data);
-  require(c.validation >= 0, "[--validation] expected at least 0 samples, got {}", c.validation);
-  const ModelProfile profile = model_profile(c.model);
-  if (c.lanes == 0) c.lanes = profile.lanes;
-  if (c.clip_norm == -1) c.clip_norm = profile.clip_norm;
-  if (c.rate.rate == 0) {
-    c.rate.rate = default_rate(optimizers().named(c.optimizer.name), profile);
-    if (c.rate.warmup == 0) c.rate.warmup = profile.warmup;
-  }
-  require(c.threads >= 0 && c.threads <= 1024, "[--threads] expected 0 to 1024, got {}", c.threads);
-  require(c.lanes >= 1 && c.lanes <= 4096 && (c.lanes == 1 || c.lanes % lane_quantum == 0),
-          "[--lanes] expected 0 (what suits the model), 1 or a multiple of {} up to 4096, got {}", lane_quantum,
-          c.lanes);
-  require(c.epochs >= 1 && c.epochs <= 1000000, "[--epochs] expected 1 to 1000000, got {}", c.epochs);
-  require(c.batch >= 1 && c.batch <= 1 << 24, "[--batch] expected 1 to 2^24 samples, got {}", c.batch);
-  require(c.clip_norm >= 0 && std::isfinite(c.clip_norm), "[--clip-norm] expected at least 0, or -1, got {}",
-          c.clip_norm);
-  if (c.loss != "auto") losses().named(c.loss);
-  settled(LossOptions{.huber_delta = c.huber_delta, .quantile = c.quantile});
-  require(c.class_weights == "none" || c.class_weights == "balanced",
-          "[--class-weights] expected none or balanced, got \"{}\"", c.class_weights);
-  c.optimizer = settled(c.optimizer);
-  c.rate = settled(c.rate);
-  settle_pruning(c);
   allocation_named(c.allocation);
-  if (const auto density = structure_named(c.structure).density()) {
-    require(c.allocation == "uniform", "[--allocation] expected none or uniform with --structure {}, got {}",
+  if (fixed) {
+    require(c.allocation == "uniform", "[allocation] expected none or uniform with a structure of {}, got {}",
             c.structure, c.allocation);
-    check_fixed_density(c, c.schedule.density, *density);
+    check_fixed_density(c, c.schedule.density, *fixed);
   }
   control_named(c.control);
   const Schedule schedule = schedule_of(c.schedule);
   const Rewind rewind = rewind_named(c.rewind);
-  require(!rewind || methods().named(c.method).criterion,
-          "[--rewind] expected a method that prunes by scores, such as lottery or magnitude, got {}", c.method);
+  require(!rewind || method.criterion,
+          "[rewind] expected a method that prunes by scores, such as lottery or magnitude, got {}", c.method);
   require(!rewind || schedule.kind == Schedule::Kind::iterative,
-          "[--rewind] expected --schedule iterative, whose rounds can begin again, got {}", c.schedule.kind);
+          "[rewind] expected an iterative schedule, whose rounds can begin again, got {}", c.schedule.kind);
+}
+
+}  // namespace
+
+RunConfig settled(RunConfig c) {
+  require_known_data(c.data);
+  augmentation_named(c.augment);
+  check(c.table);
+  require(c.test_data.empty() || names_table(c.data), "[test-data] expected data that are a table, too, got {}",
+          c.data);
+  require(c.validation >= 0, "[validation] expected at least 0 samples, got {}", c.validation);
+  require(c.threads >= 0 && c.threads <= 1024, "[threads] expected 0 to 1024, got {}", c.threads);
+  settle_training(c);
+  settle_pruning(c);
+  return c;
 }
 
 ScheduleChoice choice_of(const Schedule& s) {
@@ -232,8 +237,8 @@ Schedule schedule_of(const ScheduleChoice& c) {
 void check_fixed_density(const RunConfig& c, double density, double fixed) {
   constexpr double as_good_as_equal = 1e-6;
   require(std::abs(density - fixed) < as_good_as_equal,
-          "[--density] expected none, for --structure {} --allocation {} comes to {}, got {}", c.structure,
-          c.allocation, fixed, density);
+          "[density] expected none, for structure {} with allocation {} comes to {}, got {}", c.structure, c.allocation,
+          fixed, density);
 }
 
 std::string to_toml(const RunConfig& config) {

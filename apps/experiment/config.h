@@ -25,9 +25,11 @@ struct ScheduleChoice {
 ScheduleChoice choice_of(const Schedule& schedule);  // nothing is open
 Schedule schedule_of(const ScheduleChoice& choice);  // throws UsageError if anything is
 
+constexpr const char* default_table_model = "tabular:256-256";
+
 struct RunConfig {
   // data
-  std::string data = "auto";     // a name that load_data knows (apps/tool/data.h), or a table's file
+  std::string data = "auto";     // a name that load_data knows (data.h), or a table's file
   std::string data_dir;          // where files are looked for; empty: $ESPALIER_DATA, then ./data
   Index validation = 5000;       // samples of the training set that choices may be made on
   std::string augment = "none";  // none, flip, crop-flip: of the samples trained on
@@ -56,7 +58,7 @@ struct RunConfig {
   std::string allocation = "auto";
   std::string structure = "auto";
   ScheduleChoice schedule;
-  std::string rewind = "auto";   // none, init, rate, or a step: with --schedule iterative, rounds are whole trainings
+  std::string rewind = "auto";   // none, init, rate, or a step: with an iterative schedule, rounds are whole trainings
   std::string control = "none";  // what is trained in the pruned network's place: see pruning/controls.h
   std::map<std::string, double> settings;  // the method's own
   std::vector<std::string> protect;
@@ -66,9 +68,10 @@ struct RunConfig {
   bool baselines = false;  // also for data that are no table
 };
 
-// Throws UsageError on the first impossible value; names flags as the user types them. Settles what was left open.
-void check(RunConfig& config);
-// Throws UsageError unless a density that somebody asked for is the one to which structure or allocation comes.
+// The configuration with all that was left open settled: by what suits the model, and by the method's own defaults.
+// Throws UsageError on the first impossible value, "[option] expected ..., got ...".
+RunConfig settled(RunConfig config);
+// Throws UsageError unless the density that was asked for equals the one that structure and allocation imply.
 void check_fixed_density(const RunConfig& config, double density, double fixed);
 
 std::string to_toml(const RunConfig& config);

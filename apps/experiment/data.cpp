@@ -38,7 +38,7 @@ DataParts load_data(RunConfig& config) {
 }
 
 void require_known_data(const std::string& name) {
-  require(name == "auto" || knows_data(name), "[--data] expected auto, {}, got \"{}\"", data_help(), name);
+  require(name == "auto" || knows_data(name), "[data] expected auto, {}, got \"{}\"", data_help(), name);
 }
 
 Augmentation augmentation_named(const std::string& name) {
@@ -46,7 +46,7 @@ Augmentation augmentation_named(const std::string& name) {
   if (name == "none") return {};
   if (name == "flip") return {.flip = true};
   if (name == "crop-flip") return {.pad = pad, .flip = true};
-  throw UsageError(fmt::format("[--augment] expected none, flip or crop-flip, got \"{}\"", name));
+  throw UsageError(fmt::format("[augment] expected none, flip or crop-flip, got \"{}\"", name));
 }
 
 }  // namespace espalier

@@ -10,8 +10,6 @@
 
 namespace espalier {
 
-using Data = DataParts;
-
 // "auto" becomes mnist where its files are found and synthetic-digits, said plainly on stderr, where not; for a model
 // that wants colour images, cifar10 and synthetic-images; for a model of sequences, synthetic-signals. config.data
 // becomes the name of what was loaded. Throws FileError for missing or bad files.

@@ -25,10 +25,14 @@ Loader shuffled(const Experiment& e) {
 // A trainer needs a model, a loss and an optimizer; it and all that follows need the three parts of the data.
 Experiment& complete(Experiment& e) {
   require(e.model && e.loss && e.optimizer, "[experiment] expected a model, a loss and an optimizer, got none of {}",
-          !e.model ? "the first" : !e.loss ? "the second" : "the third");
+          !e.model  ? "the first"
+          : !e.loss ? "the second"
+                    : "the third");
   require(e.data.train && e.data.validation && e.data.test,
           "[experiment] {}: expected parts to train on, to validate and to test, got none to {}", e.data.name,
-          !e.data.train ? "train on" : !e.data.validation ? "validate" : "test");
+          !e.data.train        ? "train on"
+          : !e.data.validation ? "validate"
+                               : "test");
   return e;
 }
 
@@ -142,6 +146,7 @@ class Training {
     result_.metrics = score.metrics;
     if (result_.metrics.classes == 0 && result_.metrics.samples > 0 && !std::isfinite(result_.metrics.rmse))
       throw DivergedError("training diverged at its last step: outputs are not finite; try a smaller learning rate");
+    if (!checkpoint_.file.empty()) save_finished(result_, checkpoint_.file);
   }
 
   void report(const std::vector<PruneEvent>& events) {

@@ -62,9 +62,9 @@ struct Experiment {
   Augmentation augment = {};  // of the samples trained on
   std::uint64_t seed = 1;     // of shuffling, augmentation, dropout and the method's choices
   int threads = default_threads();
-  double clip_norm = 0;                // the gradient's global norm is scaled down to this; 0: never
+  double clip_norm = 0;                 // the gradient's global norm is scaled down to this; 0: never
   std::optional<Pruning> pruning = {};  // none: a dense network stays dense
-  std::string label = "training";      // begins the progress line
+  std::string label = "training";       // begins the progress line
 };
 
 // What came of it.
@@ -84,13 +84,14 @@ struct Observer {
   std::function<void(const std::vector<PruneEvent>&)> pruned = nullptr;
 };
 
-// What ends a training early, and where it is kept then.
+// What ends a training early, and where it is kept then, and when it is done. The file is the caller's to remove.
 struct Checkpoint {
   std::filesystem::path file = {};           // empty: it is not kept
   std::function<bool()> stop = interrupted;  // asked between steps
 };
 
-// Trains e.model. If the checkpoint's file exists, it goes on from there. Throws InterruptedError when it was stopped,
+// Trains e.model. If the checkpoint's file exists, it goes on from there; a training that was finished then is returned
+// as it was. Throws InterruptedError when it was stopped,
 // DivergedError, UsageError for what does not go together, FileError for a checkpoint of another training.
 Trained train(Experiment& e, const Observer& observer = {}, const Checkpoint& checkpoint = {});
 

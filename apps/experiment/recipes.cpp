@@ -85,7 +85,7 @@ std::vector<std::string> DataProfile::kinds() const {
   return {classes > 0 ? "classification-table" : "regression-table"};
 }
 
-DataProfile profile_of(const Data& data) {
+DataProfile profile_of(const DataParts& data) {
   const Dataset& set = *data.train;
   DataProfile p{.name = data.name,
                 .shape = set.shape(),
@@ -214,7 +214,7 @@ Recipe recipe_named(const std::string& name) {
   std::string known;
   for (const Recipe& recipe : shipped_recipes()) known += (known.empty() ? "" : ", ") + recipe.name;
   throw UsageError(
-      fmt::format("[--recipe] expected auto, a file that ends in .toml, or one of {}, got \"{}\"", known, name));
+      fmt::format("[recipe] expected auto, a file that ends in .toml, or one of {}, got \"{}\"", known, name));
 }
 
 }  // namespace espalier

@@ -26,7 +26,7 @@ struct DataProfile {
 };
 
 // Looks at some thousands of rows at most, evenly spread.
-DataProfile profile_of(const Data& data);
+DataProfile profile_of(const DataParts& data);
 // One sentence for people.
 std::string text_of(const DataProfile& profile);
 

@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <new>
 
-#include "espalier/core/atomic_file.h"
+#include "espalier/core/clock.h"
 #include "espalier/core/error.h"
+#include "espalier/experiment/from_config.h"
 #include "espalier/experiment/race.h"
-#include "espalier/experiment/training.h"
 #include "espalier/pruning/measure.h"
 
 namespace espalier {
@@ -41,17 +40,17 @@ struct Metric {
 };
 
 // One training, squeezed into so many epochs and rows.
-Heat run_heat(std::size_t candidate, RunConfig config, Data data, Length length, Metric metric) {
+Heat run_heat(std::size_t candidate, RunConfig config, DataParts data, Length length, Metric metric) {
   Heat heat{.candidate = candidate, .epochs = length.epochs};
   config.epochs = length.epochs;
   if (length.rows < data.train->samples()) data.train = split(data.train, length.rows, config.seed).validation;
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   try {
-    const Trained trained = train_model(config, data, Side::sparse, {});
+    const Trained trained = train_side(config, data, Side::sparse, {});
     heat.error = metric.of(trained.validation);
     if (trained.test.samples > 0) heat.test_error = metric.of(trained.test);
     heat.nonzeros = census_of(*trained.model).nonzeros();
-    if (!std::isfinite(heat.error)) throw DivergedError("its predictions are no numbers");
+    if (!std::isfinite(heat.error)) throw DivergedError("its predictions are not finite");
   } catch (const DivergedError& error) {
     heat.outcome = Outcome::diverged;
     heat.note = error.what();
@@ -62,7 +61,7 @@ Heat run_heat(std::size_t candidate, RunConfig config, Data data, Length length,
     heat.outcome = Outcome::refused;
     heat.note = "out of memory";
   }
-  heat.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  heat.seconds = watch.seconds();
   return heat;
 }
 
@@ -101,7 +100,7 @@ std::string verdict(const Race& race, const std::vector<Candidate>& candidates, 
 }
 
 // Every candidate for as long as those of the last rung. Says how far the recommended one is behind.
-void run_exhaustive(const Race& race, const std::vector<Candidate>& candidates, const Data& data, Metric metric,
+void run_exhaustive(const Race& race, const std::vector<Candidate>& candidates, const DataParts& data, Metric metric,
                     std::FILE* out) {
   const Length length = race.rungs.back().length;
   std::vector<Heat> heats;
@@ -111,7 +110,7 @@ void run_exhaustive(const Race& race, const std::vector<Candidate>& candidates, 
     heats.push_back(run_heat(c, config, data, {std::min(config.epochs, length.epochs), length.rows}, metric));
   }
   sort_heats(heats);
-  fmt::print(out, "\nexhaustive: everybody, {}\n{}", text_of(length, data.train->samples()),
+  fmt::print(out, "\nexhaustive: all recipes, {}\n{}", text_of(length, data.train->samples()),
              table_of(heats, candidates, metric));
   const Heat& best = heats.front();
   const auto picked = std::ranges::find(heats, race.winner.candidate, &Heat::candidate);
@@ -135,7 +134,7 @@ std::vector<Candidate> candidates_for(const DataProfile& profile, const Settle& 
     Candidate& candidate = candidates.emplace_back(Candidate{.recipe = recipe, .config = {}, .refused = {}});
     try {
       candidate.config = settle(recipe);
-      check(candidate.config);
+      candidate.config = settled(candidate.config);
     } catch (const UsageError& error) {
       candidate.refused = error.what();
     }
@@ -147,16 +146,16 @@ std::vector<Candidate> candidates_for(const DataProfile& profile, const Settle& 
 
 }  // namespace
 
-Recommendation recommend(const Settle& settle, const Data& data, const RecommendOptions& flags, std::FILE* out) {
-  require(flags.budget > 0 && std::isfinite(flags.budget), "[--budget] expected seconds above 0, got {}", flags.budget);
-  require(data.validation->samples() > 0,
-          "[recommend] expected validation samples to choose on (--validation), got none of {}", data.name);
+Recommendation recommend(const Settle& settle, const DataParts& data, const RecommendOptions& flags, std::FILE* out) {
+  require(flags.budget > 0 && std::isfinite(flags.budget), "[budget] expected seconds above 0, got {}", flags.budget);
+  require(data.validation->samples() > 0, "[recommend] expected validation samples to choose on, got none of {}",
+          data.name);
   const DataProfile profile = profile_of(data);
   fmt::print(out, "{}\n", text_of(profile));
   std::vector<Candidate> candidates = candidates_for(profile, settle, flags);
 
   const Metric metric{data.train->classes() > 0};
-  Data blind = data;
+  DataParts blind = data;
   blind.test = std::make_shared<Subset>(data.test, std::vector<Index>{});
   RaceOptions options{.rows = data.train->samples(),
                       .rungs = flags.rungs,

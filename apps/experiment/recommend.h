@@ -27,6 +27,6 @@ struct Recommendation {
 
 // Races the recipes that fit, on the training and validation parts alone, and prints all of it to `out`. Test samples
 // are looked at in an exhaustive race only, after everything was chosen. Throws UsageError if no recipe fits.
-Recommendation recommend(const Settle& settle, const Data& data, const RecommendOptions& flags, std::FILE* out);
+Recommendation recommend(const Settle& settle, const DataParts& data, const RecommendOptions& flags, std::FILE* out);
 
 }  // namespace espalier

@@ -112,7 +112,7 @@ void add_rows(std::vector<ReproduceRow>& rows, const toml::table& defaults, cons
     ReproduceRow& added = rows.emplace_back(row);
     added.config.schedule.density = density;
     added.published_error = published_at(own, density);
-    check(added.config);
+    added.config = settled(added.config);
     added.twin = digest_of(without_pruning(added.config));
     added.digest = row.dense ? added.twin : digest_of(added.config);
     RunConfig found = added.config;

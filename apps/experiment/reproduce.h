@@ -25,7 +25,7 @@
 #include <vector>
 
 #include "espalier/experiment/config.h"
-#include "espalier/experiment/result.h"
+#include "espalier/experiment/result_json.h"
 
 namespace espalier {
 

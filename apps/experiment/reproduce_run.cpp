@@ -4,14 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <set>
 #include <span>
 
+#include "espalier/core/clock.h"
 #include "espalier/core/error.h"
+#include "espalier/experiment/data.h"
+#include "espalier/experiment/from_config.h"
+#include "espalier/experiment/machine.h"
 #include "espalier/experiment/reproduce.h"
-#include "espalier/experiment/training.h"
 #include "espalier/pruning/controls.h"
 #include "espalier/pruning/measure.h"
 
@@ -58,7 +60,7 @@ std::string time_left(std::span<const Pending> left, const ReproduceResults& res
 
 // Trains, and says what came of it. A training that fails is a result, too: the others need not wait for it. found:
 // where the network is left for the controls of the same method, unless empty.
-Json run_one(const Pending& p, const RunConfig& config, const Data& data, const std::filesystem::path& checkpoint,
+Json run_one(const Pending& p, const RunConfig& config, const DataParts& data, const std::filesystem::path& checkpoint,
              const std::filesystem::path& found) {
   Json line = {{"key", p.row->key(p.seed)},
                {"name", p.row->name},
@@ -69,14 +71,19 @@ Json run_one(const Pending& p, const RunConfig& config, const Data& data, const 
                {"data", config.data},
                {"epochs", config.epochs},
                {"control", config.control}};
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   try {
-    const Trained trained = train_model(config, data, p.row->dense ? Side::dense : Side::sparse, {}, checkpoint);
+    const Trained trained =
+        train_side(config, data, p.row->dense ? Side::dense : Side::sparse, {}, {.file = checkpoint});
     if (!found.empty()) save_finished(trained, found);
     const Census census = census_of(*trained.model);
+    const Evaluation& validation = trained.validation;
+    const bool classification = validation.classes > 0;
     line.update(to_json(trained.metrics));
     line["test_loss"] = trained.test.loss;
-    line[validation_key(trained.validation)] = validation_of(trained.validation);
+    line[validation_key(classification)] = validation.samples == 0 ? Json()
+                                           : classification        ? Json(validation.accuracy)
+                                                                   : Json(validation.rmse);
     // Of the network that the configuration names: a control may be a smaller one.
     line["kept"] = static_cast<double>(census.live) / static_cast<double>(census_of(*model_of(config, data)).positions);
     line["nonzeros"] = census.nonzeros();
@@ -99,7 +106,7 @@ Json run_one(const Pending& p, const RunConfig& config, const Data& data, const 
   } catch (const UsageError& error) {
     line["failed"] = error.what();
   }
-  line["wall_seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  line["wall_seconds"] = watch.seconds();
   line["threads"] = threads_of(config);
   line["processor"] = processor_name();
   return line;
@@ -176,7 +183,7 @@ void run_pending(const std::vector<Pending>& pending, const ReproduceOptions& f,
   for (std::size_t i = 0; i < pending.size(); ++i) {
     const Pending& p = pending[i];
     RunConfig config = p.config(f);
-    const Data data = load_data(config);
+    const DataParts data = load_data(config);
     const std::filesystem::path checkpoint =
         file.parent_path() / fmt::format("checkpoint-reproduce-{}-{}", p.row->digest, p.seed);
     fmt::print(stderr, "{:>4}/{}  {}, seed {}{}\n", i + 1, pending.size(), p.row->label(), p.seed,

@@ -8,6 +8,7 @@
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/reproduce.h"
+#include "espalier/experiment/statistics.h"
 
 namespace espalier {
 namespace {

@@ -1,48 +1,87 @@
-// Results as JSON and as tables for people.
+// What a run found out, as numbers: how good its networks are, how large, how fast. JSON (result_json.h) and tables for
+// people (text.h) are made of it.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
-#include "espalier/experiment/training.h"
+#include "espalier/experiment/experiment.h"
 #include "espalier/pruning/measure.h"
 
 namespace espalier {
 
-using Json = nlohmann::ordered_json;
+// One network.
+struct SideResult {
+  // What is known of a network that was trained; nothing of one that was only timed.
+  std::optional<Metrics> test = {};
+  double test_loss = 0;
+  std::optional<double> validation = {};  // accuracy, or RMSE for regression; none without validation samples
+  double train_seconds = 0;               // without evaluations
+  Flops train_flops = {};                 // all rounds
 
-// The number that a validation set is asked for, as results name it: validation_accuracy, or validation_rmse for
-// regression; null without samples. For people: "97.31 %", "RMSE 0.4711".
-const char* validation_key(const Evaluation& validation);
-Json validation_of(const Evaluation& validation);
-std::string text_of(const Evaluation& evaluation);
-
-// test_accuracy, test_balanced_accuracy, test_auc, test_log_loss, or test_rmse, test_mae, test_r2; null where a number
-// is not defined.
-Json to_json(const Metrics& metrics);
-// One side (dense or sparse) as it stands in result.json.
-Json to_json(const Trained& trained, const ModelMeasurement& m);
-Json times_to_json(const ModelMeasurement& m);  // what `bench` knows of it
-Json layers_to_json(const ModelMeasurement& m);
-// dense / sparse of every key both have: higher is better.
-Json ratios_of(const Json& dense, const Json& sparse);
-
-// The sample's standard deviation; 0 of a single value.
-struct MeanSd {
-  double mean = 0, sd = 0, standard_error = 0;
+  Index parameters = 0;          // if nothing were pruned
+  Index nonzeros = 0;            // what is left of them, with biases and normalisation
+  Index effective_nonzeros = 0;  // without units that no path leads through
+  Index removed_units = 0;
+  double density = 1;        // of the prunable weights
+  Flops forward_flops = {};  // one sample
+  std::uintmax_t file_bytes = 0;
+  std::optional<double> mask_entropy_bytes = {};  // of weights that were never trained: all that a file has to hold
+  Timing train_step, inference, latency;          // seconds: a full batch; a full batch; one sample
 };
-MeanSd mean_sd(const std::vector<double>& values);
 
-std::string processor_name();
-std::string text_of_seconds(double seconds);  // "1.20 ms"
-std::uintmax_t peak_resident_bytes();
+struct LayerResult {
+  std::string name;  // of the weight
+  Index rows = 0, cols = 0;
+  double density = 1;
+  std::string storage, kernel, file_form;
+  Flops forward_flops;  // one sample
+  double seconds = 0;   // forward of one tile, median
+};
 
-// "dense | sparse | ratio", for people.
-std::string table_of(const Json& result);
-std::string layer_table_of(const Json& result);
-// What a run prints: a headline, both tables.
-std::string page_of(const Json& result);
-// Rows of mean +- sd over seeds, and, where there are dense twins, what pruning gained seed by seed.
-std::string seeds_table_of(const std::vector<Json>& results);
+// What a network has to beat: the majority class or the mean target, and a linear model.
+struct BaselineResult {
+  std::string name;  // majority, mean, linear
+  Metrics test = {};
+  Index parameters = 0, epochs = 0;  // 0: nothing was trained
+  double train_seconds = 0;
+  std::string failed = {};  // why there are no numbers
+};
+
+struct Result {
+  std::string dataset, provenance, model, method, schedule;
+  double density = 1;  // that was asked for
+  std::uint64_t seed = 1;
+  int threads = 1;
+  Index lanes = 0, batch = 0, epochs = 0;
+  std::string processor;
+  std::string control = "none";
+  std::optional<SideResult> dense;
+  SideResult sparse;
+  std::vector<LayerResult> layers;             // of the sparse network
+  std::vector<BaselineResult> baselines = {};  // none: they were not asked for
+  // Of a table: the columns that the first layer still reads, and how many there were.
+  std::optional<std::vector<std::string>> surviving_inputs = {};
+  Index input_columns = 0;
+};
+
+SideResult side_of(const ModelMeasurement& measured);
+SideResult side_of(const Trained& trained, const ModelMeasurement& measured);
+std::vector<LayerResult> layers_of(const ModelMeasurement& measured);
+
+// A number of both networks that tables and ratios are made of.
+struct Quantity {
+  const char* title;                                      // for people
+  const char* ratio;                                      // its key among the ratios; null: dense / sparse says nothing
+  std::optional<double> (*dense)(const SideResult&);      // none: not known
+  std::optional<double> (*sparse)(const SideResult&);     // of the sparse network, which may count something else
+  std::string (*text)(double);                            // for people
+  const char *better = nullptr, *worse = nullptr;         // "faster", "slower"
+  std::optional<double> ratio_of(const Result& r) const;  // dense / sparse: higher is better
+};
+std::span<const Quantity> quantities();
 
 }  // namespace espalier

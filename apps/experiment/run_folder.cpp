@@ -4,7 +4,9 @@
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
-#include "espalier/experiment/tables.h"
+#include "espalier/experiment/machine.h"
+#include "espalier/experiment/text.h"
+#include "espalier/layers/model_file.h"
 
 namespace espalier {
 namespace {
@@ -41,8 +43,30 @@ void RunFolder::remove_checkpoints() const {
   for (const auto& file : found) std::filesystem::remove(file, ignored);
 }
 
+std::optional<Result> RunFolder::result() const {
+  const std::filesystem::path file = path_ / "result.json";
+  if (!std::filesystem::exists(file)) return {};
+  constexpr std::uintmax_t limit_bytes = 1 << 24;
+  try {
+    return result_of(Json::parse(read_file(file, limit_bytes)));
+  } catch (const Json::exception& error) {
+    throw FileError(fmt::format("{}: expected a run's result, found: {}", file.string(), error.what()));
+  }
+}
+
 void RunFolder::write(const std::string& file, const std::string& text) const {
   write_file_atomically(path_ / file, text);
+}
+
+RunFolder open_run(const std::filesystem::path& path, const RunConfig& config) {
+  constexpr std::uintmax_t limit_bytes = 1 << 20;
+  const std::filesystem::path file = path / "config.toml";
+  const std::string text = to_toml(config);
+  const bool same = std::filesystem::exists(file) && !std::filesystem::exists(path / "result.json") &&
+                    read_file(file, limit_bytes) == text;
+  RunFolder folder(path, same ? Begin::where_it_stopped : Begin::afresh);
+  folder.write("config.toml", text);
+  return folder;
 }
 
 MetricsLog::MetricsLog(const RunFolder& folder, Index epochs)
@@ -64,7 +88,9 @@ void MetricsLog::epoch(const std::string& side, const EpochResult& e, Index roun
          {"round", round},
          {"epoch", e.epoch},
          {"train_loss", e.train_loss},
-         {validation_key(e.validation), validation_of(e.validation)},
+         {validation_key(e.validation.classes > 0), !validated                 ? Json()
+                                                    : e.validation.classes > 0 ? Json(e.validation.accuracy)
+                                                                               : Json(e.validation.rmse)},
          {"validation_loss", validated ? Json(e.validation.loss) : Json()},
          {"density", density},
          {"rate", e.rate},
@@ -95,7 +121,7 @@ void MetricsLog::write(const Json& line) {
   if (!file_) throw FileError(fmt::format("{}: cannot be written (disk full?)", path_.string()));
 }
 
-Json result_of(const RunConfig& config, const Data& data, const Trained* dense, const Trained& sparse) {
+Result result_of(const RunConfig& config, const DataParts& data, const Trained* dense, const Trained& sparse) {
   std::vector<Module*> models;
   if (dense) models.push_back(dense->model.get());
   models.push_back(sparse.model.get());
@@ -108,28 +134,53 @@ Json result_of(const RunConfig& config, const Data& data, const Trained* dense, 
                                  .clip_norm = config.clip_norm,
                                  .metadata = file_metadata(config, *sparse.model),
                                  .origin = sparse.origin});
-  Json result = {{"dataset", data.name},    {"provenance", data.provenance},    {"model", config.model},
-                 {"method", config.method}, {"schedule", config.schedule.kind}, {"density", config.schedule.density},
-                 {"seed", config.seed},     {"threads", threads_of(config)},    {"lanes", config.lanes},
-                 {"batch", config.batch},   {"epochs", config.epochs},          {"processor", processor_name()}};
-  if (config.control != "none") result["control"] = config.control;
-  if (dense) result["dense"] = to_json(*dense, measured.front());
-  result["sparse"] = to_json(sparse, measured.back());
-  if (dense) result["ratios"] = ratios_of(result["dense"], result["sparse"]);
-  result["layers"] = layers_to_json(measured.back());
+  Result result{.dataset = data.name,
+                .provenance = data.provenance,
+                .model = config.model,
+                .method = config.method,
+                .schedule = config.schedule.kind,
+                .density = config.schedule.density,
+                .seed = config.seed,
+                .threads = threads_of(config),
+                .lanes = config.lanes,
+                .batch = config.batch,
+                .epochs = config.epochs,
+                .processor = processor_name(),
+                .control = config.control,
+                .sparse = side_of(sparse, measured.back()),
+                .layers = layers_of(measured.back())};
+  if (dense) result.dense = side_of(*dense, measured.front());
   if (data.preprocessing) {
-    result["surviving_inputs"] = surviving_inputs(*sparse.model, *data.preprocessing);
-    result["input_columns"] = data.preprocessing->source_column_count();
+    result.surviving_inputs = surviving_inputs(*sparse.model, *data.preprocessing);
+    result.input_columns = data.preprocessing->source_column_count();
   }
   return result;
 }
 
-void leave_behind(const RunFolder& folder, const RunConfig& config, const Data& data, const Trained& sparse,
-                  const Json& result) {
+std::vector<std::string> surviving_inputs(const Module& model, const Preprocessing& preprocessing) {
+  const std::vector<Index> source = preprocessing.source_columns();
+  const std::vector<const Parameter*> parameters = parameters_of(model);
+  const auto first = std::ranges::find_if(
+      parameters, [&](const Parameter* W) { return W->prunable() && W->cols() == static_cast<Index>(source.size()); });
+  if (first == parameters.end()) return {};
+  const Parameter& W = **first;
+  std::vector<bool> survives(static_cast<std::size_t>(preprocessing.source_column_count()));
+  W.for_each_weight([&](Index, Index column, Index n) {
+    if (W.value()[static_cast<std::size_t>(n)] != 0)
+      survives[static_cast<std::size_t>(source[static_cast<std::size_t>(column)])] = true;
+  });
+  std::vector<std::string> names;
+  for (std::size_t c = 0; c < survives.size(); ++c)
+    if (survives[c]) names.push_back(preprocessing.column_name(static_cast<Index>(c)));
+  return names;
+}
+
+void leave_behind(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Trained& sparse,
+                  const Result& result) {
   folder.write("config.toml", to_toml(config));
   save_model(*sparse.model, file_metadata(config, *sparse.model), folder.path() / "model.safetensors", sparse.origin);
   if (data.preprocessing) folder.write(preprocessing_file, to_json(*data.preprocessing));
-  folder.write("result.json", result.dump(2) + "\n");
+  folder.write("result.json", to_json(result).dump(2) + "\n");
 }
 
 }  // namespace espalier

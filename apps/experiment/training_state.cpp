@@ -6,6 +6,7 @@
 
 #include "espalier/core/checkpoint.h"
 #include "espalier/core/error.h"
+#include "espalier/core/safetensors.h"
 
 namespace espalier {
 namespace {
@@ -86,9 +87,10 @@ void save_training(const TrainingState& p, const Trained& t, Method* method, con
 }
 
 TrainingState load_training(Trained& t, Method* method, const std::filesystem::path& path) {
-  const auto metadata = load_checkpoint(everything(t, method), path, state_of(t, method));
   try {
-    const auto json = nlohmann::json::parse(metadata.at(progress_key));
+    const auto json = nlohmann::json::parse(load_safetensors(path).metadata.at(progress_key));
+    if (json.at("finished").get<bool>()) method = nullptr;
+    load_checkpoint(everything(t, method), path, state_of(t, method));
     TrainingState p{json.at("finished"), json.at("round"), json.at("trainer_steps"), {json.at("step"), {}}};
     const auto& epoch = json.at("epoch");
     p.position.epoch.train_loss = epoch.at("train_loss");
@@ -102,6 +104,8 @@ TrainingState load_training(Trained& t, Method* method, const std::filesystem::p
     t.test = evaluation_of(json.at("test"));
     if (json.contains("metrics")) t.metrics = metrics_of(json.at("metrics"));
     return p;
+  } catch (const FileError&) {
+    throw;
   } catch (const std::exception& error) {
     throw FileError(fmt::format("{}: expected a checkpoint of a training, found: {}", path.string(), error.what()));
   }

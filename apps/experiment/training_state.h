@@ -13,7 +13,8 @@ struct TrainingState {
   FitPosition position = {};
 };
 
-// method: null once the training is finished. `trained` gives its counts, and takes them back.
+// method: null once the training is finished; a finished one is loaded without what the method remembered. `trained`
+// gives its counts, and takes them back.
 void save_training(const TrainingState& state, const Trained& trained, Method* method,
                    const std::filesystem::path& file);
 // Throws FileError, naming the file, if it is no checkpoint of this training.

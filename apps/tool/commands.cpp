@@ -5,11 +5,21 @@
 #include <vector>
 
 #include "apps/bench/bench.h"
+#include "apps/tool/run_guarded.h"
 #include "espalier/core/error.h"
 
 namespace espalier {
 
 namespace {
+
+// The libraries name options, "[lanes] expected ...". Where the command has a flag of that name, people see the flag.
+UsageError in_flags(const UsageError& error, const CLI::App& command) {
+  const std::string text = error.what();
+  const std::size_t end = text.find(']');
+  if (!text.starts_with('[') || end == std::string::npos) return error;
+  const std::string flag = "--" + text.substr(1, end - 1);
+  return command.get_option_no_throw(flag) ? UsageError("[" + flag + text.substr(end)) : error;
+}
 
 int run_command_line(int argc, char** argv) {
   CLI::App app("Espalier: train, prune and measure sparse networks on the processor.", "espalier");
@@ -48,7 +58,13 @@ int run_command_line(int argc, char** argv) {
   } catch (const CLI::Success& wanted) {  // --help, --version
     return app.exit(wanted);
   }
-  std::ranges::find_if(commands, [](const auto& command) { return command.first->parsed(); })->second();
+  const auto& [command, run] =
+      *std::ranges::find_if(commands, [](const auto& candidate) { return candidate.first->parsed(); });
+  try {
+    run();
+  } catch (const UsageError& error) {
+    throw in_flags(error, *command);
+  }
   return exit_done;
 }
 

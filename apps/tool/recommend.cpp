@@ -31,7 +31,7 @@ std::string data_flags(const CLI::App& own) {
 void run_recommend(RecommendFlags& f, const CLI::App& app) {
   RunConfig& base = f.config;
   if (!f.data.empty()) base.data = f.data;
-  const Data data = load_data(base);
+  const DataParts data = load_data(base);
   const auto settle = [&](const Recipe& recipe) {
     RunConfig config = base;
     apply(recipe, config);

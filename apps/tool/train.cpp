@@ -10,9 +10,11 @@
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/baselines.h"
+#include "espalier/experiment/data.h"
+#include "espalier/experiment/machine.h"
 #include "espalier/experiment/recommend.h"
 #include "espalier/experiment/run_folder.h"
-#include "espalier/experiment/tables.h"
+#include "espalier/experiment/text.h"
 #include "espalier/layers/loss.h"
 #include "espalier/layers/models.h"
 
@@ -193,36 +195,39 @@ Sweep read_sweep(const std::filesystem::path& folder) {
   return sweep;
 }
 
-// One density of one seed. Baselines and the dense twin are trained once per seed and compared with every density;
-// `linear` and `twin` are where they are kept if somebody interrupts.
-Json run_once(const RunConfig& config, const Data& data, std::optional<Trained>& dense, Json& baselines,
-              const RunFolder& folder, const std::filesystem::path& twin, const std::filesystem::path& linear) {
+// What is trained once per seed and compared with every density, and where it is kept if the run is interrupted.
+struct Beside {
+  std::optional<Trained> dense;
+  std::optional<std::vector<BaselineResult>> baselines;
+  std::filesystem::path dense_file, linear_file;
+};
+
+// One density of one seed.
+Result run_once(const RunConfig& config, const DataParts& data, Beside& beside, const RunFolder& folder) {
   folder.write("config.toml", to_toml(config));
   MetricsLog log(folder, config.epochs);
-  if (wants_baselines(config, data) && baselines.is_null()) baselines = baselines_of(config, data, linear);
-  if (config.dense_twin && !dense) dense = train_model(config, data, Side::dense, log.observer(Side::dense), twin);
-  const Trained sparse = [&] {
-    try {
-      return train_model(config, data, Side::sparse, log.observer(Side::sparse), folder.checkpoint("sparse"));
-    } catch (const InterruptedError&) {
-      if (dense) save_finished(*dense, twin);
-      throw;
-    }
-  }();
-  Json result = result_of(config, data, dense ? &*dense : nullptr, sparse);
-  if (!baselines.is_null()) result["baselines"] = baselines;
+  if (wants_baselines(config, data) && !beside.baselines)
+    beside.baselines = baselines_of(config, data, {.file = beside.linear_file});
+  if (config.dense_twin && !beside.dense)
+    beside.dense = train_side(config, data, Side::dense, log.observer(Side::dense), {.file = beside.dense_file});
+  const Trained sparse =
+      train_side(config, data, Side::sparse, log.observer(Side::sparse), {.file = folder.checkpoint("sparse")});
+  Result result = result_of(config, data, beside.dense ? &*beside.dense : nullptr, sparse);
+  if (beside.baselines) result.baselines = *beside.baselines;
   leave_behind(folder, config, data, sparse, result);
   return result;
 }
 
-std::vector<Json> run_sweep(Sweep& sweep, Data& data, const RunFolder& folder) {
-  std::vector<Json> results;
+std::vector<Result> run_sweep(Sweep& sweep, DataParts& data, const RunFolder& folder) {
+  std::vector<Result> results;
   for (std::uint64_t s = 0; s < sweep.seeds; ++s) {
     RunConfig config = sweep.base;
     config.seed += s;
     if (s > 0) data = load_data(config);
-    std::optional<Trained> dense;
-    Json baselines;
+    Beside beside{.dense = {},
+                  .baselines = {},
+                  .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed)),
+                  .linear_file = folder.checkpoint(fmt::format("linear-seed-{}", config.seed))};
     for (const double density : sweep.densities) {
       config.schedule.density = density;
       const RunFolder own =
@@ -230,13 +235,9 @@ std::vector<Json> run_sweep(Sweep& sweep, Data& data, const RunFolder& folder) {
               ? RunFolder(folder.path() / fmt::format("density-{}-seed-{}", density, config.seed), folder.begin())
               : folder;
       if (sweep.many()) fmt::print(stderr, "seed {}, density {}\n", config.seed, density);
-      constexpr std::uintmax_t limit_bytes = 1 << 24;
-      if (std::filesystem::exists(own.path() / "result.json"))  // only when resuming
-        results.push_back(Json::parse(read_file(own.path() / "result.json", limit_bytes)));
-      else
-        results.push_back(run_once(config, data, dense, baselines, own,
-                                   folder.checkpoint(fmt::format("dense-seed-{}", config.seed)),
-                                   folder.checkpoint(fmt::format("linear-seed-{}", config.seed))));
+      // A result is there only when resuming.
+      const std::optional<Result> finished = own.result();
+      results.push_back(finished ? *finished : run_once(config, data, beside, own));
       if (sweep.many()) own.remove_checkpoints();
     }
   }
@@ -272,7 +273,7 @@ RunConfig base_of(const TrainFlags& f) {
 }
 
 // The configuration of the recipe that wins a race for `data`. The flags hold for every recipe in it.
-RunConfig raced(CLI::App& app, TrainFlags& f, const RunConfig& base, const Data& data) {
+RunConfig raced(CLI::App& app, TrainFlags& f, const RunConfig& base, const DataParts& data) {
   const auto settle = [&](const Recipe& recipe) {
     RunConfig config = base;
     apply(recipe, config);
@@ -306,8 +307,8 @@ void run_train(TrainFlags& f, CLI::App& app) {
   if (!resume && f.recipe.empty() && app.count("--model") == 0 && names_table(base.data) &&
       base.model == RunConfig().model)
     base.model = default_table_model;
-  if (!race) check(base);
-  Data data = load_data(base);  // "auto" is settled once, for all seeds
+  if (!race) base = settled(base);
+  DataParts data = load_data(base);  // "auto" is settled once, for all seeds
   for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", note);
   if (race) base = raced(app, f, base, data);
   if (f.out.empty()) {
@@ -330,7 +331,7 @@ void run_train(TrainFlags& f, CLI::App& app) {
   watch_for_interrupt();
 
   const auto start = std::chrono::steady_clock::now();
-  std::vector<Json> results;
+  std::vector<Result> results;
   try {
     results = run_sweep(sweep, data, folder);
   } catch (const InterruptedError& error) {
@@ -341,12 +342,14 @@ void run_train(TrainFlags& f, CLI::App& app) {
   if (sweep.many()) {
     const std::string table =
         seeds_table_of(results) + fmt::format("\n{} runs, {:.0f} s in all; {} threads, {}\n", results.size(), seconds,
-                                              results[0]["threads"].get<int>(), processor_name());
+                                              results[0].threads, processor_name());
     folder.write("table.txt", table);
-    folder.write("results.json", Json(results).dump(2) + "\n");
-    fmt::print("{}", f.json ? Json(results).dump(2) + "\n" : table);
+    Json all = Json::array();
+    for (const Result& result : results) all.push_back(to_json(result));
+    folder.write("results.json", all.dump(2) + "\n");
+    fmt::print("{}", f.json ? all.dump(2) + "\n" : table);
   } else {
-    fmt::print("{}", f.json ? results[0].dump(2) + "\n" : page_of(results[0]));
+    fmt::print("{}", f.json ? to_json(results[0]).dump(2) + "\n" : page_of(results[0]));
   }
   fmt::print(stderr, "{:.1f} s; run folder: {}\n", seconds, f.out);
 }

@@ -10,7 +10,7 @@
 
 #include "apps/tool/commands.h"
 #include "espalier/experiment/recommend.h"
-#include "espalier/experiment/training.h"
+#include "espalier/experiment/from_config.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/layers/models.h"
@@ -49,7 +49,7 @@ TEST(Recipes, EachSettlesAndSaysWhatForAndWhy) {
     kinds.insert(recipe.kind);
     RunConfig config{.data = "synthetic-digits"};
     apply(recipe, config);
-    EXPECT_NO_THROW(check(config)) << recipe.name;
+    EXPECT_NO_THROW(settled(config)) << recipe.name;
   }
   EXPECT_EQ(kinds.size(), 5u);
 }
@@ -151,7 +151,7 @@ class Rows final : public Dataset {
   Real background_;
 };
 
-Data data_of(const DatasetPtr& set) {
+DataParts data_of(const DatasetPtr& set) {
   return {"rows", set, std::make_shared<Subset>(set, std::vector<Index>{0, 1}), set, ""};
 }
 

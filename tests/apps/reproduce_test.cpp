@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "apps/tool/commands.h"
-#include "espalier/experiment/training.h"
+#include "espalier/experiment/from_config.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "support/temporary_folder.h"

@@ -17,7 +17,7 @@
 #include "espalier/experiment/config.h"
 #include "espalier/experiment/data.h"
 #include "espalier/experiment/run_folder.h"
-#include "espalier/experiment/training.h"
+#include "espalier/experiment/from_config.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/synthetic_images.h"
@@ -196,21 +196,21 @@ TEST(Tool, GoesOnWithTheRunningStatisticsThatWereRewoundTo) {
   // 3 steps, then 2 from step 1 on; stopped before the last of the first training, when what to go back to is past.
   const testing::TemporaryFolder folder;
   const DataParts images = synthetic_images(48, 16);
-  const Data data{"synthetic-images", images.train, images.test, images.test, ""};
+  const DataParts data{"synthetic-images", images.train, images.test, images.test, ""};
   RunConfig config{.model = "resnet-20", .threads = 1, .lanes = 16, .epochs = 1, .batch = 16, .method = "lottery"};
   config.schedule.rounds = 1;
   config.rewind = "1";
-  check(config);
+  config = settled(config);
   const auto statistics = [](const Trained& trained) {
     std::vector<Real> all;
     for (const auto& [name, numbers] : state_of(*trained.model)) all.insert(all.end(), numbers.begin(), numbers.end());
     return all;
   };
-  const std::vector<Real> whole = statistics(train_model(config, data, Side::sparse, {}));
+  const std::vector<Real> whole = statistics(train_side(config, data, Side::sparse, {}));
   interrupt_after(3);
-  EXPECT_THROW(train_model(config, data, Side::sparse, {}, folder.path() / "checkpoint"), InterruptedError);
+  EXPECT_THROW(train_side(config, data, Side::sparse, {}, folder.path() / "checkpoint"), InterruptedError);
   interrupt_after(-1);
-  EXPECT_EQ(statistics(train_model(config, data, Side::sparse, {}, folder.path() / "checkpoint")), whole);
+  EXPECT_EQ(statistics(train_side(config, data, Side::sparse, {}, folder.path() / "checkpoint")), whole);
 }
 
 TEST(Tool, RefusesToGoOnWhereThereIsNoRun) {
@@ -439,7 +439,7 @@ TEST(Tool, GoesOnAfterAnInterruptionOfTheLinearBaselineAndAfter) {
 }
 
 // x in [-1, 1]^4; targets of mean 3 and deviation 20 in their own units.
-Data surface() {
+DataParts surface() {
   const TargetScale scale{.mean = 3, .deviation = 20};
   return {"surface", std::make_shared<testing::Surface>(512, scale), std::make_shared<testing::Surface>(64, scale),
           std::make_shared<testing::Surface>(128, scale), "generated"};
@@ -450,19 +450,19 @@ RunConfig regression_config() {
   config.schedule.density = 0.5;
   config.schedule.interval = 20;
   config.optimizer.weight_decay = 0;
-  check(config);
+  config = settled(config);
   return config;
 }
 
 TEST(Regression, IsTrainedOnSquaredErrorsAndSpokenOfInOriginalUnits) {
   const testing::TemporaryFolder folder;
   const RunConfig config = regression_config();
-  const Data data = surface();
+  const DataParts data = surface();
   const RunFolder run(folder.path() / "run");
   ::testing::internal::CaptureStderr();
   MetricsLog log(run, config.epochs);
-  const Trained dense = train_model(config, data, Side::dense, log.observer(Side::dense));
-  const Trained sparse = train_model(config, data, Side::sparse, log.observer(Side::sparse));
+  const Trained dense = train_side(config, data, Side::dense, log.observer(Side::dense));
+  const Trained sparse = train_side(config, data, Side::sparse, log.observer(Side::sparse));
   Json result = result_of(config, data, &dense, sparse);
   EXPECT_TRUE(wants_baselines(config, data)) << "it is a table";
   result["baselines"] = baselines_of(config, data);
@@ -496,8 +496,8 @@ TEST(Regression, LearnsUnderEachOfItsLosses) {
   for (const char* loss : {"mse", "huber", "quantile"}) {
     RunConfig config = regression_config();
     config.loss = loss;
-    check(config);
-    EXPECT_GT(train_model(config, surface(), Side::dense, {}).metrics.r2, 0.7) << loss;
+    config = settled(config);
+    EXPECT_GT(train_side(config, surface(), Side::dense, {}).metrics.r2, 0.7) << loss;
   }
 }
 
@@ -507,9 +507,9 @@ TEST(Regression, AHighQuantileLiesAboveMostTargets) {
   config.loss = "quantile";
   config.quantile = 0.9;
   config.epochs = 100;
-  check(config);
-  const Data data = surface();
-  const Trained trained = train_model(config, data, Side::dense, {});
+  config = settled(config);
+  const DataParts data = surface();
+  const Trained trained = train_side(config, data, Side::dense, {});
   const std::vector<Real> outputs = Inference(*trained.model, 1).outputs(Loader(data.train, {.lanes = 16}));
   std::vector<Real> target(2);
   double below = 0;
@@ -546,8 +546,8 @@ TEST(Regression, IsPrunedByScoresOfItsOwnLoss) {
     config.settings.clear();
     config.loss = "huber";
     config.epochs = 8;
-    check(config);
-    const Trained trained = train_model(config, surface(), Side::sparse, {});
+    config = settled(config);
+    const Trained trained = train_side(config, surface(), Side::sparse, {});
     EXPECT_NEAR(census_of(*trained.model).density(), 0.5, 0.02) << method;
     EXPECT_GT(trained.metrics.r2, 0.2) << method;
   }
@@ -558,7 +558,7 @@ TEST(Regression, ASmallDenseControlIsATableModelToo) {
   config.model = "tabular:32-16+norm";
   config.control = "small-dense";
   config.epochs = 2;
-  const Trained trained = train_model(config, surface(), Side::sparse, {});
+  const Trained trained = train_side(config, surface(), Side::sparse, {});
   EXPECT_TRUE(trained.model->name().starts_with("tabular:")) << trained.model->name();
   EXPECT_TRUE(trained.model->name().ends_with("+norm")) << trained.model->name();
 }
@@ -589,7 +589,7 @@ TEST(Tool, ChoosesDataThatSuitsTheModel) {
   config.data_dir = folder.path().string();
   EXPECT_THROW(load_data(config), FileError);
   config.model = "resnet-20";
-  const Data data = load_data(config);
+  const DataParts data = load_data(config);
   EXPECT_EQ(data.name, "cifar10");
   EXPECT_EQ(config.data, "cifar10");
   EXPECT_EQ(data.train->shape(), (Shape{3, 32, 32}));
@@ -779,7 +779,7 @@ TEST(Config, KeysThatCameLaterAreWrittenOnlyWhereTheySaySomething) {
 TEST(Config, TheDensityIsTheMethodsOwnUnlessTold) {
   RunConfig by_magnitude, by_scores{.method = "edge-popup"}, told{.method = "edge-popup"};
   told.schedule.density = 0.2;
-  for (RunConfig* config : {&by_magnitude, &by_scores, &told}) check(*config);
+  for (RunConfig* config : {&by_magnitude, &by_scores, &told}) *config = settled(*config);
   EXPECT_EQ(by_magnitude.schedule.density, 0.1);
   EXPECT_EQ(by_scores.schedule.density, 0.5);
   EXPECT_EQ(told.schedule.density, 0.2);
@@ -789,7 +789,7 @@ TEST(Config, TheRateIsWhatSuitsModelAndOptimizerUnlessTold) {
   RunConfig by_momentum{.model = "conv-2"}, by_adam{.model = "conv-2"}, told{.model = "conv-2"};
   by_adam.optimizer.name = told.optimizer.name = "adam";
   told.rate.rate = 0.02;
-  for (RunConfig* config : {&by_momentum, &by_adam, &told}) check(*config);
+  for (RunConfig* config : {&by_momentum, &by_adam, &told}) *config = settled(*config);
   EXPECT_EQ(by_momentum.rate.rate, 0.01);
   EXPECT_EQ(by_adam.rate.rate, 0.001);
   EXPECT_EQ(told.rate.rate, 0.02);

@@ -1,0 +1,130 @@
+#include "espalier/experiment/from_config.h"
+
+#include <cmath>
+
+#include "espalier/core/error.h"
+#include "espalier/experiment/data.h"
+#include "espalier/experiment/training_state.h"
+#include "espalier/layers/models.h"
+#include "espalier/pruning/controls.h"
+
+namespace espalier {
+
+std::string name_of(Side side) {
+  return side == Side::dense ? "dense" : "sparse";
+}
+
+int threads_of(const RunConfig& config) {
+  return config.threads ? config.threads : default_threads();
+}
+
+Loss loss_of(const RunConfig& c, const DataParts& data) {
+  const bool classes = data.train->classes() > 0;
+  const LossEntry& loss = losses().named(c.loss != "auto" ? c.loss : classes ? "cross-entropy" : "mse");
+  require(loss.classification == classes, "[loss] expected {} for {}, got {}",
+          classes ? "auto or cross-entropy" : "auto, mse, huber or quantile",
+          classes ? "data of classes" : "data of numbers to predict", loss.name);
+  require(classes || c.class_weights == "none", "[class-weights] expected none for data without classes, got {}",
+          c.class_weights);
+  LossOptions options{.huber_delta = c.huber_delta, .quantile = c.quantile};
+  if (c.class_weights == "balanced") options.class_weights = balanced_weights(samples_of_class(*data.train));
+  return loss.make(options);
+}
+
+ModulePtr model_of(const RunConfig& c, const DataParts& data) {
+  return make_model(c.model, {.input = data.train->shape(), .outputs = outputs_for(*data.train), .seed = c.seed});
+}
+
+Pruning pruning_of(const RunConfig& c) {
+  return {.method = methods().named(c.method),
+          .options = {.allocation = allocation_named(c.allocation),
+                      .structure = structure_named(c.structure),
+                      .schedule = schedule_of(c.schedule),
+                      .storage = c.storage,
+                      .protect = c.protect},
+          .settings = c.settings,
+          .rewind = rewind_named(c.rewind)};
+}
+
+namespace {
+
+// As many parameters as the method was asked to leave.
+RunConfig small_dense_of(RunConfig c, const DataParts& data) {
+  const ModulePtr model = model_of(c, data);
+  Index prunable = 0;
+  for (const Parameter* W : pruned_layers(parameters_of(*model), c.protect)) prunable += W->positions();
+  const Index kept = std::llround(c.schedule.density * static_cast<double>(prunable));
+  c.model = small_dense(c.model, *model, census_of(*model).parameters() - prunable + kept);
+  return c;
+}
+
+Experiment unpruned(const RunConfig& c, const DataParts& data, std::string label) {
+  return {.model = model_of(c, data),
+          .data = data,
+          .loss = loss_of(c, data),
+          .optimizer = make_optimizer(c.optimizer),
+          .rate = c.rate,
+          .epochs = c.epochs,
+          .batch = c.batch,
+          .lanes = c.lanes,
+          .augment = augmentation_named(c.augment),
+          .seed = c.seed,
+          .threads = threads_of(c),
+          .clip_norm = c.clip_norm,
+          .label = std::move(label)};
+}
+
+// The network that a control trains once more, and may compare with what was found.
+Experiment control_of(Control control, const RunConfig& c, const DataParts& data, Module& found) {
+  RunConfig fresh = c;
+  fresh.seed = initial_seed(control, c.seed);
+  Experiment e = unpruned(c, data, name_of(Side::dense));
+  e.model = model_of(fresh, data);
+  apply_pattern(control, parameters_of(found), parameters_of(*e.model), c.seed);
+  return e;
+}
+
+}  // namespace
+
+Experiment experiment_of(const RunConfig& c, const DataParts& data, Side side) {
+  if (side == Side::dense) return unpruned(c, data, name_of(side));
+  if (control_named(c.control) == Control::small_dense)  // no method has to run for that
+    return unpruned(small_dense_of(c, data), data, name_of(Side::dense));
+  Experiment e = unpruned(c, data, name_of(side));
+  e.pruning = pruning_of(c);
+  return e;
+}
+
+void require_possible(const RunConfig& c, const DataParts& data, const std::vector<double>& densities) {
+  if (control_named(c.control) == Control::small_dense) {
+    for (RunConfig one = c; const double density : densities) {
+      one.schedule.density = density;
+      experiment_of(one, data, Side::sparse);
+    }
+    return;
+  }
+  Experiment e = experiment_of(c, data, Side::sparse);
+  require_possible(e, densities);
+}
+
+Trained train_side(const RunConfig& c, const DataParts& data, Side side, const Observer& observer,
+                   const Checkpoint& checkpoint) {
+  Experiment e = experiment_of(c, data, side);
+  Trained found = train(e, observer, checkpoint);
+  const Control control = control_named(c.control);
+  if (side == Side::dense || !needs_found(control)) return found;
+
+  Experiment once_more = control_of(control, c, data, *found.model);
+  Observer later = observer;  // what the control's epochs come after
+  const Index round = (e.pruning->rewind ? e.pruning->options.schedule.rounds : 0) + 1;
+  if (observer.epoch)
+    later.epoch = [&](const EpochResult& epoch, Index, double density) { observer.epoch(epoch, round, density); };
+  Checkpoint second = checkpoint;
+  if (!checkpoint.file.empty()) second.file = control_file(checkpoint.file);
+  Trained trained = train(once_more, later, second);
+  trained.train_seconds += found.train_seconds;
+  trained.train_flops += found.train_flops;
+  return trained;
+}
+
+}  // namespace espalier

@@ -1,0 +1,34 @@
+// From words to objects: the one place where a configuration becomes a model, a loss, an optimizer, an experiment.
+#pragma once
+
+#include "espalier/experiment/config.h"
+#include "espalier/experiment/experiment.h"
+
+namespace espalier {
+
+// The two networks of a run: same model, budget and seed, one of them pruned. With a control, the pruned one is the
+// control's: trained from the start without pruning, after the method has found its pattern.
+enum class Side { dense, sparse };
+std::string name_of(Side side);
+
+int threads_of(const RunConfig& config);
+
+// What is trained for: as the configuration says or, if it leaves it open, as the data have it. Throws UsageError for a
+// loss that does not go with the data.
+Loss loss_of(const RunConfig& config, const DataParts& data);
+// The model that the configuration names, as its seed makes it.
+ModulePtr model_of(const RunConfig& config, const DataParts& data);
+// Method, options and rewinding.
+Pruning pruning_of(const RunConfig& config);
+
+// The configuration must be settled. Of the sparse side of a small-dense control: the small network, unpruned.
+Experiment experiment_of(const RunConfig& config, const DataParts& data, Side side);
+
+// Throws UsageError for a method that does not go with model or data, and densities that would empty a layer.
+void require_possible(const RunConfig& config, const DataParts& data, const std::vector<double>& densities);
+
+// Trains one side, and its control where one is asked for. With a control, the checkpoint has a second file.
+Trained train_side(const RunConfig& config, const DataParts& data, Side side, const Observer& observer = {},
+                   const Checkpoint& checkpoint = {});
+
+}  // namespace espalier

@@ -1,0 +1,193 @@
+#include "espalier/experiment/result_json.h"
+
+#include <cmath>
+
+namespace espalier {
+namespace {
+
+struct MetricKey {
+  const char* key;
+  double Metrics::*metric;
+};
+constexpr MetricKey of_classes[] = {{"test_accuracy", &Metrics::accuracy},
+                                    {"test_balanced_accuracy", &Metrics::balanced_accuracy},
+                                    {"test_auc", &Metrics::auc},
+                                    {"test_log_loss", &Metrics::log_loss}};
+constexpr MetricKey of_regression[] = {
+    {"test_rmse", &Metrics::rmse}, {"test_mae", &Metrics::mae}, {"test_r2", &Metrics::r2}};
+
+std::span<const MetricKey> metric_keys(bool classification) {
+  return classification ? std::span<const MetricKey>(of_classes) : std::span<const MetricKey>(of_regression);
+}
+
+Metrics metrics_of(const Json& json) {
+  const bool classification = json.contains("test_accuracy");
+  Metrics m{.samples = 1, .classes = classification ? 1 : 0};  // how many there were is not said
+  for (const auto& [key, metric] : metric_keys(classification))
+    if (json.contains(key) && json[key].is_number()) m.*metric = json[key].get<double>();
+  return m;
+}
+
+void add_timing(Json& json, const std::string& name, const Timing& t) {
+  json[name + "_seconds"] = t.median;
+  json[name + "_quartiles"] = {t.lower, t.upper};
+}
+Timing timing_of(const Json& json, const std::string& name) {
+  const Json& quartiles = json.at(name + "_quartiles");
+  return {json.at(name + "_seconds"), quartiles.at(0), quartiles.at(1)};
+}
+
+SideResult side_of(const Json& json) {
+  SideResult side{.test = metrics_of(json),
+                  .test_loss = json.at("test_loss").is_number() ? json["test_loss"].get<double>() : Metrics::unknown,
+                  .train_seconds = json.at("train_seconds"),
+                  .train_flops = {json.at("train_flops_executed"), json.at("train_flops_useful")},
+                  .parameters = json.at("parameters"),
+                  .nonzeros = json.at("nonzeros"),
+                  .effective_nonzeros = json.at("effective_nonzeros"),
+                  .removed_units = json.at("removed_units"),
+                  .density = json.at("density"),
+                  .forward_flops = {json.at("forward_flops_executed"), json.at("forward_flops_useful")},
+                  .file_bytes = json.at("file_bytes"),
+                  .train_step = timing_of(json, "train_step"),
+                  .inference = timing_of(json, "inference"),
+                  .latency = timing_of(json, "latency")};
+  const char* key = validation_key(side.test->classes > 0);
+  if (json.at(key).is_number()) side.validation = json[key].get<double>();
+  if (json.contains("mask_entropy_bytes")) side.mask_entropy_bytes = json["mask_entropy_bytes"].get<double>();
+  return side;
+}
+
+LayerResult layer_of(const Json& json) {
+  return {json.at("name"),    json.at("shape").at(0), json["shape"].at(1),  json.at("density"),
+          json.at("storage"), json.at("kernel"),      json.at("file_form"), {json.at("forward_flops_executed"), 0},
+          json.at("seconds")};
+}
+
+Json to_json(const BaselineResult& b) {
+  if (!b.failed.empty()) return {{"failed", b.failed}};
+  Json json = to_json(b.test);
+  if (b.epochs == 0) return json;
+  json["parameters"] = b.parameters;
+  json["nonzeros"] = b.parameters;
+  json["epochs"] = b.epochs;
+  json["train_seconds"] = b.train_seconds;
+  return json;
+}
+
+BaselineResult baseline_of(const std::string& name, const Json& json) {
+  BaselineResult b{.name = name, .failed = json.value("failed", "")};
+  if (b.failed.empty()) b.test = metrics_of(json);
+  b.parameters = json.value("parameters", Index{0});
+  b.epochs = json.value("epochs", Index{0});
+  b.train_seconds = json.value("train_seconds", 0.0);
+  return b;
+}
+
+}  // namespace
+
+const char* validation_key(bool classification) {
+  return classification ? "validation_accuracy" : "validation_rmse";
+}
+
+Json to_json(const Metrics& m) {
+  Json json;
+  for (const auto& [key, metric] : metric_keys(m.classes > 0))
+    json[key] = std::isfinite(m.*metric) ? Json(m.*metric) : Json();
+  return json;
+}
+
+Json to_json(const SideResult& side) {
+  Json json;
+  if (side.test) {
+    json = to_json(*side.test);
+    json["test_loss"] = side.test_loss;
+    json[validation_key(side.test->classes > 0)] = side.validation ? Json(*side.validation) : Json();
+  }
+  json["parameters"] = side.parameters;
+  json["nonzeros"] = side.nonzeros;
+  json["density"] = side.density;
+  json["effective_nonzeros"] = side.effective_nonzeros;
+  json["forward_flops"] = side.forward_flops.executed;
+  json["forward_flops_executed"] = side.forward_flops.executed;
+  json["forward_flops_useful"] = side.forward_flops.useful;
+  json["file_bytes"] = side.file_bytes;
+  add_timing(json, "train_step", side.train_step);
+  add_timing(json, "inference", side.inference);
+  add_timing(json, "latency", side.latency);
+  if (side.test) {
+    json["train_seconds"] = side.train_seconds;
+    json["train_flops_executed"] = side.train_flops.executed;
+    json["train_flops_useful"] = side.train_flops.useful;
+    json["removed_units"] = side.removed_units;
+  }
+  if (side.mask_entropy_bytes) json["mask_entropy_bytes"] = *side.mask_entropy_bytes;
+  return json;
+}
+
+Json ratios_of(const Result& result) {
+  Json ratios;
+  for (const Quantity& q : quantities())
+    if (const auto ratio = q.ratio_of(result)) ratios[q.ratio] = *ratio;
+  return ratios;
+}
+
+Json to_json(const std::vector<LayerResult>& layers) {
+  Json json = Json::array();
+  for (const LayerResult& layer : layers)
+    json.push_back({{"name", layer.name},
+                    {"shape", {layer.rows, layer.cols}},
+                    {"density", layer.density},
+                    {"storage", layer.storage},
+                    {"kernel", layer.kernel},
+                    {"file_form", layer.file_form},
+                    {"forward_flops_executed", layer.forward_flops.executed},
+                    {"seconds", layer.seconds}});
+  return json;
+}
+
+Json to_json(const Result& r) {
+  Json json = {{"dataset", r.dataset}, {"provenance", r.provenance}, {"model", r.model},
+               {"method", r.method},   {"schedule", r.schedule},     {"density", r.density},
+               {"seed", r.seed},       {"threads", r.threads},       {"lanes", r.lanes},
+               {"batch", r.batch},     {"epochs", r.epochs},         {"processor", r.processor}};
+  if (r.control != "none") json["control"] = r.control;
+  if (r.dense) json["dense"] = to_json(*r.dense);
+  json["sparse"] = to_json(r.sparse);
+  if (r.dense) json["ratios"] = ratios_of(r);
+  json["layers"] = to_json(r.layers);
+  if (r.surviving_inputs) {
+    json["surviving_inputs"] = *r.surviving_inputs;
+    json["input_columns"] = r.input_columns;
+  }
+  for (const BaselineResult& b : r.baselines) json["baselines"][b.name] = to_json(b);
+  return json;
+}
+
+Result result_of(const Json& json) {
+  Result r{.dataset = json.at("dataset"),
+           .provenance = json.at("provenance"),
+           .model = json.at("model"),
+           .method = json.at("method"),
+           .schedule = json.at("schedule"),
+           .density = json.at("density"),
+           .seed = json.at("seed"),
+           .threads = json.at("threads"),
+           .lanes = json.at("lanes"),
+           .batch = json.at("batch"),
+           .epochs = json.at("epochs"),
+           .processor = json.at("processor"),
+           .control = json.value("control", "none"),
+           .sparse = side_of(json.at("sparse"))};
+  if (json.contains("dense")) r.dense = side_of(json["dense"]);
+  for (const Json& layer : json.at("layers")) r.layers.push_back(layer_of(layer));
+  if (json.contains("surviving_inputs")) {
+    r.surviving_inputs = json["surviving_inputs"].get<std::vector<std::string>>();
+    r.input_columns = json.at("input_columns");
+  }
+  if (json.contains("baselines"))
+    for (const auto& [name, baseline] : json["baselines"].items()) r.baselines.push_back(baseline_of(name, baseline));
+  return r;
+}
+
+}  // namespace espalier

@@ -1,0 +1,239 @@
+#include "espalier/experiment/text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+
+#include "espalier/experiment/statistics.h"
+
+namespace espalier {
+
+// --- numbers ---------------------------------------------------------------------------------------------------------
+
+std::string text_of_seconds(double seconds) {
+  if (seconds >= 1) return fmt::format("{:.1f} s", seconds);
+  return seconds >= 1e-3 ? fmt::format("{:.2f} ms", seconds * 1e3) : fmt::format("{:.1f} us", seconds * 1e6);
+}
+std::string text_of_bytes(double bytes) {
+  if (bytes >= 1e6) return fmt::format("{:.2f} MB", bytes * 1e-6);
+  return bytes >= 1e3 ? fmt::format("{:.1f} KB", bytes * 1e-3) : fmt::format("{:.0f} B", bytes);
+}
+std::string text_of_count(double count) {
+  if (count >= 1e12) return fmt::format("{:.2f} T", count * 1e-12);
+  if (count >= 1e9) return fmt::format("{:.2f} G", count * 1e-9);
+  if (count >= 1e6) return fmt::format("{:.2f} M", count * 1e-6);
+  return count >= 1e4 ? fmt::format("{:.1f} k", count * 1e-3) : fmt::format("{:.0f}", count);
+}
+std::string text_of_percent(double fraction) {
+  return fmt::format("{:.2f} %", 100 * fraction);
+}
+std::string text_of_fraction(double fraction) {
+  return fmt::format("{:.4f}", fraction);
+}
+std::string text_of_error(double error) {
+  return fmt::format("{:.4g}", error);
+}
+std::string text_of(const Evaluation& e) {
+  return e.classes > 0 ? text_of_percent(e.accuracy) : "RMSE " + text_of_error(e.rmse);
+}
+
+// --- one run ---------------------------------------------------------------------------------------------------------
+
+std::string table_of(const Result& result) {
+  std::string text = fmt::format("{:<28}{:>14}{:>14}{:>12}\n", "", result.dense ? "dense" : "", "sparse", "");
+  for (const Quantity& q : quantities()) {
+    const auto cell = [&](std::optional<double> number) { return number ? q.text(*number) : std::string(); };
+    const std::string dense = result.dense ? cell(q.dense(*result.dense)) : "", sparse = cell(q.sparse(result.sparse));
+    if (dense.empty() && sparse.empty()) continue;
+    std::string ratio;
+    if (const auto r = q.ratio_of(result))
+      ratio = *r >= 1 ? fmt::format("{:.1f}x {}", *r, q.better) : fmt::format("{:.1f}x {}", 1 / *r, q.worse);
+    text += fmt::format("{:<28}{:>14}{:>14}   {}\n", q.title, dense, sparse, ratio);
+  }
+  return text;
+}
+
+std::string layer_table_of(const Result& result) {
+  std::size_t widest = 16;
+  for (const LayerResult& layer : result.layers) widest = std::max(widest, layer.name.size());
+  const auto row = [&](const auto& name, const auto&... rest) {
+    return fmt::format("{:<{}}", name, widest) + fmt::format("{:>14}{:>10}  {:<8}{:<18}{:<12}{:>8}\n", rest...);
+  };
+  std::string text = row("layer", "shape", "density", "storage", "kernel", "in file", "forward");
+  for (const LayerResult& layer : result.layers)
+    text += row(layer.name, fmt::format("{} x {}", layer.rows, layer.cols), fmt::format("{:.4f}", layer.density),
+                layer.storage, layer.kernel, layer.file_form, text_of_seconds(layer.seconds));
+  return text;
+}
+
+std::string baseline_table_of(const Result& result) {
+  if (result.baselines.empty()) return "";
+  struct Column {
+    const char* title;
+    double Metrics::*metric;
+    std::string (*text)(double);
+  };
+  constexpr Column of_classes[] = {{"accuracy", &Metrics::accuracy, text_of_percent},
+                                   {"balanced", &Metrics::balanced_accuracy, text_of_percent},
+                                   {"AUC", &Metrics::auc, text_of_fraction},
+                                   {"log-loss", &Metrics::log_loss, text_of_fraction}};
+  constexpr Column of_regression[] = {{"RMSE", &Metrics::rmse, text_of_error},
+                                      {"MAE", &Metrics::mae, text_of_error},
+                                      {"R2", &Metrics::r2, text_of_fraction}};
+  const std::span<const Column> columns = result.baselines.front().test.classes > 0
+                                              ? std::span<const Column>(of_classes)
+                                              : std::span<const Column>(of_regression);
+  std::string text = fmt::format("{:<28}", "baselines, test set");
+  for (const Column& column : columns) text += fmt::format("{:>14}", column.title);
+  text += "\n";
+  for (const BaselineResult& b : result.baselines) {
+    std::string row = b.name == "majority" ? "majority class" : b.name == "mean" ? "mean target" : b.name;
+    if (b.epochs > 0) row += fmt::format(", {} epochs", b.epochs);
+    text += fmt::format("{:<28}", row);
+    if (!b.failed.empty()) text += "   " + b.failed;
+    for (const Column& column : columns)
+      if (b.failed.empty()) {
+        const double number = b.test.*column.metric;
+        text += fmt::format("{:>14}", std::isfinite(number) ? column.text(number) : "–");
+      }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string inputs_line_of(const Result& result) {
+  if (!result.surviving_inputs) return "";
+  constexpr std::size_t most = 20;
+  const std::vector<std::string>& left = *result.surviving_inputs;
+  std::string names;
+  for (std::size_t i = 0; i < std::min(most, left.size()); ++i) names += (i ? ", " : ": ") + left[i];
+  if (left.size() > most) names += ", ...";
+  return fmt::format("inputs: {} of {} columns left{}\n", left.size(), result.input_columns, names);
+}
+
+std::string page_of(const Result& result) {
+  const std::string method = result.method + (result.control != "none" ? ", control " + result.control : "");
+  const std::string headline =
+      fmt::format("{} on {}: {}, {:.1f} % of the weights gone, seed {}, {} thread{}, {}\n{}\n", result.model,
+                  result.dataset, method, 100 * (1 - result.sparse.density), result.seed, result.threads,
+                  result.threads == 1 ? "" : "s", result.processor, result.provenance);
+  const std::string baselines = baseline_table_of(result), inputs = inputs_line_of(result);
+  return headline + "\n" + table_of(result) + (baselines.empty() ? "" : "\n") + baselines + "\n" +
+         layer_table_of(result) + (inputs.empty() ? "" : "\n") + inputs;
+}
+
+// --- several runs ----------------------------------------------------------------------------------------------------
+
+namespace {
+
+// How a table over seeds says how good a network is.
+struct Headline {
+  double Metrics::*metric;
+  const char* title;
+  double (*number)(double);
+  const char* format;
+  // of sparse and dense, seed by seed
+  const char* gain_title;
+  double (*gain)(double sparse, double dense);
+};
+constexpr Headline of_classes{&Metrics::accuracy,
+                              "test error %",
+                              [](double accuracy) { return 100 * (1 - accuracy); },
+                              "{:.2f} +- {:.2f}",
+                              "sparse - dense, test accuracy in percentage points, seed by seed",
+                              [](double sparse, double dense) { return 100 * (sparse - dense); }};
+constexpr Headline of_regression{&Metrics::rmse,
+                                 "test RMSE",
+                                 [](double rmse) { return rmse; },
+                                 "{:.4g} +- {:.2g}",
+                                 "sparse over dense, test RMSE in %, seed by seed (below 0: sparse is better)",
+                                 [](double sparse, double dense) { return 100 * (sparse / dense - 1); }};
+
+// The numbers of one row of that table, one for each seed; those that are not known are left out.
+struct SeedsRow {
+  std::vector<double> quality, nonzeros, file_bytes, train_step, inference;
+
+  void add(const SideResult& side, const Headline& headline) {
+    if (side.test) add_quality((*side.test).*headline.metric, headline);
+    nonzeros.push_back(static_cast<double>(side.nonzeros));
+    file_bytes.push_back(static_cast<double>(side.file_bytes));
+    train_step.push_back(side.train_step.median);
+    inference.push_back(side.inference.median);
+  }
+  void add_quality(double number, const Headline& headline) {
+    if (std::isfinite(number)) quality.push_back(headline.number(number));
+  }
+  std::string text(const std::string& name, const Headline& headline) const {
+    const auto cell = [](const std::vector<double>& numbers, std::string (*text_of_number)(double)) {
+      return numbers.empty() ? std::string() : text_of_number(mean_sd(numbers).mean);
+    };
+    const MeanSd m = mean_sd(quality);
+    return fmt::format("{:<16}{:>6}{:>18}{:>14}{:>12}{:>14}{:>14}\n", name, quality.size(),
+                       quality.empty() ? "–" : fmt::format(fmt::runtime(headline.format), m.mean, m.sd),
+                       cell(nonzeros, text_of_count), cell(file_bytes, text_of_bytes),
+                       cell(train_step, text_of_seconds), cell(inference, text_of_seconds));
+  }
+};
+
+using ResultsOfSeeds = std::vector<const Result*>;
+
+std::string baseline_rows(const ResultsOfSeeds& seeds, const Headline& headline) {
+  std::string text;
+  for (std::size_t b = 0; b < seeds.front()->baselines.size(); ++b) {
+    SeedsRow row;
+    for (const Result* result : seeds) {
+      const BaselineResult& baseline = result->baselines[b];
+      if (!baseline.failed.empty()) continue;
+      row.add_quality(baseline.test.*headline.metric, headline);
+      if (baseline.epochs > 0) row.nonzeros.push_back(static_cast<double>(baseline.parameters));
+    }
+    text += row.text(seeds.front()->baselines[b].name, headline);
+  }
+  return text;
+}
+
+// The same seed gives both networks the same initial values and the same batches: what varies with the seed cancels.
+std::string gains_of(const std::map<double, ResultsOfSeeds, std::greater<>>& by_density, const Headline& headline) {
+  std::string gains;
+  for (const auto& [density, seeds] : by_density) {
+    std::vector<double> points;
+    for (const Result* result : seeds)
+      if (result->dense)
+        points.push_back(
+            headline.gain((*result->sparse.test).*headline.metric, (*result->dense->test).*headline.metric));
+    if (points.size() < 2) continue;
+    const MeanSd gain = mean_sd(points);
+    gains += fmt::format("density {:<8g}{:>6}{:>+10.2f} +- {:.2f} (standard error {:.2f})\n", density, points.size(),
+                         gain.mean, gain.sd, gain.standard_error);
+  }
+  return gains.empty() ? "" : fmt::format("\n{}\n", headline.gain_title) + gains;
+}
+
+}  // namespace
+
+std::string seeds_table_of(const std::vector<Result>& results) {
+  const Headline& headline = results.front().sparse.test->classes > 0 ? of_classes : of_regression;
+  // Rows: baselines, dense, then each density; numbers over the seeds of that row.
+  std::map<double, ResultsOfSeeds, std::greater<>> by_density;
+  for (const Result& result : results) by_density[result.density].push_back(&result);
+  const ResultsOfSeeds& first = by_density.begin()->second;
+  std::string text = fmt::format("{:<16}{:>6}{:>18}{:>14}{:>12}{:>14}{:>14}\n", "", "seeds", headline.title,
+                                 "parameters", "file", "train step", "inference");
+  text += baseline_rows(first, headline);
+  if (first.front()->dense) {
+    SeedsRow dense;
+    for (const Result* result : first) dense.add(*result->dense, headline);
+    text += dense.text("dense", headline);
+  }
+  for (const auto& [density, seeds] : by_density) {
+    SeedsRow row;
+    for (const Result* result : seeds) row.add(result->sparse, headline);
+    text += row.text(fmt::format("density {:g}", density), headline);
+  }
+  return text + gains_of(by_density, headline);
+}
+
+}  // namespace espalier

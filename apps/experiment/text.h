@@ -1,0 +1,31 @@
+// Results for people: tables of text.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "espalier/experiment/result.h"
+
+namespace espalier {
+
+std::string text_of_seconds(double seconds);   // "1.20 ms"
+std::string text_of_bytes(double bytes);       // "42.1 KB"
+std::string text_of_count(double count);       // "1.20 M"
+std::string text_of_percent(double fraction);  // "97.31 %"
+std::string text_of_fraction(double fraction);
+std::string text_of_error(double error);
+std::string text_of(const Evaluation& evaluation);  // "97.31 %", "RMSE 0.4711"
+
+// dense | sparse | ratio
+std::string table_of(const Result& result);
+std::string layer_table_of(const Result& result);
+// Empty if there are no baselines.
+std::string baseline_table_of(const Result& result);
+// "inputs: 3 of 40 columns left: x1, w0, x7"; empty for results without tables.
+std::string inputs_line_of(const Result& result);
+// What a run prints: a headline and the tables.
+std::string page_of(const Result& result);
+// Rows of mean +- sd over seeds, and, where there are dense twins, what pruning gained seed by seed.
+std::string seeds_table_of(const std::vector<Result>& results);
+
+}  // namespace espalier
