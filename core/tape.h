@@ -132,6 +132,9 @@ struct TapeOptions {
   std::uint64_t step = 0;
   bool timed = false;           // time every node (reports; never to decide anything)
   bool input_gradient = false;  // also compute the gradient of the network's input
+  // Everything passes on what comes in, by its magnitude only (synaptic flow): a tape on which nothing is negative is
+  // to stay so. A normalisation divides by a constant, attention weighs by its scores as they are, every token occurs.
+  bool flow = false;
 };
 
 class Tape {

@@ -46,10 +46,6 @@ Real flow_scale(const Parameter& W) {
 Evidence::Arrays Evidence::compute_flow() {
   const std::vector<Parameter*>& parameters = trainer_.parameters();
   std::deque<Borrowed> borrowed;
-  trainer_.model().visit_state([&](const std::string& name, std::span<Real> numbers) {
-    borrowed.emplace_back(numbers);
-    std::ranges::fill(numbers, name.ends_with("variance") ? Real{1} : Real{0});
-  });
   for (Parameter* V : parameters) {
     borrowed.emplace_back(V->value());
     if (V->prunable())
@@ -61,7 +57,9 @@ Evidence::Arrays Evidence::compute_flow() {
   ones.input = Tensor(data_.data().shape(), {1, 1});
   ones.input.fill(1);
   Tape tape;
-  const auto forward = [&] { return trainer_.model().forward(tape.begin(ones, {.mode = Mode::evaluation})); };
+  const auto forward = [&] {
+    return trainer_.model().forward(tape.begin(ones, {.mode = Mode::evaluation, .flow = true}));
+  };
   // In a chain of layers R is a product over layers, and any factor of one layer is a factor of all scores: each layer
   // gets the factor that keeps the flow near 1. Beside a shortcut that would favour one branch.
   forward();
