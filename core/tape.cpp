@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <cassert>
-#include <chrono>
+
+#include "espalier/core/clock.h"
 
 namespace espalier {
 namespace {
 
+// Since the first time that it was asked.
 double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  static const Stopwatch watch;
+  return watch.seconds();
 }
 
 }  // namespace
