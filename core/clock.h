@@ -1,5 +1,5 @@
-// The one clock: seconds that have passed. For reports and progress lines; nothing is ever decided by it during a
-// training, so that a run can be replayed to the bit.
+// The one clock: seconds that have passed. For reports and progress lines; a training decides nothing by it, so that a
+// run can be replayed to the bit.
 #pragma once
 
 #include <chrono>

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cassert>
-#include <chrono>
+
+#include "espalier/core/clock.h"
 
 #include "espalier/core/error.h"
 #include "espalier/core/kernels.h"
@@ -10,8 +11,10 @@
 namespace espalier {
 namespace {
 
+// Since the first time that it was asked.
 double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  static const Stopwatch watch;
+  return watch.seconds();
 }
 
 // Invariant 5.

@@ -52,6 +52,14 @@ void flush_subnormals_to_zero() {
   set_control_word(control_word() | flush_bits);
 }
 
+SubnormalsFlushed::SubnormalsFlushed() : before_(control_word()) {
+  flush_subnormals_to_zero();
+}
+
+SubnormalsFlushed::~SubnormalsFlushed() {
+  set_control_word(static_cast<ControlWord>(before_));
+}
+
 void detail::parallel_run(Index count, int threads, void (*body)(void*, Index), void* context) {
   const ControlWord callers = control_word();
   std::exception_ptr failure;

@@ -1,6 +1,7 @@
 // Threads appear in two places only: over tiles and over row blocks of parameters. Both go through here.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "espalier/core/real.h"
@@ -12,6 +13,18 @@ int default_threads();
 
 // Subnormal numbers cost Zen and Intel cores about 8x; every worker rounds them to zero.
 void flush_subnormals_to_zero();
+
+// While it lives, the thread that made it does so too; afterwards the thread's floating point mode is what it was.
+class SubnormalsFlushed {
+ public:
+  SubnormalsFlushed();
+  ~SubnormalsFlushed();
+  SubnormalsFlushed(const SubnormalsFlushed&) = delete;
+  SubnormalsFlushed& operator=(const SubnormalsFlushed&) = delete;
+
+ private:
+  std::uint64_t before_;
+};
 
 namespace detail {
 void parallel_run(Index count, int threads, void (*body)(void*, Index), void* context);

@@ -30,13 +30,14 @@ class Module {
   // The same walks for readers.
   void visit_parameters(const std::function<void(const Parameter&)>& visit) const;
   void visit_state(const std::function<void(const std::string& name, std::span<const Real>)>& visit) const;
-  // After a training step: learns what forward observed of the batch, tape by tile in their order (a container passes
-  // it on). weight: of this batch in what was learnt before; none: the layer's own.
+  // After a training step: learns what forward observed of the batch, from the tapes in the order of their tiles (a
+  // container passes it on). weight: that of this batch beside what was learnt before; none: the layer's own.
   virtual void merge_state(std::span<Tape* const> /*tapes*/, std::optional<double> /*weight*/) {}
   virtual std::string name() const = 0;
 
-  // Zero borders, so that no convolution tests for edges. Both are wishes that save a copy: whoever wants a halo says
-  // so when the model is built, whoever writes an image is told; a module must still take inputs with any halo or none.
+  // Zero borders, so that no convolution tests for edges. Both are wishes that save a copy: a layer that wants a halo
+  // says so when the model is built, and the layer that writes the image is told; a module must still take inputs with
+  // any halo or none.
   virtual Halo input_halo() const { return {}; }
   virtual void set_output_halo(Halo /*halo*/) {}
 };

@@ -1,7 +1,6 @@
 #include "espalier/optim/fit.h"
 
-#include <chrono>
-
+#include "espalier/core/clock.h"
 #include "espalier/core/error.h"
 #include "espalier/optim/progress.h"
 
@@ -11,7 +10,6 @@ std::vector<EpochResult> fit(Trainer& trainer, Loader& train, const Loader* vali
   require(options.epochs >= 1, "[fit] expected at least 1 epoch, got {}", options.epochs);
   require(train.data().samples() > 0, "[fit] expected at least 1 training sample, got none");
   const RateOptions rate = settled(options.rate);
-  using Clock = std::chrono::steady_clock;
   const Index steps = options.epochs * train.batches();
   Progress progress(options.label, (steps - options.from.step) * train.options().batch, options.progress);
   std::vector<EpochResult> history;
@@ -23,10 +21,8 @@ std::vector<EpochResult> fit(Trainer& trainer, Loader& train, const Loader* vali
     EpochResult result = first > 0 ? options.from.epoch : EpochResult{};
     result.epoch = epoch;
     const double seconds_before = result.seconds;
-    const Clock::time_point start = Clock::now();
-    const auto seconds_so_far = [&] {
-      return seconds_before + std::chrono::duration<double>(Clock::now() - start).count();
-    };
+    const Stopwatch watch;
+    const auto seconds_so_far = [&] { return seconds_before + watch.seconds(); };
     train.start_epoch(epoch - 1);
     for (Index b = first; b < train.batches(); ++b) {
       if (options.stop && options.stop()) {

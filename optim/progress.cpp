@@ -8,20 +8,16 @@
 namespace espalier {
 
 Progress::Progress(std::string label, Index total_samples, bool wanted)
-    : label_(std::move(label)),
-      total_(total_samples),
-      active_(wanted && isatty(STDERR_FILENO)),
-      start_(Clock::now()),
-      last_(start_) {}
+    : label_(std::move(label)), total_(total_samples), active_(wanted && isatty(STDERR_FILENO)) {}
 
 bool Progress::due() const {
-  return active_ && Clock::now() - last_ > std::chrono::milliseconds(100);
+  return active_ && since_drawn_.seconds() > 0.1;
 }
 
 void Progress::update(Index done, const std::string& note) {
   if (!due()) return;
-  last_ = Clock::now();
-  const double seconds = std::chrono::duration<double>(last_ - start_).count();
+  since_drawn_ = Stopwatch();
+  const double seconds = since_start_.seconds();
   const double fraction = static_cast<double>(done) / static_cast<double>(total_);
   const auto left = static_cast<Index>(seconds / fraction * (1 - fraction) + 0.5);
   constexpr int width = 24;

@@ -2,9 +2,9 @@
 // is not a terminal, so that logs stay readable.
 #pragma once
 
-#include <chrono>
 #include <string>
 
+#include "espalier/core/clock.h"
 #include "espalier/core/real.h"
 
 namespace espalier {
@@ -21,11 +21,10 @@ class Progress {
   void clear();
 
  private:
-  using Clock = std::chrono::steady_clock;
   std::string label_;
   Index total_;
   bool active_;
-  Clock::time_point start_, last_;
+  Stopwatch since_start_, since_drawn_;
   bool drawn_ = false;
 };
 

@@ -118,7 +118,7 @@ Timing timing_of(std::vector<double> seconds) {
 
 std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const DatasetPtr& data, const Loss& loss,
                                       const Optimizer& optimizer, const MeasureOptions& o) {
-  flush_subnormals_to_zero();
+  const SubnormalsFlushed as_workers_do;
   std::vector<ModelMeasurement> measurements;
   for (const Module* model : models) measurements.push_back(sizes_of(*model, *data, o));
   const Loader full(data, {.batch = o.batch, .lanes = o.lanes, .shuffle = false});

@@ -116,7 +116,7 @@ std::map<std::string, LayerGeometry> geometries_of(const Module& model, const Sh
 }
 
 StorageRules tune(const Module& model, const Shape& input, Index lanes, std::uint64_t seed) {
-  flush_subnormals_to_zero();
+  const SubnormalsFlushed as_workers_do;
   StorageRules rules;
   std::map<std::string, double> measured;  // layers of one geometry are measured once
   for (const auto& [name, layer] : geometries_of(model, input)) {

@@ -90,6 +90,30 @@ TEST_F(ToolTables, TrainOnAFileAndPredictItsRows) {
   EXPECT_PRED2(contains, again.err, "ignored 1 columns absent from the training file");
 }
 
+// What is saved is what was scored: measuring in between has moved nothing.
+TEST_F(ToolTables, PredictFindsTheFiguresOfTheRunOnItsTestFile) {
+  for (const bool regression : {false, true})
+    for (const char* model : {"tabular:16-16", "tabular:16-16+norm+dropout=0.1", "tabular-resnet:12x2"}) {
+      SCOPED_TRACE(fmt::format("{}, {}", model, regression ? "regression" : "classification"));
+      const std::string train = write("train.csv", synthetic_table_csv({.rows = 600, .regression = regression}));
+      const std::string test =
+          write("test.csv", synthetic_table_csv({.rows = 300, .first = 600, .regression = regression}));
+      const Ran trained = tool("train --data " + train + " --test-data " + test + quick + "--density 0.3 --model " +
+                               model + " --json --out " + path("run"));
+      ASSERT_EQ(trained.code, exit_done) << trained.err;
+      const auto run = nlohmann::json::parse(trained.out)["sparse"];
+      const auto number = [&](const char* key) { return run.at(key).get<double>(); };
+      const Ran predicted = tool("predict " + path("run") + " " + test + " --out " + path("out.csv"));
+      ASSERT_EQ(predicted.code, exit_done) << predicted.err;
+      EXPECT_PRED2(contains, predicted.out,
+                   regression ? fmt::format("RMSE {:.5g}, MAE {:.5g}, R2 {:.4f}\n", number("test_rmse"),
+                                            number("test_mae"), number("test_r2"))
+                              : fmt::format("accuracy {:.2f} %, balanced {:.2f} %, AUC {:.4f}, log-loss {:.4f}\n",
+                                            100 * number("test_accuracy"), 100 * number("test_balanced_accuracy"),
+                                            number("test_auc"), number("test_log_loss")));
+    }
+}
+
 TEST_F(ToolTables, RegressionIsPredictedInOriginalUnits) {
   std::string csv = "x,z,y\n";
   for (int r = 0; r < 600; ++r) csv += fmt::format("{},{},{}\n", r % 100, r % 7, 5000 + 3.5 * (r % 100));

@@ -331,6 +331,24 @@ TEST(Trainer, ClippingScalesTheWholeGradientDownToTheNormAndNoFurther) {
   EXPECT_EQ(applied_gradient(2 * free.gradient_norm), unclipped);
 }
 
+// --- randomness in layers -------------------------------------------------------------------------------------------
+
+TEST(Trainer, DropsOtherUnitsInEveryStepAndTheSameOnesInTheSameStep) {
+  Sequential model;
+  model.add<Dropout>("drop", Real{0.5}).add<Linear>(LinearOptions{.name = "output", .in = 12, .out = 3}, 1);
+  const auto optimizer = sgd();
+  Trainer trainer(model, softmax_cross_entropy, *optimizer, {.threads = 1});
+  const Loader loader(blobs(32), {.batch = 32, .lanes = 16});
+  // At a rate of 0 the weights stay: only the mask can change the loss of one and the same batch.
+  std::vector<double> losses;
+  for (int i = 0; i < 3; ++i) losses.push_back(trainer.step(loader, 0, 0).loss);
+  EXPECT_NE(losses[0], losses[1]);
+  EXPECT_NE(losses[1], losses[2]);
+  EXPECT_NE(losses[0], losses[2]);
+  trainer.resume_at(1);
+  EXPECT_EQ(trainer.step(loader, 0, 0).loss, losses[1]);
+}
+
 // --- what goes wrong ------------------------------------------------------------------------------------------------
 
 TEST(Trainer, SaysWhichLayerDivergedAndAtWhichStep) {
@@ -493,7 +511,8 @@ TEST(Trainer, AStepInTheSteadyStateAllocatesNothing) {
           for (Index b = 0; b < loader.batches(); ++b) trainer.step(loader, b, 0.01);
         })) << threads
             << " threads, clipping " << clip_norm << ", " << name_of(storage);
-        EXPECT_TRUE(some_epoch_allocates_nothing([&] { trainer.inference().infer(loader, 0); })) << threads << " threads";
+        EXPECT_TRUE(some_epoch_allocates_nothing([&] { trainer.inference().infer(loader, 0); }))
+            << threads << " threads";
       }
 }
 

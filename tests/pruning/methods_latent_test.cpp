@@ -454,7 +454,9 @@ TEST(LatentMethods, EvaluationIsDeterministicAndChangesNothing) {
     EXPECT_TRUE(looked_at.bits() == left_alone.bits()) << name;
     Training run(name);
     run.advance(0, 30);
+    const auto before = testing::bits_of(run.everything());
     const double loss = run.trainer->evaluate(run.loader).loss;
+    EXPECT_TRUE(testing::bits_of(run.everything()) == before) << name << ": derived weights are taken back";
     EXPECT_EQ(run.trainer->evaluate(run.loader).loss, loss) << name;
   }
 }
