@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <new>
 #include <system_error>
 #include <utility>
 
 #include "espalier/core/error.h"
+#include "espalier/core/file_calls.h"
 
 namespace espalier {
 namespace {
@@ -39,7 +41,7 @@ class Descriptor final {
   int number_;
 };
 
-// A name that is removed again unless the file behind it was given to somebody.
+// A name that is removed again unless keep() says that it is needed.
 class TemporaryName final {
  public:
   explicit TemporaryName(std::filesystem::path path) : path_(std::move(path)) {}
@@ -67,12 +69,18 @@ constexpr std::size_t transfer_bytes = std::size_t{1} << 30;  // Linux moves at 
 
 }  // namespace
 
+FileCalls& file_calls() {
+  static FileCalls calls{.write = ::write, .fsync = ::fsync, .rename = ::rename};
+  return calls;
+}
+
 void write_file_atomically(const std::filesystem::path& path, std::string_view contents) {
   static std::atomic<unsigned> count = 0;
   constexpr const char* intent = "write";
+  const FileCalls& calls = file_calls();
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
 
-  // O_EXCL never opens somebody else's file: a leftover of a killed process with our number only costs one more try.
+  // O_EXCL never opens a file that exists: a leftover of a killed process with our number only costs one more try.
   std::filesystem::path name;
   int number = -1;
   do {
@@ -85,24 +93,24 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 
   while (!contents.empty()) {
     const auto written = uninterrupted(
-        [&] { return ::write(file.number(), contents.data(), std::min(contents.size(), transfer_bytes)); });
+        [&] { return calls.write(file.number(), contents.data(), std::min(contents.size(), transfer_bytes)); });
     if (written < 0) fail(path, intent, "writing a temporary file beside it");
     contents.remove_prefix(static_cast<std::size_t>(written));
   }
-  if (uninterrupted([&] { return ::fsync(file.number()); }) < 0) fail(path, intent, "fsync");
+  if (uninterrupted([&] { return calls.fsync(file.number()); }) < 0) fail(path, intent, "fsync");
   if (file.close() < 0) fail(path, intent, "closing a temporary file beside it");
-  if (::rename(temporary.path().c_str(), path.c_str()) < 0) fail(path, intent, "renaming a temporary file to it");
+  if (calls.rename(temporary.path().c_str(), path.c_str()) < 0) fail(path, intent, "renaming a temporary file to it");
   temporary.keep();
 
   // The new name itself reaches the disk with its folder. Not every file system can do that, and the file is whole
   // either way: no error.
   if (const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); directory.open())
-    ::fsync(directory.number());
+    calls.fsync(directory.number());
 }
 
 std::string read_file(const std::filesystem::path& path, std::uintmax_t limit_bytes) {
   constexpr const char* intent = "read";
-  // O_NONBLOCK: opening a pipe nobody writes to must fail below, not wait.
+  // O_NONBLOCK: opening a pipe that has no writer must fail below, not wait.
   const Descriptor file(
       uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); }));
   if (!file.open()) fail(path, intent, "opening");

@@ -1,8 +1,10 @@
-// Whole files, in and out. A file that somebody may be reading, or that the next run depends on, is never half there:
+// Whole files, in and out. A file that another process may be reading, or that the next run depends on, is never half
+// there:
 //
 //   1. write    .espalier-PID-N.tmp     beside the target, hence on the same file system
 //   2. fsync    .espalier-PID-N.tmp     the bytes are on the disk before the name is
-//   3. rename   -> model.safetensors    one step for everybody: they see the old file or the new one
+//   3. rename   -> model.safetensors    in one step: a reader sees the old file or the new one
+//   4. fsync    the folder              the new name is on the disk as well, where the file system can do that
 //
 // If any step fails the temporary file is removed and what stood under the target's name still stands there.
 #pragma once

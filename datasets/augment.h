@@ -9,7 +9,8 @@
 //   └───┴──┴────┴─┘
 //
 // Invariants (tests/datasets/augment_test.cpp names them by number):
-//   1. What happens to a sample is a function of (seed, epoch, sample), whatever tile it comes in and whoever fills it.
+//   1. What happens to a sample is a function of (seed, epoch, sample), whatever tile it comes in and whichever thread
+//   fills it.
 //   2. Pixels are moved, never computed: each result is a number of the sample's own, or zero.
 //   3. Nothing is allocated.
 #pragma once

@@ -99,7 +99,10 @@ std::size_t records_of(const std::filesystem::path& path, const Format& format) 
   if (bytes == 0) fail("an empty file");
   if (bytes > largest_file_bytes) fail(fmt::format("{} bytes, more than {}", bytes, largest_file_bytes));
   const std::uintmax_t rest = bytes % format.record_bytes();
-  if (rest != 0) fail(fmt::format("{} bytes: {} records and {} bytes", bytes, bytes / format.record_bytes(), rest));
+  if (rest != 0)
+    throw FileError(
+        fmt::format("{}: byte {}: expected records of {} bytes, found the end of the file {} bytes into record {}",
+                    path.string(), bytes, format.record_bytes(), rest, bytes / format.record_bytes()));
   return static_cast<std::size_t>(bytes / format.record_bytes());
 }
 

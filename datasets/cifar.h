@@ -21,11 +21,11 @@ namespace espalier {
 // sets of shape [3, 32, 32] with 10 classes and pixels in [0, 1]. Files may hold fewer records than the published ones;
 // provenance says, by their checksums, whether they are those.
 //
-// Throws FileError for missing files, files that are no whole number of records, empty or above 1 GB, and labels out of
-// range; the sizes of all files are checked before memory is asked for.
+// Throws FileError for missing files, files that are empty, above 1 GB or whose length is not a multiple of the record,
+// and labels out of range; the sizes of all files are checked before memory is asked for.
 DataParts cifar10(const std::filesystem::path& folder);
 
-// Likewise train.bin and test.bin, from `folder` or `folder`/cifar-100-binary. The label is the fine one, of 100
+// Reads train.bin and test.bin, from `folder` or `folder`/cifar-100-binary. The label is the fine one, of 100
 // classes. The published checksums are not known here, and provenance says so.
 DataParts cifar100(const std::filesystem::path& folder);
 

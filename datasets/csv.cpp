@@ -191,7 +191,7 @@ void CsvReader::begin() {
     try {
       CsvReader first(name_, std::string(sample.substr(0, sample.rfind('\n'))), plain);
       words = first.next() && std::ranges::all_of(first.fields_, is_word);
-    } catch (const FileError&) {  // will be said again, by whoever reads on
+    } catch (const FileError&) {  // reading on throws it again
     }
     options_.header = words ? CsvOptions::Header::yes : CsvOptions::Header::no;
   }

@@ -4,15 +4,13 @@
 //   chunk of the file   ...,39,State-gov,"Doe, ""J"".",<=50K\n50,Self-...
 //   fields of the row       39 State-gov  Doe, "J".   <=50K
 //
-// What is read (RFC 4180, and what is found besides):
+// What is read (RFC 4180, and what files hold besides):
 //   - rows end in LF or CRLF, the last one also in nothing; empty lines are no rows; a UTF-8 byte-order mark is skipped
-//   - the delimiter is a comma, a semicolon, a tab or a pipe: the one that cuts the first lines into equally many
-//   fields
-//   - a field in quotes may hold delimiters, line ends, and quotes as ""; a quote inside an unquoted field is a
-//   character
+//   - the delimiter is a comma, semicolon, tab or pipe: the one that cuts the first lines into equally many fields
+//   - a field in quotes may hold delimiters, line ends, and quotes as ""; in an unquoted field a quote is a character
 //   - spaces around fields are not part of them, unless quoted
-//   - the first row is a header if all its fields are words, unless the options say; without one, columns are c1, c2,
-//   ...
+//   - the first row is a header if all its fields are words, unless the options say which it is
+//   - without a header, columns are called c1, c2, ...
 //   - a file may be gzipped; the reader goes by its content, not by its name
 // What is not: ragged rows, NUL bytes, text behind a closing quote, a quote that is never closed, UTF-16, and rows and
 // fields longer than a limit, so that memory is bounded whatever the file. Each ends in a FileError that names file,
@@ -41,7 +39,7 @@ class CsvReader {
  public:
   // Opens the file, and settles delimiter, header and number of columns from its first lines. Throws FileError.
   explicit CsvReader(const std::filesystem::path& path, CsvOptions options = {});
-  // The same of text at hand, which errors call `name`.
+  // Reads from a string instead of a file; errors call it `name`.
   CsvReader(std::string name, std::string text, CsvOptions options = {});
   ~CsvReader();
   CsvReader(const CsvReader&) = delete;
@@ -77,7 +75,7 @@ class CsvReader {
   std::unique_ptr<Source> source_;
   std::vector<char> buffer_;             // [capacity + padding]
   char *at_ = nullptr, *end_ = nullptr;  // what of the buffer is still to be read
-  bool ended_ = false;                   // the source has no more
+  bool ended_ = false;                   // the source is exhausted
   Index row_line_ = 0, next_line_ = 1;   // where this row begins, and the next
   Index scanned_lines_ = 0;              // of the row being scanned
   std::vector<std::string> columns_;

@@ -1,18 +1,15 @@
 // From a row of text to the numbers a network reads. A Preprocessing is a value: fitted once, on the training part of a
 // table (datasets/table.h), saved beside the model as JSON, and applied to any row afterwards.
 //
-//   column       a field                features
-//   numeric      39                     (39 - centre) / scale
-//                missing                (fill - centre) / scale, and 1 in a feature of its own if the training part had
-//                                       missing ones, too
-//   binary       one of two words       0 or 1; 1/2 where it is missing or another word
-//   categorical  Private                1 in the feature of its word, 0 in those of the others. What is rare, or was
-//   never
-//                                       seen, shares "other" (if there were rare ones, else all are 0); what is missing
-//                                       has a feature of its own if the training part had missing ones, else it counts
-//                                       as unseen
-//     ordinal    the word's rank among the words, in alphabetical order, as a number
-//   ignored      dates, constants, and words that are another one in nearly every row
+//   column        a field           its features
+//   numeric       39                (39 - centre) / scale
+//                 missing           (fill - centre) / scale; and 1 in a feature "missing", if the training part had any
+//   binary        one of two words  0 or 1; 1/2 if it is missing or another word
+//   categorical   Private           1 in the feature of its word, 0 in those of the others
+//                 rare or unseen    1 in a feature "other", if the training part had rare words; else all are 0
+//                 missing           1 in a feature "missing", if the training part had any; else as an unseen word
+//   ordinal       Private           the rank of the word, in alphabetical order, as a number
+//   ignored       dates, constants, and words of which nearly every row has another one: no features
 //
 // Numeric columns of two values are put to 0 and 1 (centre: the lower, scale: the difference), other ones scaled:
 //
@@ -64,7 +61,7 @@ struct Preprocessing {
   Index sparse_features = 0;  // above 0: rows are LIBSVM's, of so many features, and there are no columns
 
   Index features() const;
-  std::vector<std::string> feature_names() const;  // "age", "age missing", "sex = Male", "native_country = other"
+  std::vector<std::string> feature_names() const;  // "age", "age missing", "sex = Male", "native_country other"
   // Which column each feature is made of: an index into columns, or the feature itself if rows are sparse.
   std::vector<Index> source_columns() const;
   std::string column_name(Index column) const;
@@ -75,7 +72,7 @@ std::string to_json(const Preprocessing& preprocessing);
 // Throws FileError, naming `file`, if the text is anything else or makes no sense.
 Preprocessing preprocessing_from_json(const std::string& text, const std::string& file);
 
-// Marks that stand for a missing value, besides the empty field; small and capital letters are the same.
+// Marks that stand for a missing value, besides the empty field, in any mixture of small and capital letters.
 std::vector<std::string> usual_missing_marks();
 
 class MissingMarks {
@@ -109,7 +106,7 @@ struct WordHash {
 };
 using WordMap = std::unordered_map<std::string, Cell, WordHash, std::equal_to<>>;
 
-// A field that is not what its column holds: what was expected and found. Whoever read it knows file and line.
+// A field that is not what its column holds: what was expected and found. The reader of the file adds file and line.
 struct BadField final : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -121,13 +118,11 @@ class Encoder {
   const Preprocessing& rules() const { return rules_; }
   Index features() const { return features_; }
 
-  // The cell of a field of column c; adds to the counts. Throws std::string, what was expected and found, for a word in
-  // a numeric column.
+  // The cell of a field of column c; adds to the counts. Throws BadField for a word in a numeric column.
   Cell encode(std::size_t c, std::string_view field, EncodingCounts& counts) const;
   // cells: [columns] -> features: [features]
   void expand(std::span<const Cell> cells, std::span<Real> features) const;
-  // The class of a field, or the number (in original units); -1 and NaN if missing. Throws std::string for anything
-  // else.
+  // The class of a field, or the number (in original units); -1 and NaN if missing. Throws BadField for anything else.
   std::int32_t label(std::string_view field) const;
   double value(std::string_view field) const;
 

@@ -1,5 +1,5 @@
 // Signals drawn by a program: three sensors that listen to one source, for trying models of sequences where no data is
-// at hand. They were measured by nobody, and an accuracy reached on them says nothing about any instrument.
+// at hand. They are not measurements, and an accuracy reached on them says nothing about any instrument.
 //
 // The class is what the source does:
 //

@@ -35,7 +35,7 @@ namespace espalier {
 // together, UsageError for columns that do not exist.
 DataParts load_table(const std::filesystem::path& file, const std::filesystem::path& test_file,
                      const TableOptions& options);
-// The same of text at hand.
+// Reads from a string instead of a file; errors call it `name`.
 DataParts load_table_text(const std::string& name, const std::string& text, const TableOptions& options);
 
 }  // namespace espalier

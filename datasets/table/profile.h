@@ -23,7 +23,7 @@ struct ColumnProfile {
 struct TargetProfile {
   std::map<double, Index> numbers;  // up to most_classes + 1 different ones
   bool integers = true;
-  std::unordered_map<std::string, Index, WordHash, std::equal_to<>> texts;  // the same
+  std::unordered_map<std::string, Index, WordHash, std::equal_to<>> texts;  // up to most_classes + 1 as well
 };
 
 struct Profile {

@@ -23,7 +23,7 @@ class TableReader {
   bool next();
   std::span<const Cell> cells() const { return cells_; }  // [columns]
   bool has_target() const { return target_ >= 0; }
-  // Of this row; missing: -1 and NaN.
+  // The target of this row; -1 and NaN if it is missing.
   std::int32_t label() const;
   double value() const;
   const EncodingCounts& counts() const { return counts_; }

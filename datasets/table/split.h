@@ -15,7 +15,7 @@ class StratifiedSplit {
   // rows: of each class (one class: no strata). Of these, `test_fraction`, and of the rest `validation` rows, but a
   // tenth of it at most.
   StratifiedSplit(std::vector<Index> rows, double test_fraction, Index validation, std::uint64_t seed);
-  // To be asked for each row once, in order.
+  // The part of the next row, of class `klass`: to be called for each row once, in order.
   Part next(std::size_t klass);
 
  private:

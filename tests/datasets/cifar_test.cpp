@@ -123,7 +123,8 @@ TEST_F(Cifar10, RejectsALengthThatIsNoWholeNumberOfRecords) {
   bytes.pop_back();
   folder_.write("data_batch_3.bin", bytes);
   EXPECT_EQ(complaint(cifar10),
-            about("data_batch_3.bin") + "expected records of 3073 bytes, found 6145 bytes: 1 records and 3072 bytes");
+            about("data_batch_3.bin") +
+                "byte 6145: expected records of 3073 bytes, found the end of the file 3072 bytes into record 1");
 }
 
 TEST_F(Cifar10, RejectsAnEmptyFile) {
@@ -208,7 +209,8 @@ TEST_F(Cifar100, NamesByteRecordAndValueOfEitherLabelOutOfRange) {
 TEST_F(Cifar100, RejectsFilesOfTheWrongLength) {
   write_all();
   folder_.write("train.bin", records({{1}, {2}}));  // CIFAR-10's records
-  EXPECT_PRED2(contains, complaint(cifar100), "train.bin: expected records of 3074 bytes, found 6146 bytes: 1 records");
+  EXPECT_PRED2(contains, complaint(cifar100),
+               "train.bin: byte 6146: expected records of 3074 bytes, found the end of the file");
   folder_.write("train.bin", Bytes{});
   EXPECT_PRED2(contains, complaint(cifar100), "train.bin: expected records of 3074 bytes, found an empty file");
   write_hole("train.bin", std::uintmax_t{3074} * 1'000'000);

@@ -242,6 +242,32 @@ TEST(Table, StandardisesTheTargetOfARegression) {
   EXPECT_LE(original, 1100.1);
 }
 
+// The q-quantile lies between two numbers of the sample, in proportion (type 7 of Hyndman and Fan, 1996).
+double textbook_quantile(const std::vector<double>& sorted, double q) {
+  const double at = q * static_cast<double>(sorted.size() - 1), below = std::floor(at);
+  const double a = sorted[static_cast<std::size_t>(below)], b = sorted[static_cast<std::size_t>(std::ceil(at))];
+  return a + (at - below) * (b - a);
+}
+
+TEST(Table, RobustScalingInterpolatesBetweenTheValuesBesideAQuantile) {
+  const auto squares = [](int r) { return fmt::format("{},{}", r * r, r % 2); };  // neighbours that differ a lot
+  int between = 0;
+  for (const int rows : {40, 41, 43, 46}) {
+    const std::string text = table_of("x,y", rows, squares);
+    const DataParts plain = load(text, {.scaling = "none", .validation = 0}),
+                    robust = load(text, {.scaling = "robust", .validation = 0});
+    std::vector<double> x;
+    for (Index i = 0; i < plain.train->samples(); ++i) x.push_back(static_cast<double>(features(*plain.train, i)[0]));
+    std::ranges::sort(x);
+    between += (x.size() - 1) % 4 != 0;
+    const ColumnRule& rule = column(robust, "x");
+    EXPECT_DOUBLE_EQ(rule.centre, textbook_quantile(x, 0.5)) << x.size();
+    EXPECT_DOUBLE_EQ(rule.fill, textbook_quantile(x, 0.5)) << x.size();
+    EXPECT_DOUBLE_EQ(rule.scale, textbook_quantile(x, 0.75) - textbook_quantile(x, 0.25)) << x.size();
+  }
+  EXPECT_GE(between, 2) << "quartiles that are no value of the sample";
+}
+
 TEST(Table, RareWordsShareAFeature) {
   const DataParts parts =
       load(table_of("w,x,y", 3000,
