@@ -8,10 +8,10 @@
 
 #include "apps/tool/bench_ladder.h"
 #include "apps/tool/commands.h"
-#include "apps/tool/result.h"
 #include "espalier/core/error.h"
 #include "espalier/core/products.h"
 #include "espalier/core/threads.h"
+#include "espalier/experiment/result.h"
 
 namespace espalier {
 namespace {

@@ -12,9 +12,9 @@
 #include <chrono>
 
 #include "apps/tool/commands.h"
-#include "apps/tool/result.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/noise.h"
+#include "espalier/experiment/result.h"
 #include "espalier/layers/models.h"
 #include "espalier/pruning/method.h"
 
