@@ -5,7 +5,7 @@
 #include <cmath>
 #include <utility>
 
-#include "espalier/core/error.h"
+#include "espalier/core/catalogue.h"
 
 namespace espalier {
 namespace {
@@ -51,16 +51,15 @@ Real InitialValues::at(Index position) const {
 void initialise(Parameter& W, Initialiser initialiser, std::uint64_t seed) {
   const InitialValues initial(W, W.nonzeros(), {initialiser, seed});
   const auto value = W.value();
-  W.for_each_weight([&](Index row, Index column, Index at) {
-    value[static_cast<std::size_t>(at)] = initial.at(row * W.cols() + column);
-  });
+  W.for_each_weight([&](Index row, Index column, Index at) { value[at] = initial.at(row * W.cols() + column); });
 }
 
 Initialiser initialiser_named(std::string_view name) {
   for (const auto& [word, initialiser] : known)
     if (word == name) return initialiser;
-  throw UsageError(fmt::format(
-      "[initialise] expected kaiming, kaiming-uniform, xavier, lecun-uniform or signed-constant, got \"{}\"", name));
+  std::vector<std::string> names;
+  for (const auto& [word, initialiser] : known) names.emplace_back(word);
+  throw UsageError(fmt::format("[initialise] expected {}, got \"{}\"", listed(names), name));
 }
 
 std::string_view name_of(Initialiser initialiser) {

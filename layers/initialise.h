@@ -1,5 +1,5 @@
-// Initial weights. A weight's value depends on the seed, the parameter's name and its position only, so a layer that is
-// born sparse has the weights that the dense layer would have had there, up to the scale.
+// Initial weights. A weight's value depends only on the seed, the parameter's name and the weight's position. So a
+// layer that is born sparse has the weights that the dense layer has at the same positions, up to the scale.
 //
 // fan_in is the mean number of live inputs of a row: in a layer born at density 0.01 a row sums a hundredth of the
 // terms, and keeps its variance only if they are ten times larger (Evci et al., "Gradient Flow in Sparse Neural
@@ -22,13 +22,13 @@ enum class Initialiser {
   signed_constant   // +-sqrt(2 / fan_in), the sign drawn               Ramanujan et al. 2020
 };
 
-// Where weights come from that were never trained: all that a file needs to say of them.
+// Where weights that were never trained come from: all that a file has to say to have them again.
 struct Origin {
   Initialiser initialiser = Initialiser::kaiming;
   std::uint64_t seed = 1;
 };
 
-// The values that initialise() gives a matrix of W's name and shape with `live` weights, one by one.
+// The values that initialise() gives to a matrix of W's name and shape with `live` weights, one by one.
 class InitialValues final {
  public:
   InitialValues(const Parameter& W, Index live, const Origin& origin);
@@ -40,10 +40,10 @@ class InitialValues final {
   double scale_;
 };
 
-// Every live weight of W. Slots are left alone.
+// Sets every live weight of W. Leaves the slots as they are.
 void initialise(Parameter& W, Initialiser initialiser, std::uint64_t seed);
 
-// Throws UsageError listing the known names.
+// Throws UsageError, listing the known names, for any other.
 Initialiser initialiser_named(std::string_view name);
 std::string_view name_of(Initialiser initialiser);
 

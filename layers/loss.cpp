@@ -37,14 +37,14 @@ Var cross_entropy(const Var& logits, const Tile& tile, const char* operation,
           operation, classes, w ? w->size() : 0);
   Tensor p = tape.make(z.shape()), loss = tape.make({1});
   for (Index lane = 0; lane < valid; ++lane) {
-    const Index label = tile.label[static_cast<std::size_t>(lane)];
+    const Index label = tile.label[lane];
     require(label >= 0 && label < classes, "[{}] expected labels below {}, got {}", operation, classes, label);
     Real highest = z.row(0)[lane], sum = 0;  // subtracted, so that exp cannot overflow
     for (Index c = 1; c < classes; ++c) highest = std::max(highest, z.row(c)[lane]);
     for (Index c = 0; c < classes; ++c) sum += p.row(c)[lane] = std::exp(z.row(c)[lane] - highest);
     for (Index c = 0; c < classes; ++c) p.row(c)[lane] /= sum;
     loss.row(0)[lane] = std::log(sum) + highest - z.row(label)[lane];
-    if (w) loss.row(0)[lane] *= (*w)[static_cast<std::size_t>(label)];
+    if (w) loss.row(0)[lane] *= (*w)[label];
   }
   std::fill(loss.row(0) + valid, loss.row(0) + z.lanes(), Real{0});
   return tape.record({.operation = operation, .inputs = {logits}}, loss,
@@ -52,12 +52,11 @@ Var cross_entropy(const Var& logits, const Tile& tile, const char* operation,
                        // dz = w[label] (p - onehot) dL
                        const auto dz = t.gradient_of(logits);
                        if (!dz) return;
-                       for (Index lane = 0; w && lane < valid; ++lane)
-                         dL.row(0)[lane] *= (*w)[static_cast<std::size_t>(tile.label[static_cast<std::size_t>(lane)])];
+                       for (Index lane = 0; w && lane < valid; ++lane) dL.row(0)[lane] *= (*w)[tile.label[lane]];
                        for (Index c = 0; c < classes; ++c) {
                          Real* row = dz->tensor->row(c);
                          for (Index lane = 0; lane < p.lanes(); ++lane) {
-                           const bool is_label = lane < valid && tile.label[static_cast<std::size_t>(lane)] == c;
+                           const bool is_label = lane < valid && tile.label[lane] == c;
                            const Real g = lane < valid ? (p.row(c)[lane] - (is_label ? 1 : 0)) * dL.row(0)[lane] : 0;
                            row[lane] = dz->write == Write::add ? row[lane] + g : g;
                          }

@@ -20,6 +20,7 @@ constexpr std::string_view format_key = "format", format_name = "espalier-1";
 constexpr std::string_view form_prefix = "form/", shape_prefix = "shape/", state_prefix = "state/";
 constexpr std::string_view seed_prefix = "seed/", initialiser_prefix = "initialiser/", scale_prefix = "scale/",
                            check_prefix = "check/", value_prefix = "value/";
+
 std::string key_of(std::string_view prefix, const std::string& name) {
   return std::string(prefix) + name;
 }

@@ -1,4 +1,4 @@
-// A model in a safetensors file: the place where pruning has to show, in bytes that are counted.
+// A model in a safetensors file: where pruning has to show, in bytes that are counted.
 //
 // Each parameter is written in the form with the fewest bytes of data (weight_forms.h); ties go to the form named first
 // there.
@@ -8,15 +8,16 @@
 //   format                  espalier-1
 //   form/fc1.weight         dense | bitmap | delta8 | csr | seed | seed+bitmap | seed+delta8 | constant
 //   shape/fc1.weight        300x784                       unless dense: there the tensor has it
-//   seed/fc1.weight         1                             this and the next three: of the forms with a seed
+//   seed/fc1.weight         1                             this and the next three: in the forms with a seed
 //   initialiser/fc1.weight  signed-constant
 //   scale/fc1.weight        1.4142135
-//   check/fc1.weight        9c1b00d5a7f3e224              of the values: the bits of a normal distribution depend on
-//                                                         the mathematical library, which need not be the writer's
+//   check/fc1.weight        9c1b00d5a7f3e224              a hash of the values: the bits of a normal distribution
+//                                                         depend on the mathematical library, and the reader's may
+//                                                         differ from the writer's
 //   value/fc1.bias          0                             of a constant
 //
 // What Module::visit_state visits is in tensors state/NAME [count]. Tensors of wide numbers come first, so that each
-// begins at a multiple of its numbers' width. The test-only build over double writes F64 for F32.
+// tensor begins at a multiple of the width of its numbers. The test-only build over double writes F64 for F32.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +36,7 @@ namespace espalier {
 struct StoredLayer {
   std::string name;  // of a parameter, or state/NAME
   std::string form;
-  std::uintmax_t bytes = 0;  // of data; their sum and the header are the file
+  std::uintmax_t bytes = 0;  // of data; all layers' bytes and the header make the file
   bool operator==(const StoredLayer&) const = default;
 };
 
@@ -45,13 +46,14 @@ struct SavedModel {
   bool operator==(const SavedModel&) const = default;
 };
 
-// Writes the model; equal models give equal bytes. Throws FileError, and leaves what stood under that name, if it
-// cannot be written; UsageError if the model has a name twice, or the metadata have keys that the format keeps for
-// itself. origin: of weights that were never trained; parameters of which it is not true are written with their values.
+// Writes the model; equal models give equal bytes. Throws FileError if the file cannot be written, and leaves an older
+// file of that name as it was; UsageError if the model has a name twice, or the metadata have keys that the format
+// keeps for itself. origin: where weights that were never trained come from; parameters that do not come from there are
+// written with their values.
 SavedModel save_model(const Module& model, const std::map<std::string, std::string>& metadata,
                       const std::filesystem::path& path, const std::optional<Origin>& origin = {});
 
-// What save_model would return, without writing or even making the file.
+// What save_model would return, without writing a file or making its data.
 SavedModel model_bytes(const Module& model, const std::map<std::string, std::string>& metadata,
                        const std::optional<Origin>& origin = {});
 

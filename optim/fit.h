@@ -13,19 +13,18 @@ namespace espalier {
 struct EpochResult {
   Index epoch = 0;  // counted from 1
   double train_loss = 0;
-  double gradient_norm = 0;  // mean over the steps
-  double rate = 0;           // of the last step
-  Evaluation validation{};   // samples == 0 if there is no validation set
-  double seconds = 0;        // training only
-  Index samples = 0;
-  Flops flops{};  // training only
+  double gradient_norm = 0;  // the mean over the steps, before clipping
+  double rate = 0;           // the learning rate of the last step
+  Evaluation validation{};   // of the model after the epoch; samples == 0 if there is no validation set
+  double seconds = 0;        // of training, without the evaluation
+  Index samples = 0;         // trained on
+  Flops flops{};             // of training, without the evaluation
 };
 
-// A place between two steps, from which fit can go on: how many steps are done, and the sums so far of the epoch under
-// way.
+// A place between two steps, from which fit can go on.
 struct FitPosition {
-  Index step = 0;
-  EpochResult epoch = {};
+  Index step = 0;          // the number of steps that are done
+  EpochResult epoch = {};  // the sums of the current epoch so far
 };
 
 struct FitOptions {
@@ -33,14 +32,15 @@ struct FitOptions {
   RateOptions rate{};
   std::string label = "training";  // begins the progress line
   bool progress = true;            // a live line on stderr, if stderr is a terminal
-  // Called after every step with the number of steps done so far and of all steps (pruning hangs here).
+  // Called after every step with the number of steps done so far and the number of all steps (to prune, for example).
   std::function<void(Index step, Index steps)> after_step{};
   std::function<void(const EpochResult&)> after_epoch{};
-  // Asked before every step; if true, `stopped` is told where, and InterruptedError ends the call. Another call that
-  // begins `from` there, with trainer and parameters as they were, computes what this one would have, to the bit.
+  // Called before every step. If it returns true, `stopped` is called with the position, and the call ends with
+  // InterruptedError. Another call that begins `from` this position, with the trainer and the parameters as they are
+  // then, computes what this call would have computed, to the bit.
   std::function<bool()> stop{};
   std::function<void(const FitPosition&)> stopped{};
-  FitPosition from{};
+  FitPosition from{};  // where to begin
 };
 
 // Trains for options.epochs epochs; evaluates on `validation` (may be null) after each. Steps and rates count from the

@@ -1,5 +1,5 @@
-// A line on a terminal that says how far long work is, how fast, and how long it will still take. Silent where stderr
-// is not a terminal, so that logs stay readable.
+// A line on a terminal that says how far a long computation is, how fast it goes, and how long it will still take.
+// Silent where stderr is not a terminal, so that logs stay readable.
 #pragma once
 
 #include <string>
@@ -15,9 +15,11 @@ class Progress {
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
-  // `done` of the total; `note` is appended ("epoch 3/20  loss 0.113"). Draws at most ten times a second.
+  // done: samples, of the total; note: appended to the line ("epoch 3/20  loss 0.113"). Draws at most ten times a
+  // second.
   void update(Index done, const std::string& note);
-  bool due() const;  // whether update() would draw now: lets the caller format `note` only then
+  // Whether update() would draw now, so that the caller needs to format `note` only then.
+  bool due() const;
   void clear();
 
  private:
