@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "apps/tool/commands.h"
-#include "apps/tool/run_folder.h"
+#include "espalier/experiment/run_folder.h"
 #include "espalier/core/error.h"
 #include "espalier/layers/models.h"
 

@@ -18,8 +18,8 @@
 #include <numeric>
 
 #include "apps/tool/commands.h"
-#include "apps/tool/plot.h"
-#include "apps/tool/run_folder.h"
+#include "espalier/experiment/plot.h"
+#include "espalier/experiment/run_folder.h"
 #include "espalier/core/error.h"
 #include "espalier/layers/linear.h"
 #include "espalier/pruning/strong_ticket.h"

@@ -8,8 +8,8 @@
 #include <fmt/format.h>
 
 #include "apps/tool/commands.h"
-#include "apps/tool/run_folder.h"
-#include "apps/tool/tables.h"
+#include "espalier/experiment/run_folder.h"
+#include "espalier/experiment/tables.h"
 #include "espalier/core/error.h"
 
 using namespace espalier;

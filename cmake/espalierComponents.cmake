@@ -1,6 +1,6 @@
 # The components, each after those that it builds on (`after`), and the packages whose libraries it links (`packages`).
 # The build reads this, and so does an installed find_package(espalier).
-set(espalier_components core layers datasets optim pruning)
+set(espalier_components core layers datasets optim pruning experiment)
 
 set(espalier_core_after)
 set(espalier_core_packages fmt OpenMP HWY)
@@ -12,6 +12,8 @@ set(espalier_optim_after layers datasets)
 set(espalier_optim_packages HWY)
 set(espalier_pruning_after optim)
 set(espalier_pruning_packages SerialOpenBLAS)
+set(espalier_experiment_after pruning)
+set(espalier_experiment_packages nlohmann_json tomlplusplus)
 
 # espalier_closure(OUT component...): these components and all that they build on, in the order of the list above.
 function(espalier_closure out)

@@ -10,10 +10,10 @@
 #include <fstream>
 
 #include "apps/bench/bench.h"
-#include "apps/tool/result.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/synthetic_table.h"
 #include "espalier/datasets/table.h"
+#include "espalier/experiment/result.h"
 
 namespace espalier {
 namespace {

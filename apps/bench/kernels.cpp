@@ -9,10 +9,10 @@
 #include "apps/bench/bench.h"
 #include "apps/bench/ladder.h"
 #include "apps/bench/ruler.h"
-#include "apps/tool/result.h"
 #include "espalier/core/error.h"
 #include "espalier/core/products.h"
 #include "espalier/core/threads.h"
+#include "espalier/experiment/result.h"
 
 namespace espalier {
 namespace {

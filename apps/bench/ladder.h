@@ -11,10 +11,10 @@
 #include <stdexcept>
 #include <string>
 
-#include "apps/tool/result.h"
 #include "espalier/core/kernels.h"
 #include "espalier/core/random.h"
 #include "espalier/core/real.h"
+#include "espalier/experiment/result.h"
 #include "espalier/pruning/measure.h"
 
 namespace espalier {

@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include "apps/bench/bench.h"
-#include "apps/tool/result.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/noise.h"
+#include "espalier/experiment/result.h"
 #include "espalier/layers/models.h"
 
 namespace espalier {

@@ -12,9 +12,9 @@
 
 #include "apps/bench/bench.h"
 #include "apps/bench/ladder.h"
-#include "apps/tool/result.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/noise.h"
+#include "espalier/experiment/result.h"
 #include "espalier/layers/models.h"
 #include "espalier/pruning/method.h"
 

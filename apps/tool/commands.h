@@ -4,8 +4,9 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 
-#include "apps/tool/config.h"
 #include "apps/tool/run_guarded.h"
+#include "espalier/experiment/config.h"
+#include "espalier/experiment/recommend.h"
 
 namespace espalier {
 
@@ -14,6 +15,8 @@ using Command = std::function<void()>;
 // Which data, and how they are read: the same flags wherever there are data.
 constexpr const char* data_group = "Data";
 void add_data_flags(CLI::App& app, RunConfig& config);
+// --budget and --recipes of a race.
+void add_race_flags(CLI::App& app, RecommendOptions& options);
 
 Command add_train(CLI::App& app);
 Command add_predict(CLI::App& app);

@@ -9,14 +9,14 @@
 #include <optional>
 
 #include "apps/tool/commands.h"
-#include "apps/tool/data.h"
-#include "apps/tool/result.h"
-#include "apps/tool/tables.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/core/safetensors.h"
 #include "espalier/datasets/libsvm.h"
 #include "espalier/datasets/table.h"
+#include "espalier/experiment/data.h"
+#include "espalier/experiment/result.h"
+#include "espalier/experiment/tables.h"
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
 #include "espalier/optim/metrics.h"

@@ -6,13 +6,13 @@
 #include <chrono>
 #include <cmath>
 
-#include "apps/tool/baselines.h"
 #include "apps/tool/commands.h"
-#include "apps/tool/recommend.h"
-#include "apps/tool/run_folder.h"
-#include "apps/tool/tables.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/experiment/baselines.h"
+#include "espalier/experiment/recommend.h"
+#include "espalier/experiment/run_folder.h"
+#include "espalier/experiment/tables.h"
 #include "espalier/layers/models.h"
 
 namespace espalier {
@@ -23,7 +23,7 @@ constexpr std::string_view auto_recipe = "auto";
 struct TrainFlags {
   RunConfig config;
   std::string config_file, recipe;
-  RaceFlags race;
+  RecommendOptions race;
   std::vector<double> densities;
   std::uint64_t seeds = 1;
   std::string out, resume;

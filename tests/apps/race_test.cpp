@@ -1,5 +1,5 @@
 // Successive halving on made-up candidates: what they reach, and how long they take, is written down here.
-#include "apps/tool/race.h"
+#include "espalier/experiment/race.h"
 
 #include <gtest/gtest.h>
 

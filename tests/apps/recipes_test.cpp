@@ -1,4 +1,4 @@
-#include "apps/tool/recipes.h"
+#include "espalier/experiment/recipes.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include <sstream>
 
 #include "apps/tool/commands.h"
-#include "apps/tool/recommend.h"
-#include "apps/tool/training.h"
+#include "espalier/experiment/recommend.h"
+#include "espalier/experiment/training.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/layers/models.h"

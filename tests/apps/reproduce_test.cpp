@@ -1,4 +1,4 @@
-#include "apps/tool/reproduce.h"
+#include "espalier/experiment/reproduce.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "apps/tool/commands.h"
-#include "apps/tool/training.h"
+#include "espalier/experiment/training.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "support/temporary_folder.h"

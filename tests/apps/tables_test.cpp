@@ -1,5 +1,5 @@
 // Tables through the tool: raw files in, predictions out.
-#include "apps/tool/tables.h"
+#include "espalier/experiment/tables.h"
 
 #include <gtest/gtest.h>
 

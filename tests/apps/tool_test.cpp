@@ -12,12 +12,12 @@
 #include <string>
 #include <vector>
 
-#include "apps/tool/baselines.h"
+#include "espalier/experiment/baselines.h"
 #include "apps/tool/commands.h"
-#include "apps/tool/config.h"
-#include "apps/tool/data.h"
-#include "apps/tool/run_folder.h"
-#include "apps/tool/training.h"
+#include "espalier/experiment/config.h"
+#include "espalier/experiment/data.h"
+#include "espalier/experiment/run_folder.h"
+#include "espalier/experiment/training.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/synthetic_images.h"

@@ -1,4 +1,4 @@
-#include "apps/tool/config.h"
+#include "espalier/experiment/config.h"
 
 #include <algorithm>
 #include <array>
@@ -7,12 +7,12 @@
 #include <set>
 #include <sstream>
 
-#include "apps/tool/config_toml.h"
-#include "apps/tool/data.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/core/tensor.h"
 #include "espalier/core/threads.h"
+#include "espalier/experiment/config_toml.h"
+#include "espalier/experiment/data.h"
 #include "espalier/layers/models.h"
 #include "espalier/pruning/controls.h"
 #include "espalier/pruning/method.h"

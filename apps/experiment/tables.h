@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/tool/result.h"
 #include "espalier/datasets/preprocessing.h"
+#include "espalier/experiment/result.h"
 #include "espalier/layers/module.h"
 
 namespace espalier {

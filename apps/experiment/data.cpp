@@ -1,4 +1,4 @@
-#include "apps/tool/data.h"
+#include "espalier/experiment/data.h"
 
 #include <algorithm>
 #include <array>

@@ -4,8 +4,8 @@
 #include <functional>
 #include <optional>
 
-#include "apps/tool/config.h"
-#include "apps/tool/data.h"
+#include "espalier/experiment/config.h"
+#include "espalier/experiment/data.h"
 #include "espalier/layers/module.h"
 #include "espalier/optim/fit.h"
 #include "espalier/optim/metrics.h"

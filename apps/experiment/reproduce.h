@@ -6,7 +6,7 @@
 //   method      one of `espalier methods`, or "dense": no pruning
 //   density     a number, or a list: the columns of a table
 //   seeds       how many: 1, 2, ...
-//   recipe      one that it begins with: see apps/tool/recipes.h
+//   recipe      one that it begins with: see recipes.h
 //   published   a test error in % (regression: an RMSE), or a table of them by density: { "0.05" = 1.53 };
 //               published_gain: over dense, in percentage points;  source: of both
 //
@@ -24,8 +24,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/tool/config.h"
-#include "apps/tool/result.h"
+#include "espalier/experiment/config.h"
+#include "espalier/experiment/result.h"
 
 namespace espalier {
 
@@ -48,12 +48,30 @@ struct ReproduceRow {
   std::string key(std::uint64_t seed) const { return fmt::format("{} {} {}", name, digest, seed); }
 };
 
+constexpr std::uint64_t most_seeds = 1000;
+
 using ReproduceResults = std::map<std::string, Json>;  // by key
 
 // In the order of the file. Throws FileError naming file and experiment.
 std::vector<ReproduceRow> read_experiments(const std::filesystem::path& file);
 // No file: no results. Of two lines of one key the later counts; a last line without an end is not there.
 ReproduceResults read_results(const std::filesystem::path& file);
+
+struct ReproduceOptions {
+  std::string data_dir;  // where data are looked for, unless empty
+  int threads = 0;       // 0: one per processor
+};
+// A row and a seed that is not trained yet.
+struct Pending {
+  const ReproduceRow* row;
+  std::uint64_t seed;
+  RunConfig config(const ReproduceOptions& options) const;
+  double work() const;  // epochs over all trainings: what its time is about proportional to
+};
+// Trains them one after the other; each becomes a line of `file`, and an entry of `results`, when it is done. Throws
+// InterruptedError when it is asked to stop: the same call goes on from there.
+void run_pending(const std::vector<Pending>& pending, const ReproduceOptions& options,
+                 const std::filesystem::path& file, ReproduceResults& results);
 
 // Markdown. What is not finished is said to be so.
 std::string reproduce_table(const std::vector<ReproduceRow>& rows, const ReproduceResults& results);

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/tool/data.h"
+#include "espalier/experiment/data.h"
 
 namespace espalier {
 
@@ -46,6 +46,9 @@ Recipe read_recipe(const std::string& text, const std::string& file);
 // Sets what the recipe gives; the rest of the configuration stays.
 void apply(const Recipe& recipe, RunConfig& config);
 bool fits(const Recipe& recipe, const DataProfile& profile);
+
+// What recipes are for: image-flat, image-cnn, classification-table, regression-table, sequence.
+const std::vector<std::string>& recipe_kinds();
 
 // By name.
 const std::vector<Recipe>& shipped_recipes();

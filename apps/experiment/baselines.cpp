@@ -1,4 +1,4 @@
-#include "apps/tool/baselines.h"
+#include "espalier/experiment/baselines.h"
 
 #include <fmt/format.h>
 

@@ -6,7 +6,7 @@
 #include <initializer_list>
 #include <string_view>
 
-#include "apps/tool/config.h"
+#include "espalier/experiment/config.h"
 
 namespace espalier {
 

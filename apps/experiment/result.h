@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "apps/tool/training.h"
+#include "espalier/experiment/training.h"
 #include "espalier/pruning/measure.h"
 
 namespace espalier {

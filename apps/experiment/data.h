@@ -3,10 +3,10 @@
 
 #include <string>
 
-#include "apps/tool/config.h"
 #include "espalier/datasets/augment.h"
 #include "espalier/datasets/dataset.h"
 #include "espalier/datasets/preprocessing.h"
+#include "espalier/experiment/config.h"
 
 namespace espalier {
 

@@ -6,8 +6,8 @@
 //                     which no choice for a deeper model changes
 #pragma once
 
-#include "apps/tool/result.h"
-#include "apps/tool/training.h"
+#include "espalier/experiment/result.h"
+#include "espalier/experiment/training.h"
 
 namespace espalier {
 

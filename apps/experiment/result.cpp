@@ -1,12 +1,12 @@
-#include "apps/tool/result.h"
+#include "espalier/experiment/result.h"
 
 #include <fmt/format.h>
 
 #include <cmath>
 #include <fstream>
 
-#include "apps/tool/baselines.h"
-#include "apps/tool/tables.h"
+#include "espalier/experiment/baselines.h"
+#include "espalier/experiment/tables.h"
 
 namespace espalier {
 std::string text_of_seconds(double seconds) {

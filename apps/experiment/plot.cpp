@@ -1,4 +1,4 @@
-#include "apps/tool/plot.h"
+#include "espalier/experiment/plot.h"
 
 #include <fmt/format.h>
 

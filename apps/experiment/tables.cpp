@@ -1,4 +1,4 @@
-#include "apps/tool/tables.h"
+#include "espalier/experiment/tables.h"
 
 #include <fmt/format.h>
 

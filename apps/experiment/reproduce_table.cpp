@@ -5,9 +5,9 @@
 #include <functional>
 #include <set>
 
-#include "apps/tool/reproduce.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/experiment/reproduce.h"
 
 namespace espalier {
 namespace {

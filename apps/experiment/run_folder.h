@@ -6,8 +6,8 @@
 #include <fstream>
 #include <string>
 
-#include "apps/tool/result.h"
-#include "apps/tool/training.h"
+#include "espalier/experiment/result.h"
+#include "espalier/experiment/training.h"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "apps/tool/training.h"
+#include "espalier/experiment/training.h"
 
 #include <algorithm>
 #include <chrono>

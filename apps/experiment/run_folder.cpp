@@ -1,10 +1,10 @@
-#include "apps/tool/run_folder.h"
+#include "espalier/experiment/run_folder.h"
 
 #include <fmt/format.h>
 
-#include "apps/tool/tables.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/experiment/tables.h"
 
 namespace espalier {
 namespace {

@@ -1,4 +1,4 @@
-#include "apps/tool/race.h"
+#include "espalier/experiment/race.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,15 +1,14 @@
 // Which recipe suits these data? Profile, race, pick.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <functional>
 
-#include "apps/tool/recipes.h"
+#include "espalier/experiment/recipes.h"
 
 namespace espalier {
 
-struct RaceFlags {
+struct RecommendOptions {
   double budget = 60;  // seconds
   Index epochs = 0;    // of the last rung, instead of a budget
   Index rungs = 0;
@@ -28,9 +27,6 @@ struct Recommendation {
 
 // Races the recipes that fit, on the training and validation parts alone, and prints all of it to `out`. Test samples
 // are looked at in an exhaustive race only, after everything was chosen. Throws UsageError if no recipe fits.
-Recommendation recommend(const Settle& settle, const Data& data, const RaceFlags& flags, std::FILE* out);
-
-// --budget and --recipes.
-void add_race_flags(CLI::App& app, RaceFlags& flags);
+Recommendation recommend(const Settle& settle, const Data& data, const RecommendOptions& flags, std::FILE* out);
 
 }  // namespace espalier

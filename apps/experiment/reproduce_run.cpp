@@ -1,0 +1,208 @@
+// Running the rows of a table of experiments, as far as they are not finished.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <set>
+#include <span>
+
+#include "espalier/core/error.h"
+#include "espalier/experiment/reproduce.h"
+#include "espalier/experiment/training.h"
+#include "espalier/pruning/controls.h"
+#include "espalier/pruning/measure.h"
+
+namespace espalier {
+namespace {
+
+// One write to a file opened for appending: whole or not at all for everybody who appends at the same time.
+void append_line(const std::filesystem::path& file, const std::string& line) {
+  const int handle = ::open(file.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (handle < 0) throw FileError(fmt::format("{}: cannot be opened", file.string()));
+  char last = '\n';  // of what a machine that went down may have left
+  const off_t end = ::lseek(handle, 0, SEEK_END);
+  bool done = end == 0 || ::pread(handle, &last, 1, end - 1) == 1;
+  const std::string text = (last == '\n' ? "" : "\n") + line + "\n";
+  done = done && ::write(handle, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(handle) == 0;
+  ::close(handle);
+  if (!done) throw FileError(fmt::format("{}: cannot be written (disk full?)", file.string()));
+}
+
+std::string text_of_duration(double seconds) {
+  const auto minutes = static_cast<Index>(seconds / 60);
+  return minutes < 1    ? fmt::format("{:.0f} s", seconds)
+         : minutes < 60 ? fmt::format("{} min", minutes)
+                        : fmt::format("{} h {:02} min", minutes / 60, minutes % 60);
+}
+
+// What is left, at the pace of what is finished, model by model. Empty if nothing is known of some of it.
+std::string time_left(std::span<const Pending> left, const ReproduceResults& results) {
+  std::map<std::string, std::pair<double, double>> pace;  // seconds, work
+  for (const auto& [key, result] : results)
+    if (result.contains("work")) {
+      auto& [seconds, work] = pace[result.at("model")];
+      seconds += result.at("wall_seconds").get<double>();
+      work += result.at("work").get<double>();
+    }
+  double seconds = 0;
+  for (const Pending& p : left) {
+    const auto known = pace.find(p.row->config.model);
+    if (known == pace.end()) return "";
+    seconds += p.work() * known->second.first / known->second.second;
+  }
+  return ", about " + text_of_duration(seconds) + " left";
+}
+
+// Trains, and says what came of it. A training that fails is a result, too: the others need not wait for it. found:
+// where the network is left for the controls of the same method, unless empty.
+Json run_one(const Pending& p, const RunConfig& config, const Data& data, const std::filesystem::path& checkpoint,
+             const std::filesystem::path& found) {
+  Json line = {{"key", p.row->key(p.seed)},
+               {"name", p.row->name},
+               {"method", p.row->dense ? "dense" : config.method},
+               {"density", config.schedule.density},
+               {"seed", p.seed},
+               {"model", config.model},
+               {"data", config.data},
+               {"epochs", config.epochs},
+               {"control", config.control}};
+  const auto start = std::chrono::steady_clock::now();
+  try {
+    const Trained trained = train_model(config, data, p.row->dense ? Side::dense : Side::sparse, {}, checkpoint);
+    if (!found.empty()) save_finished(trained, found);
+    const Census census = census_of(*trained.model);
+    line.update(to_json(trained.metrics));
+    line["test_loss"] = trained.test.loss;
+    line[validation_key(trained.validation)] = validation_of(trained.validation);
+    // Of the network that the configuration names: a control may be a smaller one.
+    line["kept"] = static_cast<double>(census.live) / static_cast<double>(census_of(*model_of(config, data)).positions);
+    line["nonzeros"] = census.nonzeros();
+    line["train_flops"] = trained.train_flops.executed;
+    line["train_seconds"] = trained.train_seconds;
+    line["work"] = p.work();
+    const auto optimizer = make_optimizer(config.optimizer);
+    const ModelMeasurement measured = measure({trained.model.get()}, data.train, loss_of(config, data), *optimizer,
+                                              {.batch = config.batch,
+                                               .lanes = config.lanes,
+                                               .threads = threads_of(config),
+                                               .repetitions = 5,
+                                               .seed = config.seed,
+                                               .clip_norm = config.clip_norm})
+                                          .front();
+    line["train_step_seconds"] = measured.train_step.median;
+    line["inference_seconds"] = measured.inference.median;
+  } catch (const DivergedError& error) {
+    line["failed"] = error.what();
+  } catch (const UsageError& error) {
+    line["failed"] = error.what();
+  }
+  line["wall_seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  line["threads"] = threads_of(config);
+  line["processor"] = processor_name();
+  return line;
+}
+
+// NaN for null: a number that is not defined.
+double number_of(const Json& line, const char* key) {
+  return line[key].is_number() ? line[key].get<double>() : Metrics::unknown;
+}
+
+void remove_checkpoint(const std::filesystem::path& checkpoint) {
+  std::error_code ignored;
+  for (const char* suffix : {"", ".early", ".control"})
+    std::filesystem::remove(std::filesystem::path(checkpoint) += suffix, ignored);
+}
+
+// A control trains again what its method has found. Where the method is a row of its own, that comes before its
+// controls: its network is kept for them until all is done, so that a ticket of nine rounds is found once and not five
+// times. To a control it looks like a training of its own that was interrupted between the two.
+class FoundNetworks {
+ public:
+  FoundNetworks(std::filesystem::path folder, std::span<const Pending> pending)
+      : folder_(std::move(folder)), pending_(pending) {}
+  // Where the network of p has to be left, if somebody wants it.
+  std::filesystem::path keep(const Pending& p) const {
+    const bool wanted = p.row->config.control == "none" && std::ranges::any_of(pending_, [&](const Pending& other) {
+                          return uses_found(other) && other.row->found == p.row->found && other.seed == p.seed;
+                        });
+    return wanted ? file(p) : std::filesystem::path();
+  }
+  void hand_over(const Pending& p, const std::filesystem::path& checkpoint) const {
+    std::error_code ignored;  // then it is found anew
+    if (uses_found(p)) std::filesystem::copy_file(file(p), checkpoint, ignored);
+  }
+  void remove_all() const {
+    std::error_code ignored;
+    for (const Pending& p : pending_) std::filesystem::remove(file(p), ignored);
+  }
+
+ private:
+  static bool uses_found(const Pending& p) { return needs_found(control_named(p.row->config.control)); }
+  std::filesystem::path file(const Pending& p) const {
+    return folder_ / fmt::format("checkpoint-found-{}-{}", p.row->found, p.seed);
+  }
+  std::filesystem::path folder_;
+  std::span<const Pending> pending_;
+};
+
+}  // namespace
+
+RunConfig Pending::config(const ReproduceOptions& options) const {
+  RunConfig c = row->config;
+  c.seed = seed;
+  c.threads = options.threads;
+  if (!options.data_dir.empty()) c.data_dir = options.data_dir;
+  return c;
+}
+
+double Pending::work() const {
+  const RunConfig& c = row->config;
+  const Control control = control_named(c.control);
+  if (row->dense || control == Control::small_dense) return static_cast<double>(c.epochs);
+  const Index trainings = 1 + (c.rewind == "none" ? 0 : c.schedule.rounds) + needs_found(control);
+  return static_cast<double>(c.epochs * trainings);
+}
+
+void run_pending(const std::vector<Pending>& pending, const ReproduceOptions& f, const std::filesystem::path& file,
+                 ReproduceResults& results) {
+  const FoundNetworks found(file.parent_path(), pending);
+  std::set<std::string> loaded;
+  for (const Pending& p : pending)  // what is missing is said before hours of training, not after
+    if (RunConfig config = p.config(f); loaded.insert(config.data).second) load_data(config);
+  watch_for_interrupt();
+  for (std::size_t i = 0; i < pending.size(); ++i) {
+    const Pending& p = pending[i];
+    RunConfig config = p.config(f);
+    const Data data = load_data(config);
+    const std::filesystem::path checkpoint =
+        file.parent_path() / fmt::format("checkpoint-reproduce-{}-{}", p.row->digest, p.seed);
+    fmt::print(stderr, "{:>4}/{}  {}, seed {}{}\n", i + 1, pending.size(), p.row->label(), p.seed,
+               time_left(std::span(pending).subspan(i), results));
+    found.hand_over(p, checkpoint);
+    const Json line = [&] {
+      try {
+        return run_one(p, config, data, checkpoint, found.keep(p));
+      } catch (const InterruptedError& error) {
+        throw InterruptedError(fmt::format("{}; to go on: the same command again", error.what()));
+      }
+    }();
+    append_line(file, line.dump());
+    results[p.row->key(p.seed)] = line;
+    remove_checkpoint(checkpoint);
+    if (line.contains("failed"))
+      fmt::print(stderr, "           failed: {}\n", line["failed"].get<std::string>());
+    else
+      fmt::print(
+          stderr, "           {}, {:.2f} % kept, {}\n",
+          line.contains("test_rmse")
+              ? fmt::format("test RMSE {:.4g}, R2 {:.4f}", number_of(line, "test_rmse"), number_of(line, "test_r2"))
+              : fmt::format("test error {:.2f} %", 100 * (1 - number_of(line, "test_accuracy"))),
+          100 * line["kept"].get<double>(), text_of_duration(line["wall_seconds"].get<double>()));
+  }
+  found.remove_all();
+}
+
+}  // namespace espalier
