@@ -29,7 +29,7 @@ show_progress() {
     if [ -t 2 ]; then
       printf '\r\033[K%.79s' "$line" >&2
     elif ((SECONDS - said >= 10)); then
-      echo "$line" >&2
+      echo "$line (after $SECONDS s)" >&2
       said=$SECONDS
     fi
   done

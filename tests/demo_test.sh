@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy"
+git ls-files -z --deduplicate --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy"
 echo 'this is no declaration' >>"$copy/core/tensor.h"
 code=0
 "$copy/apps/demo.sh" --epochs 1 >"$copy/said" 2>&1 || code=$?

@@ -57,4 +57,6 @@ for folder in "${folders[@]}"; do
   done
 done
 cmake --build --preset "$preset" --target "${programs[@]}"
-for program in "${programs[@]}"; do tests/sharded.sh "$preset" "$program"; done
+failed=0
+for program in "${programs[@]}"; do tests/sharded.sh "$preset" "$program" || failed=1; done
+exit $failed

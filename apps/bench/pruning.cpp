@@ -9,9 +9,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "apps/bench/bench.h"
+#include "apps/bench/ladder.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/noise.h"
 #include "espalier/experiment/from_config.h"
@@ -58,14 +58,14 @@ class Candidate {
     time_step();
   }
   double time_step() {
-    return timed([&] { trainer_.step(loader_, 0, rate_); });
+    return seconds_of([&] { trainer_.step(loader_, 0, rate_); });
   }
   void turn() {
     double event = 0;
     bool updated = false;
     while (!updated && step_ < steps_) {
       ++step_;
-      event = timed([&] { updated = !method_->after_step(step_, steps_).empty(); });
+      event = seconds_of([&] { updated = !method_->after_step(step_, steps_).empty(); });
     }
     if (!updated) return;  // the schedule is over
     const double first = time_step(), second = time_step();
@@ -77,12 +77,6 @@ class Candidate {
   std::vector<double> events, updates;  // seconds
 
  private:
-  template <typename Work>
-  static double timed(Work&& work) {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
   const Loader& loader_;
   double rate_;
   ModulePtr model_;
@@ -91,28 +85,21 @@ class Candidate {
   Index step_ = 0, steps_ = 0;
 };
 
-void run_bench_pruning(PruningFlags& f) {
-  RunConfig& c = f.config;
-  require(c.schedule.density > 0 && c.schedule.density <= 1, "[--density] expected a fraction in (0, 1], got {}",
-          c.schedule.density);
-  require(f.repetitions >= 1 && f.repetitions <= 100000, "[--repetitions] expected 1 to 100000, got {}", f.repetitions);
-  c = settled(c);
-  flush_subnormals_to_zero();
-  const ModelProfile profile = model_profile(c.model);
-  const Loader loader(std::make_shared<Noise>(profile.input, profile.outputs, c.batch, c.seed),
-                      {.batch = c.batch, .lanes = c.lanes, .shuffle = false});
-  const auto optimizer = make_optimizer(c.optimizer);
-  Candidate resting(c, "static", loader, *optimizer, f.repetitions);
-  std::vector<std::unique_ptr<Candidate>> candidates;
-  for (const char* method : {"magnitude", "set", "rigl"})
-    candidates.push_back(std::make_unique<Candidate>(c, method, loader, *optimizer, f.repetitions));
+using Candidates = std::vector<std::unique_ptr<Candidate>>;
+
+// Updates of all candidates and static steps in turn. Returns the median of the latter, in seconds.
+double time_in_turns(Candidate& resting, const Candidates& candidates, int repetitions) {
   std::vector<double> steps;
-  for (int repetition = 0; repetition < f.repetitions; ++repetition) {
+  for (int repetition = 0; repetition < repetitions; ++repetition) {
     resting.time_step();  // the others have had the caches
     for (int i = 0; i < 5; ++i) steps.push_back(resting.time_step());
     for (const auto& candidate : candidates) candidate->turn();
   }
-  const double step = timing_of(steps).median, interval = static_cast<double>(c.schedule.interval) * step;
+  return timing_of(steps).median;
+}
+
+Json json_of(const RunConfig& c, const Candidates& candidates, double step) {
+  const double interval = static_cast<double>(c.schedule.interval) * step;
   Json result = {{"model", c.model},
                  {"density", c.schedule.density},
                  {"interval", c.schedule.interval},
@@ -128,13 +115,14 @@ void run_bench_pruning(PruningFlags& f) {
                                       {"share_of_training", update / (interval + update)},
                                       {"step_over_static", (interval + update) / interval}};
   }
-  if (f.json) {
-    fmt::print("{}\n", result.dump(2));
-    return;
-  }
+  return result;
+}
+
+void print_table(const RunConfig& c, const Candidates& candidates, const Json& result) {
   fmt::print("{}, density {:g}, batch {} in tiles of {}, {} threads, {}\n\n", c.model, c.schedule.density, c.batch,
              c.lanes, threads_of(c), processor_name());
-  fmt::print("static sparse step {}; an update every {} steps\n\n", text_of_seconds(step), c.schedule.interval);
+  fmt::print("static sparse step {}; an update every {} steps\n\n",
+             text_of_seconds(result["static_step_seconds"].get<double>()), c.schedule.interval);
   fmt::print("{:12}{:>12}{:>12}{:>16}{:>20}\n", "", "event", "update", "% of training", "mean step / static");
   for (const auto& candidate : candidates) {
     const Json& row = result[candidate->method_name];
@@ -143,6 +131,30 @@ void run_bench_pruning(PruningFlags& f) {
                text_of_seconds(row["update_seconds"].get<double>()), 100 * row["share_of_training"].get<double>(),
                row["step_over_static"].get<double>());
   }
+}
+
+void run_bench_pruning(PruningFlags& f) {
+  RunConfig& c = f.config;
+  require(c.schedule.density > 0 && c.schedule.density <= 1, "[--density] expected a fraction in (0, 1], got {}",
+          c.schedule.density);
+  require(f.repetitions >= 1 && f.repetitions <= 100000, "[--repetitions] expected 1 to 100000, got {}", f.repetitions);
+  c = settled(c);
+  flush_subnormals_to_zero();
+  const ModelProfile profile = model_profile(c.model);
+  const Loader loader(std::make_shared<Noise>(profile.input, profile.outputs, c.batch, c.seed),
+                      {.batch = c.batch, .lanes = c.lanes, .shuffle = false});
+  const auto optimizer = make_optimizer(c.optimizer);
+  Candidate resting(c, "static", loader, *optimizer, f.repetitions);
+  Candidates candidates;
+  for (const char* method : {"magnitude", "set", "rigl"})
+    candidates.push_back(std::make_unique<Candidate>(c, method, loader, *optimizer, f.repetitions));
+  const double step = time_in_turns(resting, candidates, f.repetitions);
+  const Json result = json_of(c, candidates, step);
+  if (f.json) {
+    fmt::print("{}\n", result.dump(2));
+    return;
+  }
+  print_table(c, candidates, result);
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "apps/bench/bench.h"
-#include "apps/tool/run_guarded.h"
 #include "espalier/core/error.h"
 
 namespace espalier {

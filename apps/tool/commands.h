@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 
+#include "apps/tool/run_guarded.h"
 #include "espalier/experiment/config.h"
 #include "espalier/experiment/recommend.h"
 

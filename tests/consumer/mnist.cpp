@@ -25,7 +25,7 @@ Sequential network(std::uint64_t seed) {
 
 double accuracy_of(Sequential& net, const DatasetPtr& data) {
   const Sgd sgd({});
-  const Trainer trainer(net, softmax_cross_entropy, sgd, {.threads = 2});
+  Trainer trainer(net, softmax_cross_entropy, sgd, {.threads = 2});
   return trainer.evaluate(Loader(data, {.batch = 500, .shuffle = false})).accuracy;
 }
 

@@ -2,7 +2,7 @@
 # A project outside builds with the library, and its program runs: the release build is installed into a folder, that folder
 # moved, and the project beside this script built against it.
 #
-#   tests/consumer/run.sh         by find_package and g++
+#   tests/consumer/run.sh         by find_package and g++; or as it is told: tests/consumer/run.sh pkg_config clang++
 #   tests/consumer/run.sh --all   by find_package, pkg-config and add_subdirectory, each with g++ and clang++; and what an
 #                                 installation promises: no flags, one component without the packages of the others, headers
 #                                 that compile alone
@@ -10,8 +10,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 source apps/install_packages.sh
 install_packages "${build_packages[@]}"
-compilers=(g++)
-ways=(find_package)
+compilers=("${2:-g++}")
+ways=("${1:-find_package}")
 if [ "${1:-}" = --all ]; then
   install_packages "${clang_packages[@]}"
   compilers=(g++ clang++)
@@ -34,7 +34,7 @@ quietly() {
 }
 
 [ -f build/release/CMakeCache.txt ] || quietly cmake --preset release -DESPALIER_TESTS=OFF
-quietly cmake --build --preset release
+quietly cmake --build --preset release --target espalier_cli  # and with it all that is installed
 quietly cmake --install build/release --prefix "$scratch/first"
 prefix=$scratch/moved
 mv "$scratch/first" "$prefix"
