@@ -9,15 +9,12 @@
 #include <cstdint>
 #include <span>
 
+#include "espalier/core/activation.h"
 #include "espalier/core/pattern.h"
 #include "espalier/core/real.h"
 #include "espalier/core/sparse_sweep.h"
 
-namespace espalier {
-
-enum class Activation { none, relu, tanh, sigmoid };  // those whose derivative can be read off their output
-
-namespace kernels {
+namespace espalier::kernels {
 
 // Y[r, :] = bias[r], or 0 where bias is null           Y: [rows, lanes]
 void begin_rows(const Real* bias, Real* Y, Index rows, Index stride);
@@ -160,8 +157,8 @@ struct DenseWeights {
 // Y[row, line] = relu(bias + sum of weights * X)     every row must have a visit in the first and the last panel
 void sparse_sweep(const SweepCall& call, const SparseWeights& W);
 void dense_sweep(const SweepCall& call, const DenseWeights& W);
-// G[weight] += sum over the lines' pixels and the valid lanes of  Y[row] X[pixel + offset]      call.Y is dY, W.value
-// unused
+// G[weight] += sum over the lines' pixels and the valid lanes of  Y[row] X[pixel + offset]
+// call.Y is dY, W.value is not used.
 void sparse_sweep_outer(const SweepCall& call, const SparseWeights& W, Index valid, Real* G);
 void dense_sweep_outer(const SweepCall& call, const DenseWeights& W, Index valid, Real* G);
 
@@ -173,5 +170,4 @@ std::span<const std::int64_t> available_targets();
 const char* target_name(std::int64_t target);
 void force_target(std::int64_t target);  // 0: back to the best
 
-}  // namespace kernels
-}  // namespace espalier
+}  // namespace espalier::kernels

@@ -24,7 +24,7 @@ std::vector<RowBlock> blocks_of(Index rows, Index cols, const Pattern* pattern, 
   const Index height = std::max<Index>(1, dense_block_weights / cols);
   for (Index r = 0; r < rows; r += height) {
     const Index end = std::min(rows, r + height);
-    blocks.push_back({r, end, r * cols, end * cols});
+    blocks.push_back({r, end, r * cols, end * cols, static_cast<Index>(blocks.size())});
   }
   return blocks;
 }
@@ -87,13 +87,17 @@ bool Parameter::has_slot(std::string_view name) const {
 }
 
 std::span<Real> Parameter::slot(std::string_view name) {
-  const auto found = std::ranges::find(slots_, name, &Slot::name);
-  require(found != slots_.end(), "[parameter] {}: expected a slot \"{}\", found none of that name", name_, name);
-  return found->array;
+  return slots_[slot_index(name)].array;
 }
 
 std::span<const Real> Parameter::slot(std::string_view name) const {
-  return const_cast<Parameter*>(this)->slot(name);
+  return slots_[slot_index(name)].array;
+}
+
+std::size_t Parameter::slot_index(std::string_view name) const {
+  const auto found = std::ranges::find(slots_, name, &Slot::name);
+  require(found != slots_.end(), "[parameter] {}: expected a slot \"{}\", found none of that name", name_, name);
+  return static_cast<std::size_t>(found - slots_.begin());
 }
 
 std::vector<std::string> Parameter::slot_names() const {

@@ -44,7 +44,8 @@ class Parameter {
   Index cols() const { return cols_; }
   Index positions() const { return rows_ * cols_; }
   Storage storage() const { return storage_; }
-  const PatternPtr& pattern() const { return pattern_; }  // null when dense
+  const PatternPtr& pattern() const { return pattern_; }              // null when dense
+  Index stored() const { return static_cast<Index>(value_.size()); }  // weights that have a place in the arrays
   Index nonzeros() const { return pattern_ ? pattern_->nonzeros() : positions(); }
   double density() const { return static_cast<double>(nonzeros()) / static_cast<double>(positions()); }
 
@@ -102,6 +103,7 @@ class Parameter {
     std::string name;
     AlignedVector<Real> array;
   };
+  std::size_t slot_index(std::string_view name) const;  // throws if there is none of that name
   // Makes every array anew, `length` long and zero, lets copy(old, fresh) fill it, and only then changes anything.
   template <typename Copy>
   void rebuild(std::size_t length, Copy&& copy);

@@ -20,18 +20,20 @@ std::vector<RowBlock> balanced_blocks(const std::vector<Index>& begin) {
       {1, (weights + block_weights - 1) / block_weights, (rows + block_rows_limit - 1) / block_rows_limit});
   std::vector<RowBlock> blocks;
   Index row = 0;
+  const auto push = [&](Index end) {
+    blocks.push_back({row, end, begin[row], begin[end], static_cast<Index>(blocks.size())});
+    row = end;
+  };
   for (Index b = 0; b < count && row < rows; ++b) {
     // The first row at which the weights so far reach their share; at least one row, at most the limit.
     const Index share = weights * (b + 1) / count;
     Index end = std::lower_bound(begin.begin() + row + 1, begin.end(), share) - begin.begin();
     if (b + 1 == count) end = rows;
     while (end - row > block_rows_limit) {
-      blocks.push_back({row, row + block_rows_limit, begin[row], begin[row + block_rows_limit]});
-      row += block_rows_limit;
+      push(row + block_rows_limit);
     }
     end = std::clamp(end, row + 1, rows);
-    blocks.push_back({row, end, begin[row], begin[end]});
-    row = end;
+    push(end);
   }
   return blocks;
 }

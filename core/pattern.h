@@ -32,6 +32,7 @@ namespace espalier {
 struct RowBlock {
   Index first_row = 0, last_row = 0;  // [first_row, last_row)
   Index first = 0, last = 0;          // [first, last) in value() and every slot array
+  Index number = 0;                   // its place among the blocks
   Index rows() const { return last_row - first_row; }
   Index weights() const { return last - first; }
 };

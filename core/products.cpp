@@ -5,6 +5,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/flops.h"
+#include "espalier/core/kernels.h"
 
 namespace espalier {
 namespace {
@@ -13,9 +14,8 @@ namespace {
 constexpr Index dense_rows_at_once = 48;
 
 void count_flops(const Parameter& W, Index lanes, Index valid) {
-  const Index stored = W.storage() == Storage::csr ? W.nonzeros() : W.positions();
   thread_flops() +=
-      {static_cast<std::uint64_t>(2 * stored * lanes), static_cast<std::uint64_t>(2 * W.nonzeros() * valid)};
+      {static_cast<std::uint64_t>(2 * W.stored() * lanes), static_cast<std::uint64_t>(2 * W.nonzeros() * valid)};
 }
 
 void require_operands(const char* what, const Parameter& W, const Tensor& in, Index in_rows, const Tensor& out,

@@ -9,7 +9,7 @@
 #include <span>
 #include <string>
 
-#include "espalier/core/kernels.h"
+#include "espalier/core/activation.h"
 #include "espalier/core/parameter.h"
 #include "espalier/core/tensor.h"
 #include "espalier/core/window.h"
@@ -44,8 +44,9 @@ void zero_off_pattern(const Pattern& pattern, Index first_row, Index last_row, s
 
 // --- the same three over the patches of an image ---------------------------------------------------------------------
 //
-//   W: [out, in / groups * taps]     X: [in, H, W, lanes]     Y: [out, H', W', lanes]      core/window.h has the
-//   equations
+//   W: [out, in / groups * taps]     X: [in, H, W, lanes]     Y: [out, H', W', lanes]
+//
+// core/window.h has the equations.
 //
 // X's halo must hold the window's padding, dY's the gradient_halo; both may be larger. Y and dX may have any.
 

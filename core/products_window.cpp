@@ -6,6 +6,7 @@
 #include "espalier/core/aligned.h"
 #include "espalier/core/error.h"
 #include "espalier/core/flops.h"
+#include "espalier/core/kernels.h"
 #include "espalier/core/products.h"
 
 namespace espalier {
@@ -124,8 +125,7 @@ void convolve(const Parameter& W, const Window& w, const Tensor& X, Tensor& Y, L
   }
   if (!relu) activate_lines(epilogue.activation, Y, lines);
   const Index pixels = (lines.last - lines.first) * Y.shape()[2];
-  const Index stored = W.storage() == Storage::csr ? W.nonzeros() : W.positions();
-  thread_flops() += {static_cast<std::uint64_t>(2 * stored * pixels * lanes),
+  thread_flops() += {static_cast<std::uint64_t>(2 * W.stored() * pixels * lanes),
                      static_cast<std::uint64_t>(2 * W.nonzeros() * pixels * X.valid())};
 }
 
@@ -203,8 +203,7 @@ void convolve_outer(const Parameter& W, const Window& w, const Tensor& dY, const
     if (W.storage() == Storage::masked) zero_off_pattern(*W.pattern(), 0, W.rows(), G);
   }
   const Index pixels = (lines.last - lines.first) * dY.shape()[2];
-  const Index stored = W.storage() == Storage::csr ? W.nonzeros() : W.positions();
-  thread_flops() += {static_cast<std::uint64_t>(2 * stored * pixels * valid),
+  thread_flops() += {static_cast<std::uint64_t>(2 * W.stored() * pixels * valid),
                      static_cast<std::uint64_t>(2 * W.nonzeros() * pixels * valid)};
 }
 

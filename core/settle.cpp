@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
 
 namespace espalier {
 

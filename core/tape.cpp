@@ -4,6 +4,8 @@
 #include <cassert>
 #include <chrono>
 
+#include "espalier/core/kernels.h"
+
 namespace espalier {
 namespace {
 

@@ -155,8 +155,10 @@ class Tape {
   Tensor make(Shape shape, Halo halo = {}) { return pool_.tensor(shape, lanes_, halo); }
   // The same numbers inside this halo: x itself if it has it, else a copy.
   Tensor with_halo(const Tensor& x, Halo halo);
-  // Numbers that do not go by sample (a bias gradient): [count] at one lane (at least one, for nothing is no shape).
+  // Numbers that do not go by sample (a bias gradient): [count] at one lane; at least 1, shapes cannot be empty.
   Tensor make_numbers(Index count) { return pool_.tensor({std::max<Index>(count, 1)}, {1, 1}); }
+  // `count` bytes. Their contents are whatever was there.
+  Bytes make_bytes(Index count) { return Bytes(make_numbers(Bytes::numbers_for(count))); }
 
   struct Record {
     const char* operation;

@@ -14,10 +14,12 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "espalier/core/aligned.h"
@@ -127,6 +129,23 @@ class Tensor {
   Halo halo_;
   std::shared_ptr<Buffer> buffer_;
   Real* data_ = nullptr;
+};
+
+// Bytes in a buffer of numbers: what a tape keeps that is no number (which pixel won), recycled like everything on it.
+class Bytes {
+ public:
+  Bytes() = default;  // none
+  explicit Bytes(Tensor storage) : storage_(std::move(storage)) {}
+  static Index numbers_for(Index bytes) {
+    constexpr Index each = sizeof(Real);
+    return (bytes + each - 1) / each;
+  }
+  explicit operator bool() const { return static_cast<bool>(storage_); }
+  std::uint8_t* data() { return reinterpret_cast<std::uint8_t*>(storage_.data()); }
+  const std::uint8_t* data() const { return reinterpret_cast<const std::uint8_t*>(storage_.data()); }
+
+ private:
+  Tensor storage_;
 };
 
 // Hands out buffers and finds them again when nobody else holds them. One pool per tape, one thread at a time.

@@ -22,9 +22,9 @@ void parallel_run(Index count, int threads, void (*body)(void*, Index), void* co
 // exception is thrown again here, after all have ended.
 template <typename Body>
 void parallel_for(Index count, int threads, Body&& body) {
+  auto* callable = std::addressof(body);  // of a const type, perhaps; the pointer itself is not
   detail::parallel_run(
-      count, threads, [](void* context, Index i) { (*static_cast<std::remove_reference_t<Body>*>(context))(i); },
-      const_cast<void*>(static_cast<const void*>(std::addressof(body))));
+      count, threads, [](void* context, Index i) { (**static_cast<decltype(callable)*>(context))(i); }, &callable);
 }
 
 }  // namespace espalier

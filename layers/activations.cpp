@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "espalier/core/kernels.h"
+
 namespace espalier {
 
 Var activate(const Var& x, Activation f, Halo halo) {

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
 #include "espalier/layers/sequence.h"
 
 namespace espalier {

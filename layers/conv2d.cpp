@@ -96,9 +96,7 @@ Var conv2d_max_pool(const Var& x, const Parameter& W, const Parameter* b, const 
   const Shape shape = convolved_shape(x, W, w), pooled{shape[0], shape[1] / 2, shape[2] / 2};
   Tensor y = tape.make(pooled, halo);
   // A byte per output number: which of its four pixels won.
-  const Index numbers = y.features() * y.stride(), bytes = static_cast<Index>(sizeof(Real));
-  Tensor winners = tape.make_numbers((numbers + bytes - 1) / bytes);
-  auto* winner = reinterpret_cast<std::uint8_t*>(winners.data());
+  Bytes winners = tape.make_bytes(y.features() * y.stride());
   const auto pooling = [shape, pooled, lanes = y.lanes()](Lines lines) {
     return kernels::Windows{.kernel = 2,
                             .stride = 2,
@@ -116,7 +114,7 @@ Var conv2d_max_pool(const Var& x, const Parameter& W, const Parameter* b, const 
       for (Index c = 0; c < shape[0]; ++c) {
         kernels::max_pool(pooling(lines), {line_of(z, c, lines.first), pitch_of(z)},
                           {line_of(y, c, lines.first / 2), pitch_of(y)},
-                          winner + (c * pooled[1] + lines.first / 2) * pooled[2] * y.lanes());
+                          winners.data() + (c * pooled[1] + lines.first / 2) * pooled[2] * y.lanes());
         for (Index line = lines.first / 2; line < lines.last / 2; ++line)
           kernels::activate(f, line_of(y, c, line), pooled[2] * y.stride());
       }
@@ -132,7 +130,6 @@ Var conv2d_max_pool(const Var& x, const Parameter& W, const Parameter* b, const 
                                      {"padding_width", static_cast<double>(w.padding_width)},
                                      {"groups", static_cast<double>(w.groups)}}},
                      y, [x, X, y, winners, &W, b, w, f, shape, pooled, pooling](Tape& t, Tensor& dY) {
-                       const auto* won = reinterpret_cast<const std::uint8_t*>(winners.data());
                        Tensor db = t.make_numbers(W.rows()), dW = t.make_numbers(static_cast<Index>(W.value().size()));
                        db.fill(0), dW.fill(0);
                        // dZ = dY f'(Z) at the winners, 0 elsewhere
@@ -142,7 +139,8 @@ Var conv2d_max_pool(const Var& x, const Parameter& W, const Parameter* b, const 
                          differentiate_lines(f, y, dY, {lines.first / 2, lines.last / 2}, db.data());
                          for (Index c = 0; c < shape[0]; ++c)
                            kernels::max_pool_backward(
-                               pooling(lines), won + (c * pooled[1] + lines.first / 2) * pooled[2] * y.lanes(),
+                               pooling(lines),
+                               winners.data() + (c * pooled[1] + lines.first / 2) * pooled[2] * y.lanes(),
                                line_of(dY, c, lines.first / 2), {line_of(dZ, c, lines.first), pitch_of(dZ)},
                                /*add=*/false);
                          convolve_outer(W, w, dZ, X, lines, std::span(dW.data(), W.value().size()));

@@ -1,6 +1,7 @@
 #include "espalier/layers/gru.h"
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
 #include "espalier/layers/conv1d.h"
 #include "espalier/layers/sequence.h"
 

@@ -1,6 +1,7 @@
 #include "espalier/layers/linear.h"
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
 
 namespace espalier {
 

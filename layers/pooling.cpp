@@ -50,11 +50,8 @@ Var max_pool(const Var& x, const PoolOptions& options, Halo halo) {
   // The winner of each window is all that the way back needs: a byte where x is sizeof(Real) stride^2.
   const bool recorded = tape.options().mode != Mode::inference;
   const Index plane_bytes = windows.out_height * windows.out_width * windows.lanes;
-  const Index bytes = y.shape()[0] * plane_bytes, real_bytes = static_cast<Index>(sizeof(Real));
-  Tensor winners = recorded ? tape.make_numbers((bytes + real_bytes - 1) / real_bytes) : Tensor{};
-  const auto winner = [plane_bytes](Tensor& of, Index c) {
-    return of ? reinterpret_cast<std::uint8_t*>(of.data()) + c * plane_bytes : nullptr;
-  };
+  Bytes winners = recorded ? tape.make_bytes(y.shape()[0] * plane_bytes) : Bytes{};
+  const auto winner = [plane_bytes](Bytes& of, Index c) { return of ? of.data() + c * plane_bytes : nullptr; };
   // y[c, oy, ox] = max over ky, kx of x[c, oy stride - padding + ky, ox stride - padding + kx]
   for (Index c = 0; c < y.shape()[0]; ++c)
     kernels::max_pool(windows, plane(x.value(), c), plane(y, c), winner(winners, c));

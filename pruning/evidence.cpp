@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
 #include "espalier/layers/conv2d.h"
 #include "espalier/layers/sequence.h"
 

@@ -90,13 +90,11 @@ std::vector<PruneEvent> LatentMethod::freeze(Index step) {
   std::vector<PruneEvent> events;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     Parameter& W = *layers_[l];
-    const PatternPtr pattern = Pattern::from_mask(W.rows(), W.cols(), live_[l]);
+    PatternPtr pattern = Pattern::from_mask(W.rows(), W.cols(), live_[l]);
     require(pattern->nonzeros() > 0, "[{}] {}: expected a weight to stay, got none at step {}", name_, W.name(), step);
     if (const Parameter* theta = source(l))
       for (const std::string& slot : W.slot_names()) std::ranges::copy(theta->slot(slot), W.slot(slot).begin());
-    const Storage storage = options_.storage.storage_for(W, pattern->density());
-    W.become(storage == Storage::dense ? nullptr : pattern, storage);
-    events.push_back({step, W.name(), pattern->nonzeros(), pattern->density(), storage});
+    events.push_back(options_.storage.apply(W, std::move(pattern), step));
   }
   return events;
 }

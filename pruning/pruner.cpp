@@ -131,11 +131,7 @@ std::vector<PruneEvent> Pruner::prune_once(double density, Index step) {
   std::vector<PruneEvent> events(layers_.size());
   each_layer([&](std::size_t l) {
     Parameter& W = *layers_[l];
-    const auto live = static_cast<Index>(kept[l].size());
-    const double layer_density = static_cast<double>(live) / static_cast<double>(W.positions());
-    const Storage storage = options_.storage.storage_for(W, layer_density);
-    W.become(storage == Storage::dense ? nullptr : keep_live(W, kept[l]), storage);
-    events[l] = {step, W.name(), live, layer_density, storage};
+    events[l] = options_.storage.apply(W, keep_live(W, kept[l]), step);
   });
   return events;
 }

@@ -15,15 +15,6 @@
 
 namespace espalier {
 
-// What pruning did to one layer.
-struct PruneEvent {
-  Index step = 0;
-  std::string layer{};
-  Index kept = 0;
-  double density = 1;
-  Storage storage = Storage::dense;
-};
-
 struct PrunerOptions {
   Allocation allocation = Allocation::global;
   Structure structure{};

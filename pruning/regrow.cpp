@@ -149,14 +149,6 @@ std::vector<PruneEvent> SparseTraining::exchange_in_each(Index step, Index steps
   return events;
 }
 
-PruneEvent SparseTraining::take(Parameter& W, PatternPtr pattern, Index step) const {
-  const Index live = pattern->nonzeros();
-  const double density = pattern->density();
-  const Storage storage = options_.storage.storage_for(W, density);
-  W.become(storage == Storage::dense ? nullptr : std::move(pattern), storage);
-  return {step, W.name(), live, density, storage};
-}
-
 double SparseTraining::fraction(Index step, Index steps) const {
   const double end = options_.schedule.end * static_cast<double>(steps);
   return setting("drop") / 2 * (1 + std::cos(std::numbers::pi * std::min(1.0, static_cast<double>(step) / end)));

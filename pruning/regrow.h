@@ -62,7 +62,9 @@ class SparseTraining : public Method {
   std::vector<PruneEvent> exchange_in_each(Index step, Index steps,
                                            const std::function<Grow(const Parameter& W)>& growth);
   // W takes this pattern, in the storage that suits its density.
-  PruneEvent take(Parameter& W, PatternPtr pattern, Index step) const;
+  PruneEvent take(Parameter& W, PatternPtr pattern, Index step) const {
+    return options_.storage.apply(W, std::move(pattern), step);
+  }
 
   double fraction(Index step, Index steps) const;  // f(t)
   bool over(Index step, Index steps) const;        // no exchange any more, after this step or later

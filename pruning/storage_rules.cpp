@@ -71,6 +71,12 @@ Storage StorageRules::storage_for(const Parameter& W, double density) const {
   return density <= (found != csr_below_of.end() ? found->second : csr_below) ? Storage::csr : Storage::masked;
 }
 
+PruneEvent StorageRules::apply(Parameter& W, PatternPtr pattern, Index step) const {
+  const Storage storage = storage_for(W, pattern ? pattern->density() : 1);
+  W.become(storage == Storage::dense ? nullptr : std::move(pattern), storage);
+  return {step, W.name(), W.nonzeros(), W.density(), storage};
+}
+
 double break_even(const LayerGeometry& layer, Index lanes, std::uint64_t seed) {
   constexpr std::array densities{0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05};
   Parameter dense("dense", layer.rows, layer.cols);

@@ -15,6 +15,15 @@
 
 namespace espalier {
 
+// What pruning did to one layer.
+struct PruneEvent {
+  Index step = 0;
+  std::string layer{};
+  Index kept = 0;
+  double density = 1;
+  Storage storage = Storage::dense;
+};
+
 struct StorageRules {
   // What `espalier train --tune` found at 64 lanes on a Zen 4 core: csr begins to win at 0.6 and 0.7 in the layers of
   // lenet-300-100, at 0.4 in those 1024 wide, at 0.3 in those 4096 wide, at 0.7 in outputs of ten units.
@@ -22,6 +31,8 @@ struct StorageRules {
   std::map<std::string, double> csr_below_of{};  // by parameter name; overrides
 
   Storage storage_for(const Parameter& W, double density) const;
+  // W takes this pattern (null: all weights live) in the storage that suits its density.
+  PruneEvent apply(Parameter& W, PatternPtr pattern, Index step) const;
 };
 
 // Times forward, transposed and outer product of every weight matrix, dense and csr over a range of densities, one

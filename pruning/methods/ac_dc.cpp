@@ -44,10 +44,7 @@ class AlternatingCompression final : public Method {
   }
   std::vector<PruneEvent> decompress(Index step) {
     std::vector<PruneEvent> events;
-    for (Parameter* W : pruner_.layers()) {
-      W->become(nullptr, Storage::dense);
-      events.push_back({step, W->name(), W->nonzeros(), 1, Storage::dense});
-    }
+    for (Parameter* W : pruner_.layers()) events.push_back(pruner_.options().storage.apply(*W, nullptr, step));
     return events;
   }
   Pruner pruner_;

@@ -66,7 +66,7 @@ class SoftThreshold final : public LatentWeights {
       dw[i] = G[i] * std::abs(slope);
       sum += static_cast<double>(G[i] * slope);
     }
-    sums_[l][static_cast<std::size_t>(&block - layer(l).blocks().data())] = sum;
+    sums_[l][block.number] = sum;
     train(l, block, dw, rate, step);
   }
   void finish(Real rate, Index step) override {  // sums in the order of the blocks, on any number of threads

@@ -47,6 +47,7 @@ std::vector<std::span<const Real>> arrays_of(const Parameter& W) {
 void expect_well_formed(const Parameter& W) {
   const Index length = W.storage() == Storage::csr ? W.nonzeros() : W.positions();
   for (const auto array : arrays_of(W)) ASSERT_EQ(static_cast<Index>(array.size()), length);
+  EXPECT_EQ(W.stored(), length);
   EXPECT_EQ(W.pattern() == nullptr, W.storage() == Storage::dense);
   if (W.storage() != Storage::masked) return;
   for (Index r = 0; r < W.rows(); ++r)
@@ -62,6 +63,7 @@ void expect_blocks_cover(const Parameter& W) {
   for (const RowBlock& block : W.blocks()) {
     EXPECT_EQ(block.first_row, row);
     EXPECT_EQ(block.first, at);
+    EXPECT_EQ(block.number, &block - W.blocks().data());
     EXPECT_GT(block.last_row, block.first_row);
     const Index weights = W.storage() != Storage::csr
                               ? block.rows() * W.cols()

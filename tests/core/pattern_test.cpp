@@ -197,6 +197,7 @@ void expect_blocks_cover_rows(std::span<const RowBlock> blocks, const std::vecto
   Index row = 0;
   for (const RowBlock& block : blocks) {
     EXPECT_EQ(block.first_row, row);
+    EXPECT_EQ(block.number, &block - blocks.data());
     EXPECT_GT(block.last_row, block.first_row);
     EXPECT_EQ(block.first, begin[static_cast<std::size_t>(block.first_row)]);
     EXPECT_EQ(block.last, begin[static_cast<std::size_t>(block.last_row)]);

@@ -197,6 +197,23 @@ TEST(Tape, Invariant3InferenceRecordsNothingAndRecyclesBuffers) {
   EXPECT_EQ(x.value().row(7)[3], tiles[0].input.row(7)[3] * 1024);
 }
 
+TEST(Tape, BytesAreAsManyAsWereAskedForAndComeFromThePool) {
+  EXPECT_FALSE(Bytes{});
+  Tape tape;
+  for (const Index count : {1, 3, 4, 5, 63, 64, 65, 1000}) {
+    const void* first = nullptr;
+    for (int again = 0; again < 2; ++again) {
+      Bytes bytes = tape.make_bytes(count);
+      ASSERT_TRUE(bytes);
+      if (!first) first = bytes.data();
+      EXPECT_EQ(bytes.data(), first) << "the buffer that was given back serves again";
+      for (Index i = 0; i < count; ++i) bytes.data()[i] = static_cast<std::uint8_t>(i);
+      const Bytes same = bytes;
+      for (Index i = 0; i < count; ++i) ASSERT_EQ(same.data()[i], static_cast<std::uint8_t>(i));
+    }
+  }
+}
+
 TEST(Tape, Invariant4ObservationsStayUntilTheNextStepInTheOrderTheyWereMade) {
   const std::vector<Tile> tiles = make_tiles({3}, 16, 16);
   Tape tape;

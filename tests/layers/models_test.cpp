@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels.h"
 #include "support/allocation_counter.h"
 #include "support/numbers.h"
 

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "espalier/layers/models.h"
 #include "support/training.h"
@@ -32,6 +35,34 @@ TEST(StorageRules, CanForbidCsrOrAllowItAlways) {
   const Parameter W("W", 4, 4);
   EXPECT_EQ((StorageRules{.csr_below = 0}.storage_for(W, 1e-9)), Storage::masked);
   EXPECT_EQ((StorageRules{.csr_below = 1}.storage_for(W, 0.999)), Storage::csr);
+}
+
+TEST(StorageRules, GiveAParameterThePatternInTheStorageOfItsDensityAndSayWhatHappened) {
+  const StorageRules rules{.csr_below = 0.4};
+  Parameter W("W", 6, 10);
+  std::iota(W.value().begin(), W.value().end(), Real{1});
+  const auto expect = [&](const PruneEvent& event, Index step, Index kept, Storage storage) {
+    EXPECT_EQ(event.step, step);
+    EXPECT_EQ(event.layer, "W");
+    EXPECT_EQ(event.kept, kept);
+    EXPECT_EQ(event.density, static_cast<double>(kept) / 60);
+    EXPECT_EQ(event.storage, storage);
+    EXPECT_EQ(W.storage(), storage);
+    EXPECT_EQ(W.nonzeros(), kept);
+    W.for_each_weight([&](Index r, Index c, Index at) { EXPECT_EQ(std::as_const(W).value()[at], r * 10 + c + 1); });
+  };
+  const PatternPtr half = Pattern::random(6, 10, 30, Random(1, "half"));
+  expect(rules.apply(W, Pattern::full(6, 10), 1), 1, 60, Storage::dense);
+  EXPECT_EQ(W.pattern(), nullptr);
+  expect(rules.apply(W, half, 2), 2, 30, Storage::masked);
+  EXPECT_EQ(W.pattern(), half);
+  std::vector<Index> tenth;  // of those that live
+  W.for_each_weight([&](Index, Index, Index at) {
+    if (tenth.size() < 6) tenth.push_back(at);
+  });
+  expect(rules.apply(W, Pattern::from_positions(6, 10, tenth), 3), 3, 6, Storage::csr);
+  EXPECT_EQ(rules.apply(W, nullptr, 4).density, 1);
+  EXPECT_EQ(W.storage(), Storage::dense);
 }
 
 TEST(Tune, FindsADensityForEveryWeightAndForNothingElseAndLeavesTheModelAlone) {
