@@ -60,7 +60,7 @@ std::vector<Index> global(std::span<const std::span<const Real>> scores, Index t
 }
 
 // score_u^2 / sum over v at least as important of score_v^2. Of equal scores the lower index is the more important, so
-// that the best weight has exactly 1 and nobody else has more than a half. A negative score counts as 0.
+// that the best weight has exactly 1 and no other more than a half. A negative score counts as 0.
 std::vector<Real> lamp_scores(std::span<const Real> scores) {
   std::vector<std::uint32_t> order(scores.size());
   std::iota(order.begin(), order.end(), 0u);
@@ -255,7 +255,7 @@ std::vector<std::uint32_t> top_k(std::span<const Real> scores, Index k) {
   const auto count = static_cast<std::size_t>(std::clamp<Index>(k, 0, static_cast<Index>(scores.size())));
   std::vector<std::uint32_t> kept;
   if (count == 0) return kept;
-  // Whoever is above the k-th highest stays, and of those that are equal to it the first.
+  // The scores above the k-th highest stay, and of those that are equal to it the first.
   auto [limit, ties] = kth_highest(scores, static_cast<Index>(count));
   kept.reserve(count);
   for (std::size_t i = 0; i < scores.size(); ++i)

@@ -43,14 +43,14 @@ struct Allocation {
 Allocation allocation_named(const std::string& name);
 std::string name_of(const Allocation& allocation);
 
-// The overall density to which given ones amount. Throws UsageError, listing the layers, unless each of them is named
+// The overall density that follows from given ones. Throws UsageError, listing the layers, unless each of them is named
 // (with or without ".weight") and nothing else is.
 double overall_density(const Allocation& given, std::span<const Scored> layers);
 
 // How many weights each layer keeps at this overall density, never more than it has live. With `er`, `erk`, `global`
 // and `lamp` the sum is exactly round(density * all positions), or all live weights if those are fewer; with `uniform`
 // each layer keeps round(density * its positions). With `given`, layer l of density d_l in the end keeps
-// round(n_l (1 - (1 - d_l) (1 - density) / (1 - overall_density))): all layers go the same part of their ways.
+// round(n_l (1 - (1 - d_l) (1 - density) / (1 - overall_density))): all layers have gone the same part of their ways.
 // Throws UsageError if a layer would keep none.
 std::vector<Index> allocate(const Allocation& allocation, std::span<const Scored> layers, double density);
 

@@ -27,8 +27,8 @@ std::vector<Index> permutation(Index count, const Random& random) {
   return order;
 }
 
-// Of linear layers of these extents, inputs first. beside: what a hidden unit has besides its weights; outputs have a
-// bias.
+// The parameters of linear layers of these extents, inputs first. beside: how many numbers a hidden unit has besides
+// its weights; an output has one, its bias.
 Index parameters_of_chain(const std::vector<Index>& extents, Index beside) {
   Index all = extents.back();
   for (std::size_t i = 1; i < extents.size(); ++i) all += extents[i] * extents[i - 1];
@@ -44,7 +44,7 @@ Control control_named(std::string_view name) {
     if (text == name) return control;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", text);
   }
-  throw UsageError(fmt::format("[--control] expected one of {}, got \"{}\"", known, name));
+  throw UsageError(fmt::format("[control] expected one of {}, got \"{}\"", known, name));
 }
 
 PatternPtr shuffled_mask(const Pattern& found, const Random& random) {
@@ -87,7 +87,7 @@ void apply_pattern(Control control, std::span<Parameter* const> found, std::span
 
 std::string small_dense(const std::string& name, const Module& model, Index parameters) {
   require(model_profile(name).chain,
-          "[--control small-dense] expected a model of linear layers one after the other (lenet-300-100, mlp:... or "
+          "[small-dense] expected a model of linear layers one after the other (lenet-300-100, mlp:... or "
           "tabular:...), whose hidden layers can be made narrower, got {}",
           name);
   std::vector<Index> extents;  // inputs, hidden ..., outputs
@@ -96,8 +96,8 @@ std::string small_dense(const std::string& name, const Module& model, Index para
     if (extents.empty()) extents.push_back(W->cols());
     extents.push_back(W->rows());
   }
-  require(extents.size() > 2, "[--control small-dense] expected a model with hidden layers, got {}", name);
-  // What a hidden unit has besides weights: a bias, or the two numbers of its normalisation.
+  require(extents.size() > 2, "[small-dense] expected a model with hidden layers, got {}", name);
+  // Besides its weights a hidden unit has a bias, or the two numbers of its normalisation.
   const Index hidden_units = std::accumulate(extents.begin() + 1, extents.end() - 1, Index{0});
   const Index beside = (census_of(model).unprunable - extents.back()) / hidden_units;
   const auto narrowed = [&](double factor) {
@@ -108,8 +108,8 @@ std::string small_dense(const std::string& name, const Module& model, Index para
   };
   const auto parameters_at = [&](double factor) { return parameters_of_chain(narrowed(factor), beside); };
   require(parameters_at(0) <= parameters,
-          "[--control small-dense] expected at least {} parameters, one unit in each hidden layer, got {}",
-          parameters_at(0), parameters);
+          "[small-dense] expected at least {} parameters, one unit in each hidden layer, got {}", parameters_at(0),
+          parameters);
   double low = 0, high = 1;  // not too many parameters; too many, or the whole
   constexpr int halvings = 50;
   for (int i = 0; i < halvings; ++i) {

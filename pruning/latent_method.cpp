@@ -163,6 +163,22 @@ std::vector<NamedNumbers> LatentMethod::state() {
   return {{"latent-method/frozen", {&frozen_, 1}}};
 }
 
+LatentWeights::LatentWeights(const MethodContext& context, const std::string& what, Role role) : LatentMethod(context) {
+  for (std::size_t l = 0; l < layers(); ++l) {
+    w_.push_back(latent_like(l, what, role));
+    std::ranges::copy(layer(l).value(), w_.back().value().begin());
+  }
+}
+
+std::vector<Parameter*> LatentWeights::latents() {
+  std::vector<Parameter*> all;
+  for (std::size_t l = 0; l < layers(); ++l) {
+    all.push_back(&w_[l]);
+    if (Parameter* other = beside(l)) all.push_back(other);
+  }
+  return all;
+}
+
 Steering::Steering(double pressure, double gain, double integral_gain)
     : integral_(static_cast<Real>(std::log(pressure))), gain_(gain), integral_gain_(integral_gain) {
   require(pressure > 0 && gain >= 0 && integral_gain >= 0,

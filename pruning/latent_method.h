@@ -5,12 +5,12 @@
 //                        ^                                                                      |
 //                        +----------------------- update <---------------------- dL/dW ---------+
 //
-// What such a method saves while it learns is nothing: its products are dense, its arrays more than dense. What it
-// leaves behind is as small as any other's, and so is the training from there on: a method may freeze before the end
-// (learns_until), and the survivors are then trained alone, as ordinary sparse weights.
+// While it learns, such a method saves nothing: its products are dense, and it has more arrays than dense training.
+// What it leaves behind is as small as any other's, and so is the training from there on: a method may freeze before
+// the end (learns_until), and the survivors are then trained alone, as ordinary sparse weights.
 //
-// Whatever depends on the schedule is decided in after_step, and what was decided is state: a step that follows an
-// interruption finds it in the checkpoint.
+// Everything that depends on the schedule is decided in after_step, and what was decided is state: a step that follows
+// an interruption finds it in the checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -100,6 +100,32 @@ class LatentMethod : public Method, public Latents {
   std::vector<std::vector<std::uint8_t>> live_;
   Index steps_ = 0;
   Real frozen_ = 0;
+};
+
+// A latent method that trains a dense copy of every pruned layer's weights, and perhaps more.
+//
+//      LAYER/w: dense weights of their own   --derive-->   W = w where live, or w times a gate, or w less a threshold
+class LatentWeights : public LatentMethod {
+ public:
+  // Layer by layer: the copy, and then what the method trains beside it.
+  std::vector<Parameter*> latents() final;
+
+ protected:
+  // what: the copies are called LAYER/what.   role: Role::bias for weights that do not decay
+  explicit LatentWeights(const MethodContext& context, const std::string& what = "w", Role role = Role::weight);
+
+  std::span<const Real> w(std::size_t l) const { return w_[l].value(); }
+  std::span<const Real> w(std::size_t l, const RowBlock& block) const { return of_block(w(l), block); }
+  // One step of the run's optimizer.   G: [block.weights()] dL/dw
+  void train(std::size_t l, const RowBlock& block, std::span<const Real> G, Real rate, Index step) {
+    optimizer().update(w_[l], block, G, rate, step);
+  }
+  // The latent that layer l has beside the copy, if there is one.
+  virtual Parameter* beside(std::size_t /*l*/) { return nullptr; }
+  const Parameter* source(std::size_t l) const override { return &w_[l]; }
+
+ private:
+  std::vector<Parameter> w_;
 };
 
 // How hard a penalty presses where the density is learnt: harder while more weights are live than the schedule wants.

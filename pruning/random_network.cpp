@@ -34,7 +34,7 @@ void RandomNetwork::mask(std::size_t l, Real scale, std::span<const std::uint8_t
 }
 
 std::vector<Setting> random_network_settings(double score_rate) {
-  return {{"score-rate", score_rate, "learning rate of the scores, as a multiple of --rate"},
+  return {{"score-rate", score_rate, "learning rate of the scores, as a multiple of the rate"},
           {"normal", 0, "1: weights drawn from a normal distribution; 0: constants with a random sign"}};
 }
 

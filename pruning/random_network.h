@@ -25,7 +25,7 @@ class RandomNetwork : public LatentMethod {
   bool never_trained(const Parameter&) const final { return true; }
 
   std::span<const Real> random(std::size_t l) const { return random_[l]; }
-  // One score per weight, or whatever the method puts there.
+  // One score per weight, or what the method puts there instead.
   Parameter& scores(std::size_t l) { return scores_[l]; }
   std::vector<Parameter>& scores() { return scores_; }
   // Of layer l: round(density * positions), at least 1.
@@ -43,7 +43,7 @@ class RandomNetwork : public LatentMethod {
   std::vector<Parameter> scores_;
 };
 
-// The settings that all of them have.
+// The settings that all such methods have.
 std::vector<Setting> random_network_settings(double score_rate);
 
 // live[i] = 1 for the k largest scores and 0 for the others, ties to the lowest index; 1 <= k <= scores.size(). Returns

@@ -91,8 +91,8 @@ SparseTraining::SparseTraining(const MethodContext& context)
             drop->second);
 }
 
-Setting SparseTraining::rescale_setting(double unless_told_otherwise) {
-  return {"rescale", unless_told_otherwise,
+Setting SparseTraining::rescale_setting(double value) {
+  return {"rescale", value,
           "1: initial weights are larger by 1 / sqrt(density of the layer), for fewer inputs; 0: not"};
 }
 

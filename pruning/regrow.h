@@ -4,14 +4,14 @@
 //    drop           - x . x . - x . .        those of smallest |w|
 //    grow           . x . x + . x + .        at random (SET), by gradient (RigL), by momentum (SNFS)
 //
-// Whoever is dead after the drop may grow, those just dropped among them (Evci et al. 2020, algorithm 1: i not in theta
-// without the dropped), so that there is always room for as many as went. Who is dropped and grown at once never left.
+// Every weight that is dead after the drop may grow, those just dropped among them (Evci et al. 2020, algorithm 1: i
+// not in theta without the dropped), so that there is always room for as many as went. A weight that is dropped and
+// grown at once never left.
 //
 // Invariants:
 //   1. Exactly as many leave and come as asked for, however many scores tie: of equal ones the lowest position stays,
-//   and
-//      the lowest position is grown.
-//   2. Who is live says the pattern. A live weight may be 0.0, and a dead one does not exist.
+//      and the lowest position is grown.
+//   2. The pattern says which weights are live. A live weight may be 0.0, and a dead one does not exist.
 //   3. Survivors keep value and slots to the bit; the newborn start at 0 with zero slots (Parameter::become).
 #pragma once
 
@@ -23,7 +23,7 @@
 
 namespace espalier {
 
-// Chooses who is born: `count` positions (row * cols + column) that are not among `live`. Both ascending.
+// Chooses which weights are born: `count` positions (row * cols + column) that are not among `live`. Both ascending.
 using Grow = std::function<std::vector<Index>(std::span<const Index> live, Index count)>;
 // Where |score| is largest.   scores: [positions], must outlive the result
 Grow grow_largest(std::span<const Real> scores);
@@ -35,12 +35,11 @@ Grow grow_at_random(Index positions, const Random& random);
 PatternPtr drop_and_grow(const Parameter& W, Index drop, Index grow, const Grow& choose);
 
 // What methods have in common that are sparse from the first step to the last: a random pattern before training, and
-// an exchange every `interval` steps from `begin` to `end` of the schedule, in which each layer drops and grows
+// an exchange every `interval` steps from `begin` to `end` of the schedule, in which each layer drops and grows a
+// fraction f(t) of its live weights, which falls to 0 at the step t_end where exchanges end (Evci et al. 2020; Dettmers
+// & Zettlemoyer 2019):
 //
-//   round(f(t) * live),   f(t) = drop / 2 * (1 + cos(pi t / t_end))            (Evci et al. 2020; Dettmers &
-//   Zettlemoyer)
-//
-// weights.
+//   round(f(t) * live),   f(t) = drop / 2 * (1 + cos(pi t / t_end))
 class SparseTraining : public Method {
  public:
   explicit SparseTraining(const MethodContext& context);
@@ -48,17 +47,18 @@ class SparseTraining : public Method {
   void require_possible(double density) const override;
   double density() const override { return density_of(layers_); }
 
-  // Larger initial weights keep the variance of a row's sum, which a static pattern profits from. But they also are
-  // hard to overtake for the newborn, which start at 0: who grows by gradient or momentum does better without
+  // Larger initial weights keep the variance of a row's sum, which a static pattern profits from. But they are also
+  // hard to overtake for the newborn, which start at 0: methods that grow by gradient or momentum do better without
   // (LeNet-300-100 at density 0.02, ten epochs: validation 97.1 instead of 96.6 %).
-  static Setting rescale_setting(double unless_told_otherwise);
+  static Setting rescale_setting(double value);
   static Setting drop_setting();
   static MethodDefaults defaults();
 
  protected:
   // What happens every `interval` steps.
   virtual std::vector<PruneEvent> exchange(Index step, Index steps) = 0;
-  // Every layer drops and grows f(step) of its weights; growth(W) says who grows. Layers in parallel, growth() not.
+  // Every layer drops and grows a fraction f(step) of its weights; growth(W) chooses which ones grow. Layers are
+  // changed in parallel; growth is called for one after the other.
   std::vector<PruneEvent> exchange_in_each(Index step, Index steps,
                                            const std::function<Grow(const Parameter& W)>& growth);
   // W takes this pattern, in the storage that suits its density.

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 
 namespace espalier {
 
@@ -83,14 +82,5 @@ struct VariationalKl {
     return static_cast<T>(k2) + static_cast<T>(k3) * log_alpha;
   }
 };
-
-// From 64 random bits, without a logarithm or a cosine: the sum of four uniforms, with mean 0 and variance 1. Close to
-// normal out to its ends at +-3.46.
-template <typename T>
-T nearly_normal(std::uint64_t bits) {
-  const std::uint64_t sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
-  constexpr T middle = 2 * 65535, deviation = static_cast<T>(37837.22784);  // sqrt(4 (2^32 - 1) / 12)
-  return (static_cast<T>(static_cast<std::int32_t>(sum)) - middle) / deviation;
-}
 
 }  // namespace espalier

@@ -152,6 +152,21 @@ void add_random_linear(Sequential& net, LinearOptions options, const RandomWeigh
   net.add(std::move(layer));
 }
 
+constexpr Index no_input = -1;
+
+// The input that each neuron keeps its connection to: a neuron that no output reads keeps none. Those of part p read
+// input p / 2; input `in` is the bias.
+std::vector<Index> kept_inputs(const std::vector<Part>& parts, const std::vector<KeptRow>& rows, Index neurons) {
+  std::vector<std::uint8_t> read(static_cast<std::size_t>(neurons), 0);
+  for (const KeptRow& row : rows)
+    for (const std::uint32_t u : row.neurons) read[u] = 1;
+  std::vector<Index> input_of(static_cast<std::size_t>(neurons), no_input);
+  for (std::size_t p = 0; p < parts.size(); ++p)
+    for (const Index u : parts[p].neurons)
+      if (read[static_cast<std::size_t>(u)]) input_of[static_cast<std::size_t>(u)] = static_cast<Index>(p / 2);
+  return input_of;
+}
+
 StrongTicketLayer add_layer(const Target& target, Activation f, const StrongTicketOptions& options, Sequential& net) {
   StrongTicketLayer report{.name = target.name, .neurons = strong_ticket_neurons(target.in, options.width)};
   const Index neurons = report.neurons;
@@ -168,23 +183,17 @@ StrongTicketLayer add_layer(const Target& target, Activation f, const StrongTick
     rows[row] = solve_row(target.rows[row], j, parts, b, options.match);
   });
 
-  // The masks. A neuron that no output reads keeps nothing.
+  // The masks.
   std::vector<Index> begin_b{0}, begin_a{0};
   std::vector<std::uint32_t> columns_b, columns_a;
-  std::vector<std::uint8_t> read(static_cast<std::size_t>(neurons), 0);
   for (const KeptRow& row : rows) {
     columns_b.insert(columns_b.end(), row.neurons.begin(), row.neurons.end());
     begin_b.push_back(static_cast<Index>(columns_b.size()));
-    for (const std::uint32_t u : row.neurons) read[u] = 1;
     report.worst_error = std::max(report.worst_error, row.worst_error);
   }
-  constexpr Index none = -1;
-  std::vector<Index> input_of(static_cast<std::size_t>(neurons), none);
-  for (std::size_t p = 0; p < parts.size(); ++p)
-    for (const Index u : parts[p].neurons)
-      if (read[static_cast<std::size_t>(u)]) input_of[static_cast<std::size_t>(u)] = static_cast<Index>(p / 2);
+  const std::vector<Index> input_of = kept_inputs(parts, rows, neurons);
   for (const Index i : input_of) {
-    if (i != none && i < target.in) columns_a.push_back(static_cast<std::uint32_t>(i));
+    if (i != no_input && i < target.in) columns_a.push_back(static_cast<std::uint32_t>(i));
     begin_a.push_back(static_cast<Index>(columns_a.size()));
   }
 

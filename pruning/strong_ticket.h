@@ -6,7 +6,7 @@
 // via subset sum", 2020, and Orseau, Hutter, Rivasplata, "Logarithmic pruning is all you need", 2020: by the *subset*
 // of products whose sum is nearest: an error that falls exponentially with n.
 //
-// Intuition: choosing which of n random numbers to keep is as good as n bits of a number of one's own.
+// Intuition: choosing which of n random numbers to keep gives n bits, as many as writing down a number of n bits.
 //
 //   a target layer    z_j = sum_i w_ji x_i + c_j                              W: [out, in]   c: [out] or none
 //   becomes two       h_u = relu(a_u x_i(u))         each neuron u keeps its connection to one input i(u)

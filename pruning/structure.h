@@ -13,11 +13,11 @@
 // structure keeps that many, or the next smaller number that its shape allows:
 //
 //   elements     keep
-//   N:M          max(N, ceil(keep / positions * M)) of each group: N of M in the end, more on the way there
+//   N:M          max(N, ceil(keep / positions * M)) of each group: more than N before the end, N of M then
 //   block:RxC    as many of the best blocks as fit into keep; a block's score is the sum of its live weights' scores
 //   fan-in       floor(keep / rows) of each row
 //
-// Intuition: hardware and kernels like what they can foresee; every wish they have costs freedom of choice.
+// Intuition: hardware and kernels are fast on regular shapes; every demand of theirs costs freedom of choice.
 // When: at every pruning, after the allocation. Only live weights are candidates, so that gradual pruning is nested.
 // Cost: one pass over the live weights, and a sort of the blocks.
 // Caveat: only the *pattern* has the shape. The csr kernels run any pattern, and know nothing of shapes.

@@ -1,17 +1,12 @@
 // AC/DC: alternating compressed / decompressed training.
 //
-//   Peste, Iofinova, Vladu, Alistarh, "AC/DC: alternating compressed/decompressed training of deep neural networks",
-//   2021
-//
 //   |  dense  | sparse | dense | sparse | ... | sparse |       sparse: at its beginning, the d n largest |w| of all
 //   0       begin                                     end      layers stay;  dense: the dead come back at 0
 //
-// Every dense phase is a chance to have been wrong: a weight that was cut may grow again, and stays if it overtakes
-// one that was not. When: dense for the first tenth of the training, then 2 rounds - 1 phases of equal length. Cost:
-// half of the steps are dense; at each sparse phase one pass over all weights. Caveat: the dense phases cost what
-// dense training costs, in time and memory; and the last sparse phase must be long enough to recover.
+// Every dense phase is a chance to correct a mistake: a weight that was cut may grow again, and stays if it overtakes
+// one that was not.
 //
-// Try: espalier train --method ac-dc --density 0.02
+// When: dense for the first tenth of the training, then 2 rounds - 1 phases of equal length.
 //
 // Exercise: how many weights that are cut in one sparse phase are back in the next? Plot it over the phases.
 #include <cmath>
@@ -62,9 +57,11 @@ MethodInfo ac_dc() {
   return {.name = "ac-dc",
           .family = "during training",
           .line = "alternate sparse phases, pruned by magnitude, with dense ones in which the dead may come back",
-          .source = "Peste et al., AC/DC: alternating compressed/decompressed training, 2021",
+          .source =
+              "Peste, Iofinova, Vladu, Alistarh, AC/DC: alternating compressed/decompressed training of deep "
+              "neural networks, 2021",
           .formula = "dense until begin, then 2 rounds - 1 equal phases: top d n of |w|, all, top d n, ... top d n",
-          .cost = "about half of the steps are dense",
+          .cost = "half of the steps are dense; one pass over all weights at the beginning of each sparse phase",
           .caveat = "dense time and memory in the dense phases; the last sparse phase must be long enough to recover",
           .example = "espalier train --method ac-dc --density 0.02",
           .defaults = {.schedule = {.begin = 0.1, .end = 1, .rounds = 5}},

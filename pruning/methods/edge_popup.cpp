@@ -1,17 +1,15 @@
 // Edge-popup: strong lottery tickets by scores.
 //
-//   Ramanujan, Wortsman, Kembhavi, Farhadi, Rastegari, "What's hidden in a randomly weighted neural network?", 2020
-//   that such subnetworks exist: Malach, Yehudai, Shalev-Shwartz, Shamir, "Proving the lottery ticket hypothesis", 2020
-//
 //   W = m w,   m = 1 for the d n largest scores s of a layer,   w = +-sqrt(2 / (d fan_in)), never trained
 //   dL/ds = dL/dW w                                              straight through the selection, live or dead
 //
 // An edge whose weight would have been pushed towards growing, had it been allowed to, gains score, and pops up in
-// place of another. d is the density: at one half there are most subnetworks to choose from. Scores do not decay: only
-// their order counts, and where they shrink, steps of the same length change more of it, the network never settles.
-// When: in every step. Cost: that of dense training, plus a selection of the top k in each step. Caveat: needs a
-// network several times as wide as a trained one of the same accuracy, and saves nothing while it trains.
-// Try: espalier train --data mnist --method edge-popup --epochs 20
+// place of another. d is the density: at one half there are most subnetworks to choose from. Scores do not decay. Only
+// their order counts; if they shrank, steps of the same length would change more of it, and the network would never
+// settle.
+//
+// When: in every step.
+//
 // Exercise: train with --density 0.1, 0.5 and 0.9. Why is the best one in the middle, and which file is smallest?
 #include <cmath>
 
@@ -48,20 +46,22 @@ class EdgePopup final : public RandomNetwork {
 
 namespace method_pages {
 MethodInfo edge_popup() {
-  return {
-      .name = "edge-popup",
-      .family = "strong lottery ticket",
-      .line = "choose a subnetwork of a random network by trained scores; no weight is ever trained",
-      .source =
-          "Ramanujan et al., What's hidden in a randomly weighted neural network?, 2020; Malach et al., Proving the "
-          "lottery ticket hypothesis: pruning is all you need, 2020",
-      .formula = "W = m w, m = 1 for the largest scores s of a layer;  dL/ds = dL/dW w",
-      .cost = "dense training, plus a top-k selection in every step; the file holds a seed and a mask",
-      .caveat = "wants a wide network and a density near 0.5; saves nothing while it trains",
-      .example = "espalier train --data mnist --method edge-popup --epochs 20",
-      .defaults = {.allocation = Allocation::uniform, .schedule = {.density = 0.5}},
-      .settings = random_network_settings(10),
-      .make = [](const MethodContext& context) { return std::make_unique<EdgePopup>(context); }};
+  return {.name = "edge-popup",
+          .family = "strong lottery ticket",
+          .line = "choose a subnetwork of a random network by trained scores; no weight is ever trained",
+          .source =
+              "Ramanujan, Wortsman, Kembhavi, Farhadi, Rastegari, What's hidden in a randomly weighted neural "
+              "network?, 2020; that such subnetworks exist: Malach, Yehudai, Shalev-Shwartz, Shamir, Proving "
+              "the lottery ticket hypothesis: pruning is all you need, 2020",
+          .formula = "W = m w, m = 1 for the largest scores s of a layer;  dL/ds = dL/dW w",
+          .cost = "dense training, plus a top-k selection in every step; the file holds a seed and a mask",
+          .caveat =
+              "wants a network several times as wide as a trained one, and a density near 0.5; saves nothing "
+              "while it trains",
+          .example = "espalier train --data mnist --method edge-popup --epochs 20",
+          .defaults = {.allocation = Allocation::uniform, .schedule = {.density = 0.5}},
+          .settings = random_network_settings(10),
+          .make = [](const MethodContext& context) { return std::make_unique<EdgePopup>(context); }};
 }
 }  // namespace method_pages
 

@@ -1,20 +1,17 @@
 // GraSP: gradient signal preservation.
 //
-//   Wang, Zhang, Grosse, "Picking winning tickets before training by preserving gradient flow", 2020
-//
-//   score = w (H g)        g = dL/dw,  H = Hessian of L, at initialisation
-//
 // Gradient descent lowers the loss by about |g|^2 per step of rate 1. Adding d to the weights changes |g|^2 by
 // 2 d' H g to first order; removing one weight (d = -w) changes it by -2 w (H g). The paper's S = -w (H g) is low where
-// removal costs gradient flow, and it removes the highest S: hence the sign here, where the highest score stays.
-// When: once, before training. Cost: five gradients of ten batches each: one for g, four for H g as the difference of
-// gradients a little ahead of w along g and a little behind, after two more to find out how little.
+// removal costs gradient flow, and it removes the highest S: hence the sign here, where the highest score stays. H g is
+// the difference of gradients a little ahead of w along g and a little behind. Where ReLUs switch in between, it
+// averages over the kink.
+//
 // The loss is taken with all outputs divided by a temperature of 200, as the authors' code does: a softmax that is
 // nearly flat has no curvature of its own, and H is how layers depend on each other. Without it (`--set temperature=1`)
 // 5 % of LeNet-300-100 reach 95.8 instead of 97.1 % after ten epochs.
-// Caveat: weights that make the gradient large make a network that is hard to train: lenet-5 at density 0.1 diverges at
-// its usual rate. Where ReLUs switch within the step the difference averages over the kink.
-// Try: espalier train --method grasp --density 0.05
+//
+// When: once, before training.
+//
 // Exercise: turn the sign round. Does it fall behind random? And |w (H g)|, which also keeps those that hurt the flow?
 #include "espalier/core/error.h"
 #include "espalier/pruning/method.h"
@@ -47,10 +44,16 @@ MethodInfo grasp() {
   return {.name = "grasp",
           .family = "before training",
           .line = "keep the weights without which the gradient would shrink most, before training",
-          .source = "Wang et al., Picking winning tickets before training by preserving gradient flow, 2020",
-          .formula = "score = w (H g),  g and H at initialisation, outputs divided by the temperature",
-          .cost = "5 gradients of 10 batches each, once",
-          .caveat = "keeps what makes the gradient large, and that may need a smaller rate",
+          .source = "Wang, Zhang, Grosse, Picking winning tickets before training by preserving gradient flow, 2020",
+          .formula =
+              "score = w (H g),  g = dL/dw and H the Hessian of L at initialisation, outputs divided by the "
+              "temperature",
+          .cost =
+              "five gradients of ten batches each, once: one for g, four for H g, of which two find the length "
+              "of its step",
+          .caveat =
+              "what makes the gradient large may be hard to train: lenet-5 at density 0.1 diverges at its usual "
+              "rate",
           .example = "espalier train --method grasp --density 0.05",
           .defaults = {.schedule = {.kind = Schedule::Kind::one_shot, .begin = 0}},
           .settings = {{"temperature", 200, "what the network's outputs are divided by before the loss"},

@@ -1,7 +1,5 @@
 // L0 regularisation by hard-concrete gates.
 //
-//   Louizos, Welling, Kingma, "Learning sparse neural networks through L0 regularization", 2018
-//
 //   w'_i = w_i z_i      s = sigmoid((logit u + log alpha_i) / beta)      z_i = min(1, max(0, s (zeta - gamma) + gamma))
 //   L + lambda / N sum_i P(z_i != 0),   P(z != 0) = sigmoid(log alpha - beta log(-gamma / zeta))
 //
@@ -9,11 +7,11 @@
 // be a penalty. beta = 2/3, gamma = -0.1, zeta = 1.1; one u per weight and step, the same for all samples of a batch.
 // Gates are trained by Adam, as in the paper, whatever trains the weights. Evaluation takes the gate at u = 1/2 without
 // beta. lambda is steered: the more gates are open than the schedule wants, the larger (Steering in latent_method.h).
+// Gates that are open above the asked density at `end` are cut, lowest log alpha first; if fewer are open, fewer stay.
+//
 // When: every step until `end`; from then on the gates are multiplied into the weights, the pattern is fixed and the
-// weights are trained alone. Cost: dense products, seven more arrays, a logarithm and two exponentials per weight and
-// step. Caveat: noise per weight is noise for the whole batch; the paper has gates on units, which are fewer. What is
-// open above the asked density at `end` is cut, lowest log alpha first; if less is open, less stays.
-// Try: espalier train --method l0 --density 0.05
+// weights are trained alone.
+//
 // Exercise: a histogram of log alpha at `end`. How many gates have not made up their minds?
 #include <iterator>
 
@@ -26,18 +24,16 @@
 namespace espalier {
 namespace {
 
-class HardConcreteGates final : public LatentMethod {
+class HardConcreteGates final : public LatentWeights {
  public:
   explicit HardConcreteGates(const MethodContext& context)
-      : LatentMethod(context),
+      : LatentWeights(context),
         gates_by_(make_optimizer({.name = "adam"})),
         gate_rate_(static_cast<Real>(setting("gate_rate"))),
         steering_(setting("lambda"), setting("gain"), setting("integral_gain")) {
     require(gate_rate_ > 0, "[l0] expected a gate_rate above 0, got {}", gate_rate_);
     for (std::size_t l = 0; l < layers(); ++l) {
       const auto n = static_cast<std::size_t>(layer(l).positions());
-      w_.push_back(latent_like(l, "w"));
-      std::ranges::copy(layer(l).value(), w_.back().value().begin());
       Parameter& a =
           log_alpha_.emplace_back(layer(l).name() + "/log_alpha", layer(l).rows(), layer(l).cols(), Role::bias);
       gates_by_->prepare(a);
@@ -47,11 +43,6 @@ class HardConcreteGates final : public LatentMethod {
       positions_ += static_cast<Real>(n);
     }
   }
-  std::vector<Parameter*> latents() override {
-    std::vector<Parameter*> all;
-    for (std::size_t l = 0; l < layers(); ++l) all.insert(all.end(), {&w_[l], &log_alpha_[l]});
-    return all;
-  }
   std::vector<NamedNumbers> state() override {
     std::vector<NamedNumbers> all = LatentMethod::state();
     std::ranges::copy(steering_.state(), std::back_inserter(all));
@@ -59,6 +50,8 @@ class HardConcreteGates final : public LatentMethod {
   }
 
  protected:
+  Parameter* beside(std::size_t l) override { return &log_alpha_[l]; }
+  const Parameter* source(std::size_t) const override { return nullptr; }  // w z is no copy of w
   void decide(Index, double target) override {
     if (target < 1) steering_.observe(density(), target);
   }
@@ -70,11 +63,11 @@ class HardConcreteGates final : public LatentMethod {
 
   void derive_block(std::size_t l, const RowBlock& block, Mode mode, Index step, std::span<Real> W,
                     std::span<std::uint8_t> live) override {
-    const auto w = of_block(std::as_const(w_[l]).value(), block);
+    const auto weights = w(l, block);
     const auto a = of_block(std::as_const(log_alpha_[l]).value(), block);
     for (std::size_t i = 0; i < W.size(); ++i) live[i] = a[i] > static_cast<Real>(-HardConcrete::edge);
     if (mode != Mode::training) {
-      for (std::size_t i = 0; i < W.size(); ++i) W[i] = live[i] ? w[i] * HardConcrete::gate(a[i]) : Real{0};
+      for (std::size_t i = 0; i < W.size(); ++i) W[i] = live[i] ? weights[i] * HardConcrete::gate(a[i]) : Real{0};
       return;
     }
     const auto z = of_block(std::span<Real>(z_[l]), block), slope = of_block(std::span<Real>(slope_[l]), block);
@@ -92,12 +85,12 @@ class HardConcreteGates final : public LatentMethod {
     for (std::size_t i = 0; i < W.size(); ++i) {
       const auto gate = HardConcrete::stretched(s[i]);
       z[i] = gate.z, slope[i] = gate.slope;
-      W[i] = w[i] * gate.z;
+      W[i] = weights[i] * gate.z;
     }
   }
   // dL/dw = z dL/dw'      dL/d log alpha = w dz/d log alpha dL/dw' + lambda / N P (1 - P)
   void update_layer(std::size_t l, const RowBlock& block, std::span<const Real> G, Real rate, Index step) override {
-    const auto w = of_block(std::as_const(w_[l]).value(), block);
+    const auto weights = w(l, block);
     const auto a = of_block(std::as_const(log_alpha_[l]).value(), block);
     const auto z = of_block(std::span<const Real>(z_[l]), block),
                slope = of_block(std::span<const Real>(slope_[l]), block);
@@ -105,17 +98,17 @@ class HardConcreteGates final : public LatentMethod {
     const auto d = latent_scratch(G.size());
     for (std::size_t i = 0; i < G.size(); ++i) d[i] = a[i] - static_cast<Real>(HardConcrete::shift);
     kernels::activate(Activation::sigmoid, d.data(), static_cast<Index>(G.size()));
-    for (std::size_t i = 0; i < G.size(); ++i) d[i] = w[i] * slope[i] * G[i] + penalty * d[i] * (1 - d[i]);
+    for (std::size_t i = 0; i < G.size(); ++i) d[i] = weights[i] * slope[i] * G[i] + penalty * d[i] * (1 - d[i]);
     gates_by_->update(log_alpha_[l], block, d, gate_rate_, step);
     for (std::size_t i = 0; i < G.size(); ++i) d[i] = z[i] * G[i];
-    optimizer().update(w_[l], block, d, rate, step);
+    train(l, block, d, rate, step);
   }
 
  private:
   std::unique_ptr<Optimizer> gates_by_;
   Real gate_rate_, positions_ = 0;
   Steering steering_;
-  std::vector<Parameter> w_, log_alpha_;
+  std::vector<Parameter> log_alpha_;
   std::vector<AlignedVector<Real>> z_, slope_;  // of the step under way
 };
 
@@ -130,8 +123,10 @@ MethodInfo l0() {
           .formula =
               "w' = w z,  z = clip(sigmoid((logit u + log alpha) / beta) (zeta - gamma) + gamma);  "
               "L + lambda / N sum P(z != 0), lambda steered",
-          .cost = "dense products, seven more arrays and a logarithm per weight and step until `end`",
-          .caveat = "one draw per weight serves a whole batch: noisy; made for gates on units",
+          .cost =
+              "dense products, seven more arrays, a logarithm and two exponentials per weight and step until "
+              "`end`",
+          .caveat = "one draw per weight serves a whole batch: noisy; the paper has gates on units, which are fewer",
           .example = "espalier train --method l0 --density 0.05",
           .defaults = {.schedule = {.begin = 0.05, .end = 0.7}},
           .settings = {{"start", 2, "log alpha before training; 2: nearly all gates open"},

@@ -1,22 +1,16 @@
 // The lottery ticket: iterative magnitude pruning with rewinding.
 //
-//   Frankle & Carbin, "The lottery ticket hypothesis", 2019: back to initialisation
-//   Frankle, Dziugaite, Roy, Carbin, "Linear mode connectivity and the lottery ticket hypothesis", 2020: to step k
-//   Renda, Frankle, Carbin, "Comparing rewinding and fine-tuning in neural network pruning", 2020: the learning rate
-//   only
+// What training made large was in a lucky place from the start. To go back to step k instead of the initialisation is
+// the second paper's proposal, to repeat only the schedule of the learning rate the third one's.
 //
-//   R times:  train w_0 to w_T;  keep the largest |w_T|, a factor d^(1/R) of what is left;  w := w_0 there
-//   then train once more: that is the result
+// Nothing is shown without the controls: is it the pattern, whatever the initial values (`--control reinit`), the
+// number per layer (`random-pattern`), or just fewer weights (`small-dense`)?
 //
-// What training made large was in a lucky place from the start. When: between whole trainings of --epochs each. Cost:
-// R + 1 trainings, each cheaper than the one before. Caveat: large networks have no ticket at their initialisation,
-// only a little later (`--rewind 500`), and without the controls nothing is shown: is it the pattern, whatever the
-// initial values (`--control reinit`), the number per layer (`random-pattern`), or just fewer weights (`small-dense`)?
-// Allocation: the paper prunes each layer at the same rate, the output layer at half of it; here all layers compete. At
-// density 0.05 that was better on MNIST's validation data: 98.03 against 97.81 % with equal rates, the mean of three
-// seeds, which differ by as much.
+// Allocation: the first paper prunes each layer at the same rate, the output layer at half of it; here all layers
+// compete. At density 0.05 that was better on MNIST's validation data: 98.03 against 97.81 % with equal rates, the mean
+// of three seeds, which differ by as much.
 //
-// Try: espalier train --method lottery --density 0.135 --rounds 9 --epochs 10
+// When: between whole trainings of --epochs each.
 //
 // Exercise: the same with `--rewind rate`. Which of the two is better at density 0.02, and what did each need from the
 // first training?
@@ -25,21 +19,23 @@
 namespace espalier::method_pages {
 
 MethodInfo lottery() {
-  return {
-      .name = "lottery",
-      .family = "lottery ticket",
-      .line = "prune by |w|, rewind to where training began, train again",
-      .source =
-          "Frankle & Carbin, The lottery ticket hypothesis, 2019; Frankle et al., 2020 (to step k); Renda et "
-          "al., 2020 (--rewind rate)",
-      .formula = "R times: train w_0 to w_T, keep the d^(1/R) largest |w_T|, w := w_0; then train",
-      .cost = "rounds + 1 trainings, each cheaper than the one before",
-      .caveat = "large networks need --rewind STEP; shows something only beside --control reinit and random-pattern",
-      .example = "espalier train --method lottery --density 0.135 --rounds 9 --epochs 10",
-      .defaults = {.allocation = Allocation::global,
-                   .rewind = {Rewind::Kind::step, 0},
-                   .schedule = {.kind = Schedule::Kind::iterative, .begin = 0.05, .end = 0.6, .rounds = 10}},
-      .criterion = [](const auto&) { return criterion_named("magnitude", {}); }};
+  return {.name = "lottery",
+          .family = "lottery ticket",
+          .line = "prune by |w|, rewind to where training began, train again",
+          .source =
+              "Frankle & Carbin, The lottery ticket hypothesis, 2019; Frankle, Dziugaite, Roy, Carbin, Linear "
+              "mode connectivity and the lottery ticket hypothesis, 2020 (to step k); Renda, Frankle, Carbin, "
+              "Comparing rewinding and fine-tuning in neural network pruning, 2020 (--rewind rate)",
+          .formula = "R times: train w_0 to w_T, keep the d^(1/R) largest |w_T|, w := w_0; then train",
+          .cost = "rounds + 1 trainings, each cheaper than the one before",
+          .caveat =
+              "large networks have no ticket at initialisation, only a little later (--rewind 500); shows "
+              "something only beside --control reinit and random-pattern",
+          .example = "espalier train --method lottery --density 0.135 --rounds 9 --epochs 10",
+          .defaults = {.allocation = Allocation::global,
+                       .rewind = {Rewind::Kind::step, 0},
+                       .schedule = {.kind = Schedule::Kind::iterative, .begin = 0.05, .end = 0.6, .rounds = 10}},
+          .criterion = [](const auto&) { return criterion_named("magnitude", {}); }};
 }
 
 }  // namespace espalier::method_pages

@@ -1,14 +1,9 @@
 // Magnitude pruning.
 //
-//   Han, Pool, Tran, Dally, "Learning both weights and connections for efficient neural networks", 2015
-//   with the cubic schedule of Zhu & Gupta, "To prune, or not to prune", 2017
+// A weight that stayed small contributes little to what the layer computes.
 //
-//   score = |w|
+// When: at the schedule's steps, gradually. The cubic schedule is the second paper's.
 //
-// A weight that stayed small contributes little to what the layer computes. When: at the schedule's steps, gradually.
-// Cost: one pass over the live weights. Caveat: blind to how strongly an input varies, and to differences of scale
-// between layers.
-// Try: espalier train --method magnitude --density 0.05
 // Exercise: with `--schedule one-shot --begin 0.6`, how much is lost, and how much comes back in the epochs after?
 #include <cmath>
 
@@ -31,16 +26,17 @@ class Magnitude final : public Criterion {
 
 namespace method_pages {
 MethodInfo magnitude() {
-  return {
-      .name = "magnitude",
-      .family = "during training",
-      .line = "keep the weights of largest |w|, gradually",
-      .source = "Han et al., Learning both weights and connections, 2015; Zhu & Gupta, To prune, or not to prune, 2017",
-      .formula = "score = |w|;  s(t) = s_f (1 - (1 - t)^3)",
-      .cost = "one pass over the live weights at every pruning",
-      .caveat = "blind to how strongly an input varies and to differences of scale between layers",
-      .example = "espalier train --method magnitude --density 0.05",
-      .criterion = [](const auto&) { return std::make_unique<Magnitude>(); }};
+  return {.name = "magnitude",
+          .family = "during training",
+          .line = "keep the weights of largest |w|, gradually",
+          .source =
+              "Han, Pool, Tran, Dally, Learning both weights and connections for efficient neural networks, "
+              "2015; Zhu & Gupta, To prune, or not to prune, 2017",
+          .formula = "score = |w|;  s(t) = s_f (1 - (1 - t)^3)",
+          .cost = "one pass over the live weights at every pruning",
+          .caveat = "blind to how strongly an input varies and to differences of scale between layers",
+          .example = "espalier train --method magnitude --density 0.05",
+          .criterion = [](const auto&) { return std::make_unique<Magnitude>(); }};
 }
 }  // namespace method_pages
 

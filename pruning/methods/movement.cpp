@@ -1,15 +1,13 @@
 // Movement pruning.
 //
-//   Sanh, Wolf, Rush, "Movement pruning: adaptive sparsity by fine-tuning", 2020
-//
 //   w'_i = w_i if S_i is among the k largest, else 0        S_i <- S_i - w_i dL/dw'_i, of all i, the dead as well
 //
 // A weight is important if training moves it away from zero, and not if it moves towards zero, however large it still
-// is. When: k follows the schedule, S decides anew every `interval` steps, so that weights come back, until `end`; from
-// then on the pattern is fixed and its weights are trained alone. Cost: dense products and one more array until `end`,
-// one pass over all scores every `interval` steps. Caveat: S sums from the first step on, when gradients are largest;
-// the paper begins with a pretrained network.
-// Try: espalier train --method movement --density 0.05
+// is.
+//
+// When: k follows the schedule, and S decides anew every `interval` steps, so that weights come back, until `end`. From
+// then on the pattern is fixed and its weights are trained alone.
+//
 // Exercise: which weights does it keep that magnitude does not? Print |w| of the survivors of both.
 #include <limits>
 
@@ -19,22 +17,13 @@
 namespace espalier {
 namespace {
 
-class Movement final : public LatentMethod {
+class Movement final : public LatentWeights {
  public:
   explicit Movement(const MethodContext& context)
-      : LatentMethod(context), memory_(static_cast<Real>(setting("memory"))) {
+      : LatentWeights(context), memory_(static_cast<Real>(setting("memory"))) {
     require(memory_ > 0 && memory_ <= 1, "[movement] expected a memory in (0, 1], got {}", memory_);
-    for (std::size_t l = 0; l < layers(); ++l) {
-      w_.push_back(latent_like(l, "w"));
-      std::ranges::copy(layer(l).value(), w_.back().value().begin());
-      S_.emplace_back(static_cast<std::size_t>(layer(l).positions()));
-    }
+    for (std::size_t l = 0; l < layers(); ++l) S_.emplace_back(static_cast<std::size_t>(layer(l).positions()));
     threshold_.assign(layers(), none);
-  }
-  std::vector<Parameter*> latents() override {
-    std::vector<Parameter*> all;
-    for (Parameter& w : w_) all.push_back(&w);
-    return all;
   }
   std::vector<NamedNumbers> state() override {
     std::vector<NamedNumbers> all = LatentMethod::state();
@@ -53,36 +42,34 @@ class Movement final : public LatentMethod {
     std::ranges::copy(S_[l], scores.begin());
     return true;
   }
-  const Parameter* source(std::size_t l) const override { return &w_[l]; }
 
   void derive_block(std::size_t l, const RowBlock& block, Mode, Index, std::span<Real> W,
                     std::span<std::uint8_t> live) override {
-    const auto w = of_block(std::as_const(w_[l]).value(), block);
+    const auto weights = w(l, block);
     const auto S = of_block(std::span<const Real>(S_[l]), block);
     const Real threshold = threshold_[l];
     for (std::size_t i = 0; i < W.size(); ++i) {
       live[i] = S[i] >= threshold;
-      W[i] = live[i] ? w[i] : Real{0};
+      W[i] = live[i] ? weights[i] : Real{0};
     }
   }
 
   // dL/dS_i = w_i dL/dw'_i, straight through; dL/dw_i = dL/dw'_i where live: the dead keep their values.
   void update_layer(std::size_t l, const RowBlock& block, std::span<const Real> G, Real rate, Index step) override {
-    const auto w = of_block(std::as_const(w_[l]).value(), block);
+    const auto weights = w(l, block);
     const auto S = of_block(std::span<Real>(S_[l]), block);
     const auto alive = of_block(live(l), block);
     const auto dw = latent_scratch(G.size());
     for (std::size_t i = 0; i < G.size(); ++i) {
-      S[i] = memory_ * S[i] - w[i] * G[i];
+      S[i] = memory_ * S[i] - weights[i] * G[i];
       dw[i] = alive[i] ? G[i] : Real{0};
     }
-    optimizer().update(w_[l], block, dw, rate, step);
+    train(l, block, dw, rate, step);
   }
 
  private:
   static constexpr Real none = -std::numeric_limits<Real>::infinity();
   Real memory_;
-  std::vector<Parameter> w_;
   std::vector<AlignedVector<Real>> S_;
   std::vector<Real> threshold_;
 };
@@ -97,7 +84,7 @@ MethodInfo movement() {
           .source = "Sanh, Wolf, Rush, Movement pruning: adaptive sparsity by fine-tuning, 2020",
           .formula = "S <- S - w dL/dw';  w' = w on the k largest S, else 0;  s(t) = s_f (1 - (1 - t)^3)",
           .cost = "dense products and one more array until `end`; a pass over all scores every `interval` steps",
-          .caveat = "made for fine-tuning: from scratch, the first steps' gradients outweigh the later ones",
+          .caveat = "made for fine-tuning: from scratch, S sums from the first step on, when gradients are largest",
           .example = "espalier train --method movement --density 0.05",
           .defaults = {.schedule = {.begin = 0.1, .end = 0.7, .interval = 10}},
           .settings = {{"memory", 1, "what a score keeps of itself from step to step; 1: all, as in the paper"}},

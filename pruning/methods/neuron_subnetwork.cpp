@@ -1,18 +1,19 @@
 // Neuron-subnetworks: whole neurons or filters of a random network stay, or go.
 //
-//   Malach, Yehudai, Shalev-Shwartz, Shamir, "Proving the lottery ticket hypothesis: pruning is all you need", 2020,
-//   section 3: such subnetworks are no better than random features, while weight-subnetworks approximate anything
-//   trained like edge-popup (Ramanujan et al. 2020), with a score per row
-//
 //   W_r = m_r w_r,   m_r = 1 for the largest scores s of a layer,   w random and never trained
 //   ds_r = sum over columns c of dL/dW_rc w_rc
 //
-// A neuron is a feature that somebody drew: keep the useful ones. The control for edge-popup: the same random weights,
-// the same number of them kept, but one choice per neuron instead of one per weight. The output layer keeps all its
-// rows, for they are the classes; the others keep so many that the density of all weights is the one asked for.
-// When: in every step. Cost: dense training. Caveat: the proof says that it cannot work well. Columns that read a
-// neuron which is gone stay in the file; `effective_nonzeros` in result.json does not count them.
-// Try: espalier train --data mnist --method neuron-subnetwork --epochs 20 --no-dense
+// A neuron is a randomly drawn feature: keep the useful ones. This is the control for edge-popup: the same random
+// weights, the same number of them kept, but one choice per neuron instead of one per weight. The paper shows that such
+// subnetworks are no better than random features, while weight-subnetworks approximate anything. Scores are trained
+// like those of edge-popup (Ramanujan et al. 2020), one per row.
+//
+// The output layer keeps all its rows, for they are the classes; the others keep so many that the density of all
+// weights is the one asked for. Columns that read a removed neuron stay in the file; `effective_nonzeros` in
+// result.json does not count them.
+//
+// When: in every step.
+//
 // Exercise: how wide must fc1 and fc2 be (--model mlp:784-...-10) before it is as good as edge-popup at 300 and 100?
 #include <algorithm>
 #include <cmath>
@@ -81,7 +82,9 @@ MethodInfo neuron_subnetwork() {
   return {.name = "neuron-subnetwork",
           .family = "strong lottery ticket",
           .line = "choose whole neurons of a random network: the control for edge-popup, provably weaker",
-          .source = "Malach et al., Proving the lottery ticket hypothesis: pruning is all you need, 2020, section 3",
+          .source =
+              "Malach, Yehudai, Shalev-Shwartz, Shamir, Proving the lottery ticket hypothesis: pruning is all "
+              "you need, 2020, section 3",
           .formula = "W_r = m_r w_r, m_r = 1 for the largest scores of a layer;  ds_r = sum_c dL/dW_rc w_rc",
           .cost = "dense training",
           .caveat = "no better than random features, as the paper proves",

@@ -1,16 +1,12 @@
 // Optimal brain damage.
 //
-//   LeCun, Denker, Solla, "Optimal brain damage", 1989
+// At a minimum the gradient is zero, and removing a weight costs w^2 h / 2 to second order, with h = d^2 L / dw^2, if
+// every weight is removed as though it were the only one (the Hessian's diagonal). h is estimated by the diagonal of
+// the empirical Fisher matrix, which equals the Hessian where the model predicts the very distribution of the labels.
+// Samples that are classified without doubt have no gradient, so late in training a few hard ones decide.
 //
-//   score = w^2 h / 2        h = d^2 L / dw^2
+// When: at the schedule's steps, gradually.
 //
-// At a minimum the gradient is zero, and removing a weight costs w^2 h / 2 to second order, if weights are removed as
-// though they did not know of each other (the Hessian's diagonal). h is estimated by the diagonal of the empirical
-// Fisher matrix, the mean over samples of g^2, which equals the Hessian where the model predicts the very distribution
-// of the labels.
-// When: at the schedule's steps, gradually. Cost: 256 passes of a single sample at every pruning.
-// Caveat: samples that are classified without doubt have no gradient, so late in training a few hard ones decide.
-// Try: espalier train --method obd --density 0.05
 // Exercise: the squares of taylor's batch gradients are those of sums of 128 samples. Where the samples' gradients are
 // independent and of mean 0, by which factor do the two scores differ, and does the order?
 #include "espalier/pruning/method.h"
@@ -38,7 +34,7 @@ MethodInfo obd() {
   return {.name = "obd",
           .family = "during training",
           .line = "optimal brain damage: keep the weights whose removal would cost most, to second order",
-          .source = "LeCun et al., Optimal brain damage, 1989",
+          .source = "LeCun, Denker, Solla, Optimal brain damage, 1989",
           .formula = "score = w^2 h / 2,  h = mean over samples of (dL/dw)^2",
           .cost = "256 passes of a single sample at every pruning",
           .caveat = "the empirical Fisher is not the Hessian far from a good fit; weights are judged one by one",

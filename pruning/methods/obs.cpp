@@ -1,78 +1,80 @@
 // Optimal brain surgeon, layer by layer, in one shot.
 //
-//   Hassibi, Stork, "Second order derivatives for network pruning: optimal brain surgeon", 1993
-//   Frantar, Alistarh, "Optimal brain compression", 2022: layer by layer, with the layer's own squared error
-//
 //   score = w_j^2 / [H^-1]_jj        H = mean of x x' + damping        (per row w of W: it costs (w - w')' H (w - w'))
 //   then, with S the weights that stay:   w'_S = H_SS^-1 H_S: w
 //
 // Removing a weight costs less if the others move over: the score is what is lost after they did, and w' is where they
-// go when all the removed ones are gone at once, the least squares fit of the old sums by the kept inputs.
-// When: once, late in training; the rest is fine-tuning. Cost: ten batches forward, cols^3 for H^-1 of each layer, and
-// for each row a system of as many equations as it keeps weights.
-// Caveat: the scores speak of removing one weight, the pruning removes most; errors of different layers are compared
-// as though all outputs mattered alike. Convolutions, and layers wider than `widest`, are scored by the diagonal of H
-// alone (w_j^2 H_jj, summed over patches) and their weights do not move. Pixels that always agree make [H^-1]_jj as
-// large as the damping allows, and then the score is noise: 0.1 of the mean diagonal keeps it sober.
-// Try: espalier train --method obs --density 0.05
+// go when all the removed ones are gone at once, the least squares fit of the old sums by the kept inputs. The scores
+// speak of removing one weight, but the pruning removes most; errors of different layers are compared as though all
+// outputs mattered alike.
+//
+// Convolutions, and layers wider than `widest`, are scored as though H were diagonal (w_j^2 H_jj, summed over patches).
+// Pixels that always agree make [H^-1]_jj as large as the damping allows, and then the score is noise: 0.1 of the mean
+// diagonal keeps it small.
+//
+// When: once, late in training; the rest is fine-tuning.
+//
 // Exercise: --set rounds=4 asks again when a part of the weights is gone, row by row. What does it gain, what does it
 // cost?
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <vector>
 
 #include "espalier/core/error.h"
 #include "espalier/core/threads.h"
 #include "espalier/pruning/method.h"
 
+extern "C" {  // LAPACK; last come the lengths of the texts, as Fortran passes them
+void dpotrf_(const char* triangle, const int* n, double* A, const int* stride, int* info, std::size_t);
+void dpotrs_(const char* triangle, const int* n, const int* columns, const double* L, const int* stride, double* B,
+             const int* stride_of_b, int* info, std::size_t);
+void dtrtri_(const char* triangle, const char* diagonal, const int* n, double* L, const int* stride, int* info,
+             std::size_t, std::size_t);
+}
+
 namespace espalier {
 namespace {
 
-// A symmetric, positive definite matrix [n, n], row-major, as L L'.
+// The distribution's serial OpenBLAS gives wrong results when two threads call it at once. Nothing else in the
+// libraries calls it; a program that does so itself must not prune by obs at the same time.
+std::mutex one_at_a_time;
+
+// A symmetric, positive definite matrix [n, n], row-major, as L L' by LAPACK, of which it reads the lower triangle.
+// Column-major, as LAPACK has it, that is the upper one, U = L'.
 class Cholesky {
  public:
-  explicit Cholesky(std::vector<double> A, std::size_t n) : L_(std::move(A)), n_(n) {
-    for (std::size_t i = 0; i < n; ++i)
-      for (std::size_t j = 0; j <= i; ++j) {
-        double sum = at(i, j);
-        for (std::size_t k = 0; k < j; ++k) sum -= at(i, k) * at(j, k);
-        require(j < i || sum > 0, "[obs] inputs depend on each other beyond rounding: expected a larger damping");
-        at(i, j) = j < i ? sum / at(j, j) : std::sqrt(sum);
-      }
+  Cholesky(std::vector<double> A, std::size_t n) : L_(std::move(A)), n_(static_cast<int>(n)) {
+    int info = 0;
+    const std::scoped_lock lock(one_at_a_time);
+    dpotrf_("U", &n_, L_.data(), &stride_, &info, 1);
+    require(info == 0, "[obs] inputs depend on each other beyond rounding: expected a larger damping");
   }
   // A^-1 b
   std::vector<double> solve(std::vector<double> b) const {
-    forward(b, 0);
-    for (std::size_t i = n_; i-- > 0;) {
-      for (std::size_t k = i + 1; k < n_; ++k) b[i] -= at(k, i) * b[k];
-      b[i] /= at(i, i);
-    }
+    const int one = 1;
+    int info = 0;
+    const std::scoped_lock lock(one_at_a_time);
+    dpotrs_("U", &n_, &one, L_.data(), &stride_, b.data(), &stride_, &info, 1);
     return b;
   }
-  // The diagonal of A^-1 = L'^-1 L^-1: squares of the columns of L^-1.
-  std::vector<double> inverse_diagonal() const {
-    std::vector<double> diagonal(n_, 0), column(n_);
-    for (std::size_t j = 0; j < n_; ++j) {
-      std::ranges::fill(column, 0);
-      column[j] = 1;
-      forward(column, j);
-      for (std::size_t i = j; i < n_; ++i) diagonal[j] += column[i] * column[i];
+  // The diagonal of A^-1 = L'^-1 L^-1: squares of the columns of L^-1, which takes the place of L.
+  std::vector<double> inverse_diagonal() && {
+    {
+      int info = 0;
+      const std::scoped_lock lock(one_at_a_time);
+      dtrtri_("U", "N", &n_, L_.data(), &stride_, &info, 1, 1);
     }
+    const auto n = static_cast<std::size_t>(n_);
+    std::vector<double> diagonal(n, 0);
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j <= i; ++j) diagonal[j] += L_[i * n + j] * L_[i * n + j];
     return diagonal;
   }
 
  private:
-  // b = L^-1 b, which is zero before `first`
-  void forward(std::vector<double>& b, std::size_t first) const {
-    for (std::size_t i = first; i < n_; ++i) {
-      for (std::size_t k = first; k < i; ++k) b[i] -= at(i, k) * b[k];
-      b[i] /= at(i, i);
-    }
-  }
-  double& at(std::size_t i, std::size_t j) { return L_[i * n_ + j]; }
-  double at(std::size_t i, std::size_t j) const { return L_[i * n_ + j]; }
   std::vector<double> L_;
-  std::size_t n_;
+  int n_, stride_ = std::max(1, n_);
 };
 
 // H of a layer with damping on its diagonal.
@@ -90,10 +92,11 @@ struct Hessian {
     return static_cast<double>(products[i * cols + j]) + (i == j ? damping : 0);
   }
   Cholesky factor(std::span<const std::size_t> columns) const {
-    std::vector<double> A;
-    for (const std::size_t i : columns)
-      for (const std::size_t j : columns) A.push_back((*this)(i, j));
-    return Cholesky(std::move(A), columns.size());
+    const std::size_t n = columns.size();
+    std::vector<double> A(n * n, 0);
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j <= i; ++j) A[i * n + j] = (*this)(columns[i], columns[j]);
+    return Cholesky(std::move(A), n);
   }
 };
 
@@ -159,7 +162,7 @@ class OptimalBrainSurgeon final : public Criterion {
       std::vector<std::size_t> S, at;
       for (std::size_t j = 0; j < row.at.size(); ++j)
         if (row.stays[j]) S.push_back(row.column[j]), at.push_back(row.at[j]);
-      if (S.size() == row.at.size()) return;  // nobody left
+      if (S.size() == row.at.size()) return;  // no weight leaves
       std::vector<double> b(S.size(), 0);     // H_S: w
       for (std::size_t s = 0; s < S.size(); ++s)
         for (std::size_t j = 0; j < row.at.size(); ++j)
@@ -197,8 +200,8 @@ MethodInfo obs() {
           .family = "after training",
           .line = "optimal brain surgeon: remove weights, and move the others to where they make up for it",
           .source =
-              "Hassibi & Stork, Second order derivatives for network pruning, 1993; Frantar & Alistarh, Optimal "
-              "brain compression, 2022",
+              "Hassibi & Stork, Second order derivatives for network pruning: optimal brain surgeon, 1993; "
+              "Frantar & Alistarh, Optimal brain compression, 2022 (layer by layer)",
           .formula = "score = w_j^2 / [H^-1]_jj,  then w_S = H_SS^-1 H_S: w,  H = mean of x x' + damping",
           .cost = "10 batches forward, cols^3 per layer, (weights kept)^3 per row, once",
           .caveat = "convolutions and layers wider than `widest` are scored by H's diagonal and not compensated",

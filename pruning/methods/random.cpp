@@ -1,13 +1,11 @@
 // Random pruning: the control that every criterion must beat.
 //
-//   Blalock et al., "What is the state of neural network pruning?", 2020
+// A position's score does not depend on the step, so what survives is nested: gradual random pruning ends at the very
+// set that one-shot random pruning picks, and only the time at which weights leave differs.
 //
-//   score = a number drawn for each (seed, layer, position)
+// When: as magnitude, at the schedule's steps.
 //
-// When and cost: as magnitude. A position's score does not depend on the step, so what survives is nested: gradual
-// random pruning ends at the very set that one-shot random pruning picks, and only the time at which weights leave
-// differs. Caveat: in a small network at low density, some unit loses all its inputs. Try: espalier train --method
-// random --density 0.1 Exercise: at which density does it fall a whole point behind magnitude? With --allocation er?
+// Exercise: at which density does it fall a whole point behind magnitude? With --allocation er?
 #include "espalier/core/random.h"
 
 #include "espalier/pruning/method.h"
@@ -37,7 +35,9 @@ MethodInfo random() {
           .source = "Blalock et al., What is the state of neural network pruning?, 2020",
           .formula = "score = u(seed, layer, position), uniform",
           .cost = "one pass over the live weights at every pruning",
-          .caveat = "with a global allocation thin layers lose their share; at low density units lose all inputs",
+          .caveat =
+              "with a global allocation thin layers lose their share; in a small network at low density units "
+              "lose all inputs",
           .example = "espalier train --method random --density 0.1",
           .criterion = [](const auto&) { return std::make_unique<RandomScore>(); }};
 }

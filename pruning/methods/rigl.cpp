@@ -1,16 +1,10 @@
 // RigL: the rigged lottery.
 //
-//   Evci, Gale, Menick, Castro, Elsen, "Rigging the lottery: making all tickets winners", 2020
+// Of the weights that do not exist, those with the largest gradient would lower the loss fastest if they did. The
+// gradient is that of the batch that the next step trains on, and speaks only of the first step that a newborn weight
+// will make. Spread over the steps between two exchanges, its price is small.
 //
-//   every 100 steps, in every layer:   drop the f(t) n_l smallest |w|,   grow as many where |dL/dw| is largest
-//
-// Of the weights that do not exist, those with the largest gradient would lower the loss fastest if they did. When:
-// from the first step to three quarters of the training. Cost: at every exchange one forward and backward pass with
-// all weights as dense arrays, on the batch that the next step trains on; spread over 100 steps, little. Caveat: the
-// gradient is that of one batch, and only of the first step that a newborn weight will make; memory for that moment is
-// dense.
-//
-// Try: espalier train --method rigl --density 0.02
+// When: every 100 steps, from the first step to three quarters of the training.
 //
 // Exercise: the newborn start at 0. Would starting at -rate dL/dw be better, or is that what the next step does
 // anyway?
@@ -38,11 +32,11 @@ MethodInfo rigl() {
   return {.name = "rigl",
           .family = "sparse from the start",
           .line = "drop the smallest |w|, grow as many where the gradient is largest",
-          .source = "Evci et al., Rigging the lottery: making all tickets winners, 2020",
+          .source = "Evci, Gale, Menick, Castro, Elsen, Rigging the lottery: making all tickets winners, 2020",
           .formula =
               "drop f(t) n_l of smallest |w|; grow as many of largest |dL/dw|; "
               "f(t) = drop/2 (1 + cos(pi t / t_end))",
-          .cost = "one dense forward and backward pass at every exchange",
+          .cost = "one forward and backward pass with all weights as dense arrays at every exchange",
           .caveat = "the gradient of one batch decides; memory for that moment is dense",
           .example = "espalier train --method rigl --density 0.02",
           .defaults = SparseTraining::defaults(),

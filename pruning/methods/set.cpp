@@ -1,18 +1,13 @@
 // SET: sparse evolutionary training.
 //
-//   Mocanu et al., "Scalable training of artificial neural networks with adaptive sparse connectivity inspired by
-//   network science", 2018
+// Evolution: the weakest connections die, random ones are tried, and what training makes strong stays. At density 0.01
+// there are a hundred places to try for each connection that may live.
 //
-//   every 100 steps, in every layer:   drop the f(t) n_l smallest |w|,   grow as many at random
+// Two details differ from the paper, which exchanges a constant fraction and gives newborn weights random values: f
+// falls to 0 by a cosine, as in Evci et al. 2020, for a comparison under equal conditions, and the newborn start at 0,
+// so that nothing the network computes changes when they come.
 //
-// Evolution: the weakest connections die, random ones are tried, and what training makes strong stays. When: from the
-// first step to three quarters of the training. Cost: one pass over the live weights, and as many draws as weights are
-// born; nothing dense is ever computed or kept. Caveat: most of the tried ones are no good, and at density 0.01 there
-// are a hundred places to try for each to fill. Two details differ from the paper, which exchanges a constant fraction
-// and gives newborn weights random values: f falls to 0 by a cosine, as in Evci et al. 2020, who compare under equal
-// conditions, and the newborn start at 0, so that nothing the network computes changes when they come.
-//
-// Try: espalier train --method set --density 0.02
+// When: every 100 steps, from the first step to three quarters of the training.
 //
 // Exercise: how many different positions have been live by the end of training? With --interval 10?
 #include "espalier/pruning/regrow.h"
@@ -40,9 +35,13 @@ MethodInfo set() {
       .name = "set",
       .family = "sparse from the start",
       .line = "drop the smallest |w|, grow as many at random",
-      .source = "Mocanu et al., Scalable training with adaptive sparse connectivity, 2018",
+      .source =
+          "Mocanu et al., Scalable training of artificial neural networks with adaptive sparse connectivity "
+          "inspired by network science, 2018",
       .formula = "drop f(t) n_l of smallest |w|; grow a random set of as many; f(t) = drop/2 (1 + cos(pi t / t_end))",
-      .cost = "one pass over the live weights at every exchange; nothing dense, ever",
+      .cost =
+          "at every exchange one pass over the live weights, and as many draws as weights are born; nothing "
+          "dense, ever",
       .caveat = "at low densities most places it tries are no good",
       .example = "espalier train --method set --density 0.02",
       .defaults = SparseTraining::defaults(),

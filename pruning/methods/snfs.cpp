@@ -1,21 +1,20 @@
 // SNFS: sparse networks from scratch, by sparse momentum.
 //
-//   Dettmers & Zettlemoyer, "Sparse networks from scratch: faster training without losing performance", 2019
-//
 //   in every step, at every position:   M = momentum M + (1 - momentum) dL/dw
 //   every 100 steps:                    drop f(t) n_l of smallest |w| in layer l;  D = all that were dropped
 //                                       grow D m_l / sum m  in layer l, m_l = mean |M| of its live weights,
 //                                       where |M| of the dead is largest
 //
 // The layer whose weights are pulled hardest, each for itself, has too few; and those of the dead that were pulled in
-// the same direction for many batches are missed most. When: from the first step to three quarters of the training; a
-// layer that would get more than it has room for is filled, and the rest shared again. Cost: M is as large as the
-// dense network, and so is the gradient it sums: every step but for the last quarter is followed by a dense pass. That
-// is the paper's price for momentum; `--set every=10` takes it of each tenth step only (M then looks back ten times as
-// far), and the FLOPs are counted either way (LeNet-300-100 at density 0.02, ten epochs, validation: 96.9 instead of
-// 97.1 %). Caveat: trained sparse, but neither in dense memory nor in dense FLOPs.
+// the same direction for many batches are missed most. A layer that would get more than it has room for is filled, and
+// the rest shared again.
 //
-// Try: espalier train --method snfs --density 0.02
+// M is as large as the dense network, and so is the gradient it sums: every step but for the last quarter is followed
+// by a dense pass. That is the paper's price for momentum; `--set every=10` takes it of each tenth step only (M then
+// looks back ten times as far), and the FLOPs are counted either way (LeNet-300-100 at density 0.02, ten epochs,
+// validation: 96.9 instead of 97.1 %).
+//
+// When: from the first step to three quarters of the training.
 //
 // Exercise: print n_l over time. Which layer gives, which takes? Does `--set every=10` change the answer?
 #include <algorithm>
@@ -76,7 +75,7 @@ class SparseMomentum final : public SparseTraining {
     for (std::size_t l = 0; l < layers().size(); ++l) {
       const Parameter& W = *layers()[l];
       const auto wanted = std::llround(fraction(step, steps) * static_cast<double>(W.nonzeros()));
-      drop.push_back(std::min<Index>(wanted, W.nonzeros() - 1));  // nobody is emptied, even if nothing grows there
+      drop.push_back(std::min<Index>(wanted, W.nonzeros() - 1));  // no layer is emptied, even if nothing grows there
       room.push_back(W.positions() - W.nonzeros() + drop.back());
       share.push_back(mean_live_momentum(l));
     }

@@ -1,14 +1,11 @@
 // SNIP: single-shot network pruning.
 //
-//   Lee, Ajanthan, Torr, "SNIP: Single-shot network pruning based on connection sensitivity", 2019
+// Take a factor c = 1 in front of each weight: dL/dc = w g says how much the loss changes if the weight is switched
+// off. Nearly all weights are then removed at once; below about one percent whole layers may go, which is an error
+// here. The division by the sum over the network changes no order, but makes scores shares.
 //
-//   score = |w g| / sum of |w g| over the network        g = dL/dw at initialisation
+// When: once, before training, which then is sparse from the first step.
 //
-// Take a factor c = 1 in front of each weight: dL/dc = w g says how much the loss minds if the weight is switched off.
-// When: once, before training, which then is sparse from the first step. Cost: the gradient of ten batches.
-// Caveat: a first-order estimate at a single point, for weights that are then removed nearly all at once; below about
-// one percent whole layers may go, which is an error here. The division changes no order, but makes scores shares.
-// Try: espalier train --method snip --density 0.05
 // Exercise: shuffle the survivors within each layer (same counts, random places). How much of snip is in the counts?
 #include <cmath>
 
@@ -47,7 +44,7 @@ MethodInfo snip() {
           .source = "Lee et al., SNIP: Single-shot network pruning based on connection sensitivity, 2019",
           .formula = "score = |w g| / sum |w g|,  g = dL/dw at initialisation",
           .cost = "the gradient of 10 batches, once",
-          .caveat = "a first-order estimate at one point; at extreme densities whole layers go",
+          .caveat = "a first-order estimate at a single point; at extreme densities whole layers go",
           .example = "espalier train --method snip --density 0.05",
           .defaults = {.schedule = {.kind = Schedule::Kind::one_shot, .begin = 0}},
           .settings = {batches_setting()},

@@ -1,15 +1,9 @@
 // Static sparse training: a random pattern, for good.
 //
-//   Mocanu et al., "Scalable training of artificial neural networks with adaptive sparse connectivity inspired by
-//   network science", 2018, and Evci et al., "Rigging the lottery", 2020, who both compare with it
+// If a sparse network could be trained from scratch just as well, there would be no need to look for the right pattern:
+// this is the control that every method of its family must beat.
 //
-//   live before training: any set of n_l positions of layer l, all equally likely;  n_l ~ in + out  (er)
-//
-// If a sparse network could be trained from scratch just as well, nobody would need to look for the right pattern.
-// When: before the first step, and never again. Cost: none; every step is as cheap as the last. Caveat: it is the
-// control that every method of this family must beat; at low densities units are born without inputs and stay so.
-//
-// Try: espalier train --method static --density 0.02
+// When: before the first step, and never again.
 //
 // Exercise: with `--allocation uniform`, which layer starves? And what does `--set rescale=0` do to the first epochs?
 #include "espalier/pruning/regrow.h"
@@ -32,7 +26,9 @@ MethodInfo static_pattern() {  // static is a word of C++
   return {.name = "static",
           .family = "sparse from the start",
           .line = "a random pattern from the first step to the last: what dynamic patterns must beat",
-          .source = "Mocanu et al., Scalable training with adaptive sparse connectivity, 2018; Evci et al., 2020",
+          .source =
+              "Mocanu et al., Scalable training of artificial neural networks with adaptive sparse connectivity "
+              "inspired by network science, 2018; Evci et al., Rigging the lottery, 2020: both compare with it",
           .formula = "live positions: a random set of n_l, n_l ~ in + out (er)",
           .cost = "none: every step costs as little as the last",
           .caveat = "at low densities units are born without inputs and stay so",

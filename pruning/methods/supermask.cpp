@@ -1,22 +1,21 @@
 // Supermask: strong lottery tickets by coin flips.
 //
-//   Zhou, Lan, Liu, Yosinski, "Deconstructing lottery tickets: zeros, signs, and the supermask", 2019
-//
 //   training     W = c m w,   m ~ Bernoulli(p),   p = sigmoid(b (s - t)),   c = sqrt(n / sum m)
 //   evaluation   the same with m = 1 where p >= 1/2
 //   dL/ds = dL/dW c w b p (1 - p)                            straight through the flip; w = +-sqrt(2 / fan_in) stays
 //
-// Each weight learns how probable it should be. c is their dynamic weight rescaling: it makes up, layer by layer and
-// step by step, for the n - sum m weights that are not there, so that signals neither grow nor fade from layer to
-// layer. (Theirs is c = n / sum m with w = +-sqrt(2 / (fan_in + fan_out)): the same thing, in a square layer with half
-// of its weights. That c with the w of here doubles the variance in every layer: five of them, conv-2, and gradients
-// killed all units within an epoch.) t is 0 as in the paper, unless more than d n weights would then be probable; it is
-// then the (d n)-th largest s: what comes out has at most density d. b is 1 in the paper, which flips coins for ever;
-// here it grows, so that the networks trained last are the one that is kept.
-// When: in every step; the noise depends on (seed, layer, step, position) only. Cost: dense training, plus a random
-// number and two exponentials per weight. Caveat: what evaluation sees on the way, while most p are near 1/2, says
-// little.
-// Try: espalier train --data mnist --method supermask --epochs 20
+// Each weight learns how probable it should be. c is the paper's dynamic weight rescaling: it makes up, layer by layer
+// and step by step, for the n - sum m weights that are not there, so that signals neither grow nor fade from layer to
+// layer. (The paper has c = n / sum m with w = +-sqrt(2 / (fan_in + fan_out)): the same thing, in a square layer with
+// half of its weights. That c with the w of here doubles the variance in every layer: five of them, conv-2, and
+// gradients killed all units within an epoch.)
+//
+// t is 0 as in the paper, unless more than d n weights would then be probable; it is then the (d n)-th largest s: what
+// comes out has at most density d. b is 1 in the paper, which flips coins for ever; here it grows, so that the networks
+// trained last are the one that is kept. What evaluation sees on the way, while most p are near 1/2, says little.
+//
+// When: in every step; the noise depends on (seed, layer, step, position) only.
+//
 // Exercise: with --set sharpness=1, compare the training loss and the validation accuracy. Which network has which?
 #include <algorithm>
 #include <cmath>
@@ -87,7 +86,7 @@ MethodInfo supermask() {
   return {.name = "supermask",
           .family = "strong lottery ticket",
           .line = "choose a subnetwork of a random network by trained probabilities; no weight is ever trained",
-          .source = "Zhou et al., Deconstructing lottery tickets: zeros, signs, and the supermask, 2019",
+          .source = "Zhou, Lan, Liu, Yosinski, Deconstructing lottery tickets: zeros, signs, and the supermask, 2019",
           .formula = "W = c m w, c = sqrt(n / sum m), m ~ Bernoulli(p = sigmoid(b s));  dL/ds = dL/dW c w b p (1 - p)",
           .cost = "dense training, plus a random number and two exponentials per weight and step",
           .caveat = "the density asked for is a bound, it may end below; saves nothing while it trains",

@@ -1,17 +1,13 @@
 // SynFlow: iterative synaptic flow pruning, without data.
 //
-//   Tanaka, Kunin, Yamins, Ganguli, "Pruning neural networks without any data by iteratively conserving synaptic
-//   flow", 2020
-//
-//   score = |w| dR/d|w|        R = 1' |W_L| ... |W_2| |W_1| 1
-//
 // R adds up all paths from inputs to outputs, each the product of its |w|; a weight's score is the sum over the paths
 // through it. Every path crosses every layer once, so the scores of each layer have the same sum, R: few weights in a
 // layer means high scores there, and no layer is emptied while another has weights to spare. That takes many rounds,
-// for one round judges by the paths of the full network.
-// When: before training, in 100 rounds of equal factors. Cost: a forward and a backward pass of one sample per round.
-// Caveat: it knows nothing of the task. A bounded activation (tanh, sigmoid) is not the line through 0 it assumes.
-// Try: espalier train --method synflow --density 0.01
+// for one round judges by the paths of the full network. A bounded activation (tanh, sigmoid) is not the line through 0
+// that R assumes.
+//
+// When: before training, in 100 rounds of equal factors.
+//
 // Exercise: --set rounds=1. At which density is the first layer emptied? And with 10 rounds?
 #include <cmath>
 
@@ -47,10 +43,10 @@ MethodInfo synflow() {
           .family = "before training",
           .line = "keep the weights on the strongest paths from inputs to outputs, without looking at data",
           .source =
-              "Tanaka et al., Pruning neural networks without any data by iteratively conserving synaptic flow, "
-              "2020",
+              "Tanaka, Kunin, Yamins, Ganguli, Pruning neural networks without any data by iteratively "
+              "conserving synaptic flow, 2020",
           .formula = "score = |w| dR/d|w|,  R = 1' |W_L| ... |W_1| 1",
-          .cost = "100 passes of a single sample, once",
+          .cost = "a forward and a backward pass of one sample per round, once",
           .caveat = "knows nothing of the task; assumes activations like ReLU's",
           .example = "espalier train --method synflow --density 0.01",
           .defaults = {.schedule = {.kind = Schedule::Kind::one_shot, .begin = 0}},

@@ -1,14 +1,10 @@
 // Taylor pruning.
 //
-//   Molchanov, Mallya, Tyree, Frosio, Kautz, "Importance estimation for neural network pruning", 2019
+// Without the weight the loss would be L - w g, to first order, g = dL/dw: w g is what it is worth. The square is taken
+// batch by batch, for the mean of g itself goes to zero as training converges, and with it the score of every weight.
 //
-//   score = mean over batches of (w g)^2        g = dL/dw of the batch
+// When: at the schedule's steps, gradually.
 //
-// Without the weight the loss would be L - w g, to first order: w g is what it is worth. The square is taken batch by
-// batch, for the mean of g itself goes to zero as training converges, and with it the score of every weight.
-// When: at the schedule's steps, gradually. Cost: the gradients of ten batches at every pruning.
-// Caveat: first order; the larger the step to zero, the less it says.
-// Try: espalier train --method taylor --density 0.05
 // Exercise: snip's |w g| with this schedule (--method snip --schedule cubic). Early or late in training, where does the
 // square of the mean differ most from the mean of the squares?
 #include "espalier/pruning/method.h"
@@ -36,10 +32,10 @@ MethodInfo taylor() {
   return {.name = "taylor",
           .family = "during training",
           .line = "keep the weights whose removal would change the loss most, to first order",
-          .source = "Molchanov et al., Importance estimation for neural network pruning, 2019",
+          .source = "Molchanov, Mallya, Tyree, Frosio, Kautz, Importance estimation for neural network pruning, 2019",
           .formula = "score = mean over batches of (w g)^2",
           .cost = "the gradients of 10 batches at every pruning",
-          .caveat = "first order: says little about large weights",
+          .caveat = "first order: the larger the step to zero, the less it says",
           .example = "espalier train --method taylor --density 0.05",
           .settings = {batches_setting()},
           .criterion = [](const auto&) { return std::make_unique<Taylor>(); }};

@@ -1,7 +1,5 @@
 // Sparse variational dropout.
 //
-//   Molchanov, Ashukha, Vetrov, "Variational dropout sparsifies deep neural networks", 2017
-//
 //   w' = theta + sigma e,  e ~ N(0, 1)      alpha = sigma^2 / theta^2      dropped where log alpha > 3
 //   L + pressure / samples sum KL(log alpha),   KL = -k1 sigmoid(k2 + k3 log alpha) + log(1 + 1 / alpha) / 2
 //
@@ -15,13 +13,14 @@
 //    is among the largest, as many as the schedule wants, so that the others can adapt; they are trained on and may
 //    return. KL warms up along the same path: pressure 0 at density 1, all of it at the density asked for. If fewer
 //    weights have log alpha <= 3, fewer stay.
+//
 // When: KL and noise in every step, a choice every `interval` steps, until `end`; from then on noise is off, the
-// pattern is fixed and the weights are trained alone. Cost: dense products, six more arrays, several exponentials per
-// weight and step. Caveat: a pressure far above 1 thins out faster, and drowns the survivors in noise as well.
-// Try: espalier train --method variational --density 0.02
+// pattern is fixed and the weights are trained alone.
+//
 // Exercise: at `end`, compare the ranking by -log alpha with that of obd, w^2 d2L/dw^2 / 2. Why are they alike?
 #include "espalier/core/error.h"
 #include "espalier/core/kernels.h"
+#include "espalier/core/nearly_normal.h"
 #include "espalier/core/random.h"
 #include "espalier/pruning/latent_method.h"
 #include "espalier/pruning/relaxations.h"
@@ -29,10 +28,10 @@
 namespace espalier {
 namespace {
 
-class Variational final : public LatentMethod {
+class Variational final : public LatentWeights {
  public:
   explicit Variational(const MethodContext& context)
-      : LatentMethod(context),
+      : LatentWeights(context, "theta", Role::bias),
         noise_by_(make_optimizer({.name = "adam"})),
         noise_rate_(static_cast<Real>(setting("noise_rate"))),
         samples_(static_cast<Real>(context.train.data().samples())),
@@ -42,18 +41,11 @@ class Variational final : public LatentMethod {
             "[variational] expected a noise_rate above 0 and a pressure of at least 0, got {} and {}", noise_rate_,
             setting("pressure"));
     for (std::size_t l = 0; l < layers(); ++l) {
-      theta_.push_back(latent_like(l, "theta", Role::bias));
-      std::ranges::copy(layer(l).value(), theta_.back().value().begin());
       Parameter& s =
           log_sigma2_.emplace_back(layer(l).name() + "/log_sigma2", layer(l).rows(), layer(l).cols(), Role::bias);
       noise_by_->prepare(s);
       std::ranges::fill(s.value(), static_cast<Real>(setting("start")));
     }
-  }
-  std::vector<Parameter*> latents() override {
-    std::vector<Parameter*> all;
-    for (std::size_t l = 0; l < layers(); ++l) all.insert(all.end(), {&theta_[l], &log_sigma2_[l]});
-    return all;
   }
   std::vector<NamedNumbers> state() override {
     std::vector<NamedNumbers> all = LatentMethod::state();
@@ -62,6 +54,7 @@ class Variational final : public LatentMethod {
   }
 
  protected:
+  Parameter* beside(std::size_t l) override { return &log_sigma2_[l]; }
   void decide(Index step, double density) override {
     if (density >= 1 || step % options().schedule.interval != 0) return;
     pressure_ = static_cast<Real>(setting("pressure") * (1 - density) / (1 - options().schedule.density));
@@ -71,15 +64,14 @@ class Variational final : public LatentMethod {
   void conclude() override { std::ranges::fill(limit_, noisiest); }  // freezing cuts to exactly what was asked
   double learns_until() const override { return options().schedule.end; }
   bool score_layer(std::size_t l, std::span<Real> scores) const override {
-    const auto theta = theta_[l].value(), s = log_sigma2_[l].value();
+    const auto theta = w(l), s = log_sigma2_[l].value();
     for (std::size_t i = 0; i < theta.size(); ++i) scores[i] = -log_alpha(theta[i], s[i]);
     return true;
   }
-  const Parameter* source(std::size_t l) const override { return &theta_[l]; }
 
   void derive_block(std::size_t l, const RowBlock& block, Mode mode, Index step, std::span<Real> W,
                     std::span<std::uint8_t> live) override {
-    const auto theta = of_block(std::as_const(theta_[l]).value(), block);
+    const auto theta = w(l, block);
     const auto s = of_block(std::as_const(log_sigma2_[l]).value(), block);
     const Random random(options().seed, "variational/" + layer(l).name(), static_cast<std::uint64_t>(step));
     const auto first = static_cast<std::uint64_t>(block.first);
@@ -97,7 +89,7 @@ class Variational final : public LatentMethod {
   // KL pulls theta by at most a tenth of itself: where theta is small, its gradient, up to 1 / sigma, would throw it
   // far beyond zero.
   void update_layer(std::size_t l, const RowBlock& block, std::span<const Real> G, Real rate, Index step) override {
-    const auto theta = of_block(std::as_const(theta_[l]).value(), block);
+    const auto theta = w(l, block);
     const auto s = of_block(std::as_const(log_sigma2_[l]).value(), block);
     const Real weight = pressure_ / samples_, limit_of_pull = Real{0.1} / rate;
     const auto n = static_cast<Index>(G.size());
@@ -116,7 +108,7 @@ class Variational final : public LatentMethod {
       dtheta[i] = G[i] + theta[i] * std::min(-2 * slope / (theta[i] * theta[i] + tiny), limit_of_pull);
       ds[i] = sigma2[i] * batch_ * G[i] * G[i] / 2 + slope;
     }
-    optimizer().update(theta_[l], block, dtheta, rate, step);
+    train(l, block, dtheta, rate, step);
     noise_by_->update(log_sigma2_[l], block, ds, noise_rate_, step);
   }
 
@@ -128,7 +120,7 @@ class Variational final : public LatentMethod {
   Real noise_rate_, samples_, batch_;
   std::vector<Real> limit_;  // of sigma / |theta|, per layer
   Real pressure_ = 0;
-  std::vector<Parameter> theta_, log_sigma2_;
+  std::vector<Parameter> log_sigma2_;
 };
 
 }  // namespace
@@ -143,7 +135,9 @@ MethodInfo variational() {
               "w' = theta + sigma e;  L + pressure / samples sum KL(log alpha), alpha = sigma^2 / theta^2;  "
               "dropped: log alpha > 3, and the largest",
           .cost = "dense products, six more arrays and several exponentials per weight and step until `end`",
-          .caveat = "one draw per weight serves a whole batch: noisier than the paper's",
+          .caveat =
+              "one draw per weight serves a whole batch: noisier than the paper's; a pressure far above 1 thins "
+              "out faster, and drowns the survivors in noise as well",
           .example = "espalier train --method variational --density 0.02",
           .defaults = {.schedule = {.begin = 0.05, .end = 0.7, .interval = 10}},
           .settings = {{"start", -10, "log sigma^2 before training"},

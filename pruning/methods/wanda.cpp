@@ -1,15 +1,12 @@
 // Wanda: pruning by weights and activations.
 //
-//   Sun, Liu, Bair, Kolter, "A simple and effective pruning approach for large language models", 2023
-//
-//   score = - rank within the row of  |w_ij| ||x_j||        ||x_j|| = sqrt(mean over samples of x_j^2)
-//
 // A weight matters as much as what it adds to its unit's sum, and that is compared among the inputs of one unit only:
-// each keeps its best. The rank, 0 for the best, says so to every allocation: `global` gives each unit of the network
-// equally many inputs, `uniform` each layer the same density. A convolution's x_j are the j-th pixels of its patches.
-// When: once, late in training; the rest is fine-tuning. Cost: ten batches forward, and sorting every row.
-// Caveat: no gradient, so no difference between a unit that matters and one that does not.
-// Try: espalier train --method wanda --density 0.05
+// each unit keeps its best ones. ||x_j|| = sqrt(mean over samples of x_j^2); a convolution's x_j are the j-th pixels of
+// its patches. The rank, 0 for the best, says so to every allocation: `global` gives each unit of the network equally
+// many inputs, `uniform` each layer the same density.
+//
+// When: once, late in training; the rest is fine-tuning.
+//
 // Exercise: with --density 0.5, how much accuracy is lost at the moment of pruning, and how much does magnitude lose?
 #include <algorithm>
 #include <cmath>
@@ -50,10 +47,10 @@ MethodInfo wanda() {
   return {.name = "wanda",
           .family = "after training",
           .line = "keep the best inputs of every unit by |w| times the size of the input",
-          .source = "Sun et al., A simple and effective pruning approach for large language models, 2023",
+          .source = "Sun, Liu, Bair, Kolter, A simple and effective pruning approach for large language models, 2023",
           .formula = "score = - rank within the row of |w_ij| ||x_j||",
           .cost = "10 batches forward and a sort of every row, once",
-          .caveat = "every unit keeps equally many inputs, whether it matters or not",
+          .caveat = "no gradient: every unit keeps equally many inputs, whether it matters or not",
           .example = "espalier train --method wanda --density 0.05",
           .defaults = {.schedule = {.kind = Schedule::Kind::one_shot, .begin = 0.6}},
           .settings = {batches_setting()},

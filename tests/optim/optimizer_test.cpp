@@ -123,7 +123,7 @@ class OptimizerTable : public ::testing::TestWithParam<Row> {
   }
 };
 INSTANTIATE_TEST_SUITE_P(Optimizers, OptimizerTable, ::testing::ValuesIn(table),
-                         [](const auto& row) { return row.param.name; });
+                         [](const auto& row) { return testing::test_name(row.param.name); });
 
 TEST_P(OptimizerTable, HasTheNameAndTheSlotsItShould) {
   EXPECT_EQ(optimizer->name(), GetParam().options.name);

@@ -8,11 +8,13 @@
 #include <vector>
 
 #include "espalier/core/error.h"
+#include "espalier/layers/models.h"
 #include "espalier/pruning/allocation.h"
-#include "espalier/pruning/pruner.h"
+#include "espalier/pruning/method.h"
 #include "support/numbers.h"
 #include "support/patterns.h"
 #include "support/text.h"
+#include "support/training.h"
 
 namespace espalier {
 namespace {
@@ -68,7 +70,7 @@ class CriterionTable : public ::testing::TestWithParam<Row> {
   std::unique_ptr<Criterion> criterion = criterion_named(GetParam().name);
 };
 INSTANTIATE_TEST_SUITE_P(Criteria, CriterionTable, ::testing::ValuesIn(table),
-                         [](const auto& row) { return row.param.name; });
+                         [](const auto& row) { return testing::test_name(row.param.name); });
 
 TEST_P(CriterionTable, ScoresASmallMatrixAsByHand) {
   EXPECT_EQ(criterion->name(), GetParam().name);
@@ -96,6 +98,45 @@ TEST_P(CriterionTable, LeavesTheParameterAlone) {
   const Parameter W = small(Storage::masked), before = W;
   scores_of(*criterion, W);
   EXPECT_TRUE(testing::same_bits(W.value(), before.value()));
+}
+
+// A row of live zeros and a row of equal weights: criteria that compare a weight with its row divide by nothing there,
+// and everything ties.
+class EveryCriterion : public ::testing::TestWithParam<std::string> {};
+
+std::vector<std::string> all_criteria() {
+  std::vector<std::string> names;
+  for (const MethodInfo& method : methods().entries())
+    if (method.criterion) names.push_back(method.name);
+  return names;
+}
+INSTANTIATE_TEST_SUITE_P(Catalogue, EveryCriterion, ::testing::ValuesIn(all_criteria()),
+                         [](const auto& row) { return testing::test_name(row.param); });
+
+TEST_P(EveryCriterion, IsFiniteOnLiveZerosAndOnEqualWeightsAndKeepsExactlyAsManyAsAsked) {
+  const ModulePtr model = make_model("mlp:12-8-6-3", {.input = {12}, .outputs = 3});
+  const auto optimizer = make_optimizer({});
+  Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.threads = 1});
+  const Loader loader(testing::blobs(96), {.batch = 32, .lanes = 16});
+  for (Parameter* W : trainer.parameters()) {
+    if (!W->prunable()) continue;
+    std::ranges::fill(W->value().first(static_cast<std::size_t>(W->cols())), Real{0});
+    std::ranges::fill(W->value().subspan(static_cast<std::size_t>(W->cols()), static_cast<std::size_t>(W->cols())),
+                      Real{0.25});
+  }
+  Evidence evidence(trainer, loader);
+  const std::shared_ptr<const Criterion> criterion = criterion_named(GetParam());
+  Pruner pruner(trainer.parameters(), criterion, {.allocation = Allocation::uniform}, &evidence);
+  for (const double density : {0.5, 0.25}) {
+    evidence.begin(0);
+    for (const Parameter* W : pruner.layers())
+      EXPECT_TRUE(std::ranges::all_of(scores_of(*criterion, *W, {.evidence = &evidence}),
+                                      [](Real score) { return std::isfinite(score); }))
+          << W->name() << " before pruning to " << density;
+    pruner.prune_to(density, 0);
+    for (const Parameter* W : pruner.layers())
+      EXPECT_EQ(W->nonzeros(), std::llround(density * static_cast<double>(W->positions()))) << W->name();
+  }
 }
 
 TEST(RandomScore, DependsOnSeedLayerAndPositionButNotOnTheStep) {

@@ -9,6 +9,7 @@
 #include "espalier/layers/models.h"
 #include "espalier/pruning/method.h"
 #include "support/temporary_folder.h"
+#include "support/text.h"
 #include "support/training.h"
 
 namespace espalier {
@@ -77,13 +78,10 @@ std::vector<std::vector<Real>> values_and_patterns(Session& run) {
 }
 
 class MethodContract : public ::testing::TestWithParam<MethodInfo> {};
-INSTANTIATE_TEST_SUITE_P(Catalogue, MethodContract, ::testing::ValuesIn(methods().entries()), [](const auto& row) {
-  std::string name = row.param.name;
-  std::erase(name, '-');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Catalogue, MethodContract, ::testing::ValuesIn(methods().entries()),
+                         [](const auto& row) { return testing::test_name(row.param.name); });
 
-TEST_P(MethodContract, SaysWhoWhatAndAtWhichPrice) {
+TEST_P(MethodContract, SaysWhatItIsWhereItWasPublishedAndWhatItCosts) {
   const MethodInfo& m = GetParam();
   for (const std::string* text : {&m.name, &m.family, &m.line, &m.source, &m.formula, &m.cost, &m.caveat, &m.example})
     EXPECT_FALSE(text->empty()) << m.name;

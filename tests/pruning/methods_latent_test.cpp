@@ -8,6 +8,7 @@
 
 #include "espalier/core/checkpoint.h"
 #include "espalier/core/error.h"
+#include "espalier/core/nearly_normal.h"
 #include "espalier/layers/linear.h"
 #include "espalier/layers/sequential.h"
 #include "espalier/optim/fit.h"

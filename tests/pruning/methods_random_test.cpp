@@ -355,7 +355,7 @@ TEST(RandomNetworks, OneAndThreeThreadsGiveTheSameBits) {
   }
 }
 
-TEST(RandomNetworks, WithTheRightScoresTheyClassifyWithWeightsThatNobodyTrained) {
+TEST(RandomNetworks, WithTheRightScoresTheyClassifyWithUntrainedWeights) {
   for (const char* name : {"edge-popup", "supermask"}) {
     Asked asked = ask_for(name);
     asked.settings["score-rate"] = 3;

@@ -154,7 +154,7 @@ TEST(ShareOut, IsProportionalExactAndFillsWhoIsTooSmall) {
   EXPECT_EQ(shared(10, {1, 3}, {100, 100}), (Positions{3, 7}));  // 2.5 and 7.5: the first of equal remainders
   EXPECT_EQ(shared(10, {1, 3}, {100, 4}), (Positions{6, 4}));
   EXPECT_EQ(shared(12, {1, 3, 8}, {100, 100, 4}), (Positions{2, 6, 4}));
-  EXPECT_EQ(shared(10, {0, 0}, {100, 100}), (Positions{5, 5}));  // nobody pulls
+  EXPECT_EQ(shared(10, {0, 0}, {100, 100}), (Positions{5, 5}));  // no layer pulls
   EXPECT_EQ(shared(10, {0, 5}, {100, 4}), (Positions{6, 4}));
   EXPECT_EQ(shared(0, {1, 3}, {0, 0}), (Positions{0, 0}));
   EXPECT_THROW(shared(10, {1, 3}, {5, 4}), UsageError);
@@ -240,9 +240,55 @@ double fraction_at(Index step) {  // of the defaults: 0.3 at first, 0 at three q
   return 0.15 * (1 + std::cos(std::numbers::pi * static_cast<double>(step) / (0.75 * Session::steps)));
 }
 
+// Exchanges at random, and notes how many weights each layer was asked to grow.
+class Counting final : public SparseTraining {
+ public:
+  Counting(const MethodContext& context, std::map<Index, std::vector<Index>>& moved)
+      : SparseTraining(context), moved_(moved) {}
+
+ private:
+  std::vector<PruneEvent> exchange(Index step, Index steps) override {
+    std::vector<Index>& counts = moved_[step];
+    counts.resize(layers().size());
+    std::size_t l = 0;
+    return exchange_in_each(step, steps, [&](const Parameter& W) -> Grow {
+      return [&W, &count = counts[l++]](std::span<const Index> live, Index grow) {
+        count = grow;
+        return grow_at_random(W.positions(), Random(1, W.name()))(live, grow);
+      };
+    });
+  }
+  std::map<Index, std::vector<Index>>& moved_;
+};
+
+TEST(SparseTraining, ExchangesAFractionThatFallsToZeroAtTheEndOfTheScheduleNotOfTheTraining) {
+  std::map<Index, std::vector<Index>> moved;
+  const MethodInfo counting{
+      .name = "counting",
+      .settings = {SparseTraining::drop_setting(), SparseTraining::rescale_setting(0)},
+      .make = [&](const MethodContext& context) { return std::make_unique<Counting>(context, moved); }};
+  Session run("static");
+  constexpr Index steps = 400, last = 200;
+  const auto method =
+      make_method(counting, {.trainer = run.trainer,
+                             .train = run.loader,
+                             .options = {.allocation = Allocation::uniform,
+                                         .schedule = {.density = 0.5, .begin = 0, .end = 0.5, .interval = 10}}});
+  for (Index step = 0; step <= steps; ++step) method->after_step(step, steps);
+  ASSERT_EQ(moved.size(), 19u);  // after steps 10, 20 ... 190
+  const std::vector<Index> live = run.counts();
+  for (const auto& [step, counts] : moved) {
+    const double f = 0.15 * (1 + std::cos(std::numbers::pi * static_cast<double>(step) / static_cast<double>(last)));
+    for (std::size_t l = 0; l < live.size(); ++l)
+      EXPECT_EQ(counts[l], std::llround(f * static_cast<double>(live[l]))) << step << ' ' << l;
+  }
+  EXPECT_EQ(moved.at(100)[0], std::llround(0.15 * static_cast<double>(live[0])));  // half way: half of `drop`
+  EXPECT_LE(moved.at(190)[0], 2);                                                  // and nearly none at the end
+}
+
 class SparseFromTheStart : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Methods, SparseFromTheStart, ::testing::Values("static", "set", "rigl", "snfs"),
-                         [](const auto& row) { return std::string(row.param); });
+                         [](const auto& row) { return testing::test_name(row.param); });
 
 TEST_P(SparseFromTheStart, KeepsItsDensityInEveryStepAndChangesPatternsWhenItShould) {
   const std::string name = GetParam();
@@ -360,7 +406,7 @@ TEST(RigL, GrowsTheLargestDenseGradientsAmongTheDead) {
     if (l == 0) {
       EXPECT_NE(live_of(is), live_of(was));  // the output layer is nearly full: those who went may be the ones to come
     }
-    // Values: those of before where they were, 0 where there was nobody. Slots likewise.
+    // Values: those of before where they were, 0 where there was none. The same holds for slots.
     Parameter carried = was;
     carried.become(is.pattern(), is.storage());
     EXPECT_TRUE(testing::same_bits(carried.value(), is.value()));
@@ -375,7 +421,7 @@ TEST(RigL, CountsTheDensePassAmongTheNextStepsFlops) {
   const Flops usual = run.train_step(4).flops;
   run.method->after_step(5, Session::steps);
   const Flops after = run.train_step(5).flops;
-  // 6 FLOPs per weight and sample, but for the first layer's inputs, whose gradient nobody needs.
+  // 6 FLOPs per weight and sample, but for the first layer's inputs, whose gradient is not needed.
   const std::uint64_t dense = 32 * (6 * Session::positions - 2 * 40 * 24);
   EXPECT_GE(after.executed, usual.executed + dense);
 }
@@ -498,7 +544,7 @@ TEST(AcDc, AWeightThatWasCutStaysInTheNextSparsePhaseIfItHasOvertakenOthers) {
 
 class DynamicSparse : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Methods, DynamicSparse, ::testing::Values("static", "set", "rigl", "snfs", "ac-dc"),
-                         [](const auto& row) { return std::string(row.param) == "ac-dc" ? "acdc" : row.param; });
+                         [](const auto& row) { return testing::test_name(row.param); });
 
 TEST_P(DynamicSparse, GivesTheSameBitsForAnyNumberOfThreads) {
   const auto bits = [](int threads) {

@@ -114,7 +114,7 @@ TEST(Pruner, MagnitudeKeepsTheLargestWeightsOfAllLayersTogether) {
   EXPECT_EQ(model.live(), 200);
 }
 
-TEST(Pruner, TouchesNeitherValuesNorSlotsOfSurvivorsAndRevivesNobody) {
+TEST(Pruner, TouchesNeitherValuesNorSlotsOfSurvivorsAndRevivesNone) {
   Model model;
   Pruner pruner(
       model.list, criterion_named("magnitude"),
@@ -128,7 +128,7 @@ TEST(Pruner, TouchesNeitherValuesNorSlotsOfSurvivorsAndRevivesNobody) {
     EXPECT_LT(after.size(), before.size());
     for (const auto& [place, numbers] : after) {
       const auto was = before.find(place);
-      ASSERT_NE(was, before.end());  // nobody came back
+      ASSERT_NE(was, before.end());  // none came back
       EXPECT_EQ(was->second, numbers);
     }
   }
@@ -167,7 +167,7 @@ TEST(Pruner, ALiveWeightThatIsZeroIsNotAPrunedOne) {
     std::ranges::fill(W.value(), Real{0});  // live, all of them
     const PatternPtr before = W.pattern();
     const Index live = model.live();
-    // The same density again prunes nobody: nonzero values are not what is counted.
+    // The same density again prunes nothing: nonzero values are not what is counted.
     pruner.prune_to(0.5, 2);
     EXPECT_EQ(model.live(), live);
     EXPECT_EQ(*W.pattern(), *before);

@@ -89,7 +89,7 @@ TEST(Structure, ABlockCountsItsLiveWeightsOnly) {
   //   . . | . 7
   W.become(Pattern::from_positions(2, 4, std::vector<Index>{0, 2, 3, 7}), Storage::csr);
   const std::vector<Real> scores{9, 3, 3, 7};
-  const Structure pairs = structure_named("block:1x2");  // 9 for one weight, 6 for two, nobody, 7 for one
+  const Structure pairs = structure_named("block:1x2");  // 9 for one weight, 6 for two, none, 7 for one
   EXPECT_EQ(select(pairs, W, scores, 1), (Kept{0}));
   EXPECT_EQ(select(pairs, W, scores, 3), (Kept{0, 3}));
   EXPECT_EQ(select(pairs, W, scores, 4), (Kept{0, 1, 2, 3}));
@@ -217,8 +217,8 @@ std::vector<Index> positions_of(const Parameter& W) {
 
 constexpr Allocation::Rule rules[] = {Allocation::uniform, Allocation::er, Allocation::global, Allocation::lamp};
 
-// Prunes gradually, and looks after every event: nobody comes back, what is reported is what is there, never more than
-// was asked for (but for N:M, which is on its own way), and the shape holds.
+// Prunes gradually, and looks after every event: no weight comes back, what is reported is what is there, never more
+// than was asked for (but for N:M, which is on its own way), and the shape holds.
 template <typename HasShape>
 void expect_shape_all_the_way(const Structure& structure, const char* kind, Allocation::Rule rule,
                               HasShape&& has_shape) {
