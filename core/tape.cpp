@@ -4,7 +4,7 @@
 #include <cassert>
 #include <chrono>
 
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 
 namespace espalier {
 namespace {

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 #include "espalier/layers/sequence.h"
 
 namespace espalier {

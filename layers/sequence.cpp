@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 #include "espalier/layers/conv1d.h"
 
 namespace espalier {

@@ -7,7 +7,8 @@
 #include <utility>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/dense.h"
+#include "espalier/core/kernels/elementwise.h"
 #include "espalier/layers/conv2d.h"
 #include "espalier/layers/sequence.h"
 

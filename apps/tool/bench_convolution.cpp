@@ -10,7 +10,7 @@
 #include "apps/tool/commands.h"
 #include "apps/tool/result.h"
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/targets.h"
 #include "espalier/core/products.h"
 #include "espalier/core/threads.h"
 #include "espalier/pruning/storage_rules.h"
