@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/sparse.h"
 #include "espalier/core/layouts/slices.h"
 
 namespace espalier {

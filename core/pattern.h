@@ -120,7 +120,7 @@ class Pattern {
 
   Compressed forward_;
   std::vector<RowBlock> blocks_;
-  mutable std::recursive_mutex making_;  // of the thread that makes a layout: which may ask for another to start from
+  mutable std::recursive_mutex making_;  // held while a layout is made, which may ask for the one it is made from
   mutable std::vector<std::unique_ptr<const Node>> layouts_;  // the same nodes, owned; guarded by making_
   mutable std::atomic<const Node*> newest_ = nullptr;
 };

@@ -5,7 +5,10 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/flops.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/dense.h"
+#include "espalier/core/kernels/elementwise.h"
+#include "espalier/core/kernels/sparse.h"
+#include "espalier/core/kernels/targets.h"
 #include "espalier/core/layouts/panels.h"
 #include "espalier/core/layouts/slices.h"
 #include "espalier/core/layouts/transpose.h"

@@ -6,7 +6,8 @@
 #include "espalier/core/aligned.h"
 #include "espalier/core/error.h"
 #include "espalier/core/flops.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
+#include "espalier/core/kernels/window.h"
 #include "espalier/core/layouts/sweeps.h"
 #include "espalier/core/products.h"
 
@@ -112,16 +113,20 @@ void convolve(const Parameter& W, const Window& w, const Tensor& X, Tensor& Y, L
   const Index lanes = X.lanes();
   if (W.storage() == Storage::csr) {
     for (const SparseSweep& plan : W.pattern()->derived<SparseSweeps>({w, Frame(X), Frame(Y), false}).all)
-      kernels::sparse_sweep({plan.sweep, lanes, lines.first, lines.last, X.row(0), Y.row(0), bias, /*add=*/false, relu},
-                            sparse_weights(plan, W.value().data(), lanes));
+      kernels::sparse_sweep(
+          {{plan.sweep, lanes, lines.first, lines.last}, X.row(0), Y.row(0), bias, /*add=*/false, relu},
+          sparse_weights(plan, W.value().data(), lanes));
   } else {
     const Sweep& sweep = sweeps_of({w, Frame(X), Frame(Y), false}).front();
     const Index in = X.shape()[0] / w.groups, out = W.rows() / w.groups;
     const std::int32_t* offset = dense_offsets(sweep, in, lanes);
     for (Index g = 0; g < w.groups; ++g)
-      kernels::dense_sweep({sweep, lanes, lines.first, lines.last, X.row(0) + g * in * sweep.in_plane * lanes,
-                            Y.row(0) + g * out * sweep.out_plane * lanes, bias ? bias + g * out : nullptr,
-                            /*add=*/false, relu},
+      kernels::dense_sweep({{sweep, lanes, lines.first, lines.last},
+                            X.row(0) + g * in * sweep.in_plane * lanes,
+                            Y.row(0) + g * out * sweep.out_plane * lanes,
+                            bias ? bias + g * out : nullptr,
+                            /*add=*/false,
+                            relu},
                            {W.value().data() + g * out * W.cols(), out, W.cols(), W.cols(), offset});
   }
   if (!relu) activate_lines(epilogue.activation, Y, lines);
@@ -146,7 +151,7 @@ void convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, 
     const auto& plans = W.pattern()->derived<SparseSweeps>({w, Frame(dY), Frame(dX), true}).all;
     begin(plans.size());
     for (const SparseSweep& plan : plans) {
-      kernels::sparse_sweep({plan.sweep, lanes, 0, plan.sweep.height, dY.row(0), dX.row(0), nullptr, add, false},
+      kernels::sparse_sweep({{plan.sweep, lanes, 0, plan.sweep.height}, dY.row(0), dX.row(0), nullptr, add},
                             sparse_weights(plan, W.value().data(), lanes));
       products += static_cast<Index>(plan.slot.size()) * plan.sweep.height * plan.sweep.width;
     }
@@ -167,8 +172,11 @@ void convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, 
           for (next = y + 1; next < sweep.height && range(next) == std::pair{first, last};) ++next;
           const Index depth = (last - first) * A.per_line;
           kernels::dense_sweep(
-              {sweep, lanes, y, next, dY.row(0) + g * out * sweep.in_plane * lanes,
-               dX.row(0) + g * in * sweep.out_plane * lanes, nullptr, add, false},
+              {{sweep, lanes, y, next},
+               dY.row(0) + g * out * sweep.in_plane * lanes,
+               dX.row(0) + g * in * sweep.out_plane * lanes,
+               nullptr,
+               add},
               {A.value + first * A.per_line, in, depth, A.tap_lines * A.per_line, A.offset + first * A.per_line});
           products += in * depth * (next - y) * sweep.width;
         }
@@ -184,13 +192,13 @@ void convolve_outer(const Parameter& W, const Window& w, const Tensor& dY, const
   require(G.size() == W.value().size(), "[convolve_outer] {}: expected {} gradients, got {}", W.name(),
           W.value().size(), G.size());
   const Index lanes = X.lanes(), valid = X.valid();
-  Real* const dy = const_cast<Real*>(dY.row(0));  // a SweepCall writes through Y; the outer kernels only read
   if (W.storage() == Storage::csr) {
     for (const SparseSweep& plan : W.pattern()->derived<SparseSweeps>({w, Frame(X), Frame(dY), false}).all) {
       // Summed in the order of the sweep, then put where the parameter keeps them.
       const kernels::SparseWeights weights = sparse_weights(plan, nullptr, lanes);
       Real* sums = thread_scratch().value.data();
-      kernels::sparse_sweep_outer({plan.sweep, lanes, lines.first, lines.last, X.row(0), dy}, weights, valid, sums);
+      kernels::sparse_sweep_outer({{plan.sweep, lanes, lines.first, lines.last}, X.row(0), dY.row(0), valid}, weights,
+                                  sums);
       for (std::size_t n = 0; n < plan.slot.size(); ++n) G[plan.slot[n]] += sums[n];
     }
   } else {
@@ -198,9 +206,11 @@ void convolve_outer(const Parameter& W, const Window& w, const Tensor& dY, const
     const Index in = X.shape()[0] / w.groups, out = W.rows() / w.groups;
     const std::int32_t* offset = dense_offsets(sweep, in, lanes);
     for (Index g = 0; g < w.groups; ++g)
-      kernels::dense_sweep_outer({sweep, lanes, lines.first, lines.last, X.row(0) + g * in * sweep.in_plane * lanes,
-                                  dy + g * out * sweep.out_plane * lanes},
-                                 {nullptr, out, W.cols(), W.cols(), offset}, valid, G.data() + g * out * W.cols());
+      kernels::dense_sweep_outer({{sweep, lanes, lines.first, lines.last},
+                                  X.row(0) + g * in * sweep.in_plane * lanes,
+                                  dY.row(0) + g * out * sweep.out_plane * lanes,
+                                  valid},
+                                 {nullptr, out, W.cols(), W.cols(), offset}, G.data() + g * out * W.cols());
     if (W.storage() == Storage::masked) zero_off_pattern(*W.pattern(), 0, W.rows(), G);
   }
   const Index pixels = (lines.last - lines.first) * dY.shape()[2];

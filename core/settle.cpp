@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 
 namespace espalier {
 

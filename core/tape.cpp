@@ -6,7 +6,7 @@
 #include "espalier/core/clock.h"
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 
 namespace espalier {
 namespace {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 
 namespace espalier {
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels/normalise.h"
 #include "espalier/layers/image.h"
 
 namespace espalier {

@@ -1,7 +1,7 @@
 #include "espalier/layers/conv1d.h"
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 #include "espalier/layers/sequence.h"
 
 namespace espalier {

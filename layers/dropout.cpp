@@ -1,7 +1,7 @@
 #include "espalier/layers/dropout.h"
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 #include "espalier/core/random.h"
 
 namespace espalier {

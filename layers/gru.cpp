@@ -1,7 +1,8 @@
 #include "espalier/layers/gru.h"
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
+#include "espalier/core/kernels/gru.h"
 #include "espalier/layers/conv1d.h"
 #include "espalier/layers/sequence.h"
 

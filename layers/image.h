@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <initializer_list>
 
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/planes.h"
 #include "espalier/core/tensor.h"
 
 namespace espalier {

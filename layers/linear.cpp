@@ -1,7 +1,7 @@
 #include "espalier/layers/linear.h"
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 
 namespace espalier {
 

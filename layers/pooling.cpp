@@ -1,6 +1,7 @@
 #include "espalier/layers/pooling.h"
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels/pooling.h"
 #include "espalier/layers/image.h"
 
 namespace espalier {

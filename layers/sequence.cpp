@@ -1,7 +1,7 @@
 #include "espalier/layers/sequence.h"
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 
 namespace espalier {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 #include "espalier/layers/unchanged.h"
 
 namespace espalier {

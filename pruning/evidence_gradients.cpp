@@ -6,7 +6,7 @@
 #include <limits>
 #include <utility>
 
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 #include "espalier/pruning/borrowed.h"
 #include "espalier/pruning/evidence.h"
 

@@ -1,7 +1,7 @@
 // Evidence of inputs: squares and products of what each matrix is multiplied by, as the tape says it.
 #include <algorithm>
 
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/dense.h"
 #include "espalier/pruning/evidence.h"
 
 namespace espalier {

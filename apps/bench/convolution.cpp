@@ -9,7 +9,7 @@
 #include "apps/bench/bench.h"
 #include "apps/bench/ladder.h"
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/kernels.h"
 #include "espalier/core/products.h"
 #include "espalier/core/threads.h"
 #include "espalier/experiment/machine.h"

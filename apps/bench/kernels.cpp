@@ -1,6 +1,6 @@
 // espalier bench kernels: every rung of the ladder from naive to sparse, verified against the naive one and then timed
 // on one core, beside the machine's limit and OpenBLAS.
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/kernels.h"
 
 #include <cblas.h>
 #include <fmt/format.h>

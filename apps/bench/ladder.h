@@ -11,7 +11,7 @@
 #include <string>
 
 #include "espalier/core/clock.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/kernels.h"
 #include "espalier/core/random.h"
 #include "espalier/core/real.h"
 #include "espalier/experiment/text.h"

@@ -3,7 +3,7 @@
 // The operand's channels are cut into panels, so that what a block of result pixels reads of a panel stays in L1: eight
 // pixels of a 3 x 3 window are 30 pixels of 64 bytes per channel, so a panel is 17 channels. Within a panel rows are
 // visited from top to bottom. Every row is visited in the first and in the last panel, even if it has no weights there:
-// then its pixels are begun (zero, bias, or what they were) and finished (activation).
+// the first visit begins its pixels (zero, bias, or what they were), the last finishes them (activation).
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,7 @@
 #include <iterator>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 #include "espalier/core/random.h"
 #include "espalier/pruning/latent_method.h"
 #include "espalier/pruning/relaxations.h"

@@ -19,7 +19,7 @@
 //
 // Exercise: at `end`, compare the ranking by -log alpha with that of obd, w^2 d2L/dw^2 / 2. Why are they alike?
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/elementwise.h"
 #include "espalier/core/nearly_normal.h"
 #include "espalier/core/random.h"
 #include "espalier/pruning/latent_method.h"

@@ -1,7 +1,7 @@
-// The layouts of a pattern: transpose and panels. (slices_test.cpp has the slices, products_window_test.cpp the
-// sweeps.)
+// The layouts of a pattern: transpose, panels, sweeps. (slices_test.cpp has the slices.)
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "espalier/core/layouts/panels.h"
+#include "espalier/core/layouts/sweeps.h"
 #include "espalier/core/layouts/transpose.h"
 #include "support/patterns.h"
 
@@ -103,6 +104,29 @@ TEST(PanelWidth, NarrowsWithLanesAndWidensWithSparsity) {
 
 TEST(PanelWidth, IsAtMostAllColumnsSoThatNarrowMatricesHaveOneLayoutForAllLanes) {
   for (const Index lanes : {16, 64, 128}) EXPECT_EQ(panel_width(lanes, 0.1, 40), 40);
+}
+
+TEST(SparseSweeps, OfEitherDirectionHoldEachWeightOnceAndEachConvolutionHasItsOwn) {
+  const Window w{.kernel_height = 3, .kernel_width = 3, .stride = 2, .padding_height = 1, .padding_width = 1};
+  const Tensor X({4, 9, 9}, {16, 16}, w.padding()), wider({4, 9, 9}, {16, 16}, {2, 2});
+  const Tensor Y({6, 5, 5}, {16, 16}, gradient_halo(w, X.shape(), {6, 5, 5}));
+  const Convolution forward{w, Frame(X), Frame(Y), false}, backward{w, Frame(Y), Frame(X), true};
+  for (const auto density : all_densities) {
+    const PatternPtr pattern = pattern_of(6, 4 * w.taps(), density);
+    for (const Convolution& convolution : {forward, backward}) {
+      const auto& sweeps = pattern->derived<SparseSweeps>(convolution);
+      EXPECT_EQ(&pattern->derived<SparseSweeps>(convolution), &sweeps);
+      EXPECT_EQ(sweeps.all.size(), convolution.transposed ? 4u : 1u);
+      std::vector<std::uint32_t> slots;
+      for (const SparseSweep& sweep : sweeps.all) slots.insert(slots.end(), sweep.slot.begin(), sweep.slot.end());
+      std::ranges::sort(slots);
+      ASSERT_EQ(static_cast<Index>(slots.size()), pattern->nonzeros());
+      for (std::size_t n = 0; n < slots.size(); ++n) ASSERT_EQ(slots[n], n);
+    }
+    const auto* first = &pattern->derived<SparseSweeps>(forward);
+    EXPECT_NE(&pattern->derived<SparseSweeps>(backward), first);
+    EXPECT_NE(&pattern->derived<SparseSweeps>({w, Frame(wider), Frame(Y), false}), first);
+  }
 }
 
 // Layouts include the pattern, and never the other way round: a further layout must not touch it.

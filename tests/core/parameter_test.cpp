@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/kernels.h"
 #include "reference/weights.h"
 #include "support/numbers.h"
 #include "support/patterns.h"

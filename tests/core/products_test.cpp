@@ -12,7 +12,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/flops.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/kernels.h"
 #include "espalier/core/threads.h"
 #include "reference/products.h"
 #include "support/forced_target.h"

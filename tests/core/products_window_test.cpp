@@ -9,7 +9,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/flops.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/kernels.h"
 #include "espalier/core/products.h"
 #include "reference/convolution.h"
 #include "support/forced_target.h"

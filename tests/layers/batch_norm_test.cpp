@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/kernels.h"
 #include "espalier/layers/activations.h"
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/residual.h"

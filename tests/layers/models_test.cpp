@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/kernels.h"
 #include "espalier/layers/builder.h"
 #include "support/allocation_counter.h"
 #include "support/numbers.h"

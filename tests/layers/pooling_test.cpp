@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/kernels.h"
 #include "reference/pooling.h"
 #include "support/batch_pass.h"
 #include "support/forced_target.h"

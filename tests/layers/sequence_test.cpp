@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "espalier/core/error.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/kernels.h"
 #include "espalier/layers/conv1d.h"
 #include "espalier/layers/gru.h"
 #include "support/batch_pass.h"

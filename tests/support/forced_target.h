@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/targets.h"
 
 namespace espalier::testing {
 

@@ -1,13 +1,13 @@
 // What a gated recurrent unit does at each step besides its products: four numbers of every unit and lane, of which
 // three cost an exponential. With libm's exp and tanh, one number at a time, they would cost more than the products.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "espalier/core/kernels_gru.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels/gru.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
-#include "espalier/core/kernels.h"
-#include "espalier/core/kernels_activation-inl.h"
+#include "espalier/core/kernels/activation-inl.h"
+#include "espalier/core/kernels/gru.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {

@@ -1,23 +1,18 @@
-// Pooling and normalisation: what happens to images besides convolution, a channel at a time.
+// Pooling, a channel at a time: maxima and means over windows, means over all pixels.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "espalier/core/kernels_image.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels/pooling.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
-#include "espalier/core/kernels.h"
-#include "espalier/core/kernels_activation-inl.h"
+#include "espalier/core/kernels/planes-inl.h"
+#include "espalier/core/kernels/pooling.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using D = hn::ScalableTag<Real>;
 using Single = hn::CappedTag<Real, 1>;  // a vector of one number: the same code where there is one lane
-using Vec = hn::Vec<D>;
-constexpr Index N = hn::MaxLanes(D());
-
-// --- pooling ---------------------------------------------------------------------------------------------------------
 
 // A plane of places in a window, a byte each, as numbers: a window has few pixels.
 template <class D, class V = hn::Vec<D>>
@@ -204,108 +199,6 @@ void AveragePoolBackward(const Windows& g, const Real* dY, Plane dX, bool add) {
     average_pool_plane_backward(D(), g, dY, dX, add);
 }
 
-// --- runs of numbers, whole vectors and what is left -----------------------------------------------------------------
-
-// n numbers, 1 <= n <= N; zeros follow.
-HWY_INLINE Vec load(const Real* from, Index n) {
-  const D d;
-  if (n == N) return hn::LoadU(d, from);
-  HWY_ALIGN Real some[N] = {};
-  for (Index i = 0; i < n; ++i) some[i] = from[i];
-  return hn::Load(d, some);
-}
-
-HWY_INLINE void store(Vec v, Real* to, Index n) {
-  const D d;
-  if (n == N) return hn::StoreU(v, d, to);
-  HWY_ALIGN Real some[N];
-  hn::Store(v, d, some);
-  for (Index i = 0; i < n; ++i) to[i] = some[i];
-}
-
-template <typename Body>
-HWY_INLINE void for_each_vector(Index count, Body body) {
-  Index i = 0;
-  for (; i + N <= count; i += N) body(i, N);
-  if (i < count) body(i, count - i);
-}
-
-HWY_INLINE Vec only(Vec v, Index n) {
-  return n == N ? v : hn::IfThenElseZero(hn::FirstN(D(), static_cast<std::size_t>(n)), v);
-}
-
-template <int K>
-struct Sums {
-  double of[K] = {};
-};
-
-// K sums over the valid numbers of a plane. term(line, place in the line, n, sums) adds n numbers to each vector of
-// sums. These stay short; what they come to is added in double, so that a large image loses no digits.
-template <int K, typename Term>
-HWY_INLINE Sums<K> sums_of_valid(const Pixels& p, Term term) {
-  const D d;
-  const bool full = p.valid == p.lanes;  // then a line is one run, else there is one in each pixel
-  const Index runs = full ? 1 : p.line, count = full ? p.line * p.lanes : p.valid;
-  constexpr Index unrolled = 4 * N, chunk = 64 * unrolled;
-  Sums<K> total;
-  for (Index l = 0; l < p.lines; ++l)
-    for (Index r = 0; r < runs; ++r)
-      for (Index begin = 0; begin < count; begin += chunk) {
-        const Index first = r * p.lanes + begin, length = HWY_MIN(chunk, count - begin);
-        Vec a[K], b[K], c[K], e[K];
-        for (int k = 0; k < K; ++k) a[k] = b[k] = c[k] = e[k] = hn::Zero(d);
-        Index i = 0;
-        for (; i + unrolled <= length; i += unrolled) {
-          term(l, first + i, N, a);
-          term(l, first + i + N, N, b);
-          term(l, first + i + 2 * N, N, c);
-          term(l, first + i + 3 * N, N, e);
-        }
-        for_each_vector(length - i, [&](Index at, Index n) HWY_ATTR { term(l, first + i + at, n, a); });
-        for (int k = 0; k < K; ++k) {
-          const Vec sum = hn::Add(hn::Add(a[k], b[k]), hn::Add(c[k], e[k]));
-          total.of[k] += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
-        }
-      }
-  return total;
-}
-
-// One sum, of X itself.
-HWY_INLINE double sum_of_valid(const Pixels& p, ConstPlane X) {
-  return sums_of_valid<1>(p, [&](Index l, Index i, Index n, Vec* sum)
-                                 HWY_ATTR { sum[0] = hn::Add(sum[0], load(X.begin + l * X.pitch + i, n)); })
-      .of[0];
-}
-
-// --- activations -----------------------------------------------------------------------------------------------------
-
-template <Activation f>
-double activate_backward_plane(const Pixels& p, ConstPlane Y, Plane dY) {
-  if constexpr (f != Activation::none)
-    for (Index l = 0; l < p.lines; ++l) {
-      const Real* y = Y.begin + l * Y.pitch;
-      Real* dy = dY.begin + l * dY.pitch;
-      for_each_vector(p.line * p.lanes, [&](Index i, Index n) HWY_ATTR {
-        store(derivative_times<f>(D(), load(y + i, n), load(dy + i, n)), dy + i, n);
-      });
-    }
-  return sum_of_valid(p, dY);
-}
-
-double ActivateBackwardPlane(Activation f, const Pixels& p, ConstPlane Y, Plane dY) {
-  switch (f) {
-    case Activation::relu:
-      return activate_backward_plane<Activation::relu>(p, Y, dY);
-    case Activation::tanh:
-      return activate_backward_plane<Activation::tanh>(p, Y, dY);
-    case Activation::sigmoid:
-      return activate_backward_plane<Activation::sigmoid>(p, Y, dY);
-    case Activation::none:
-      break;
-  }
-  return activate_backward_plane<Activation::none>(p, Y, dY);
-}
-
 // --- means over pixels -----------------------------------------------------------------------------------------------
 
 void MeanOfPixels(const Pixels& p, ConstPlane X, Real* HWY_RESTRICT y) {
@@ -342,98 +235,6 @@ void MeanOfPixelsBackward(const Pixels& p, const Real* HWY_RESTRICT dy, Plane dX
   }
 }
 
-// --- normalisation ---------------------------------------------------------------------------------------------------
-
-// Two passes: the mean, then squares of what is left. One pass over sums of squares would cancel where |mean| is large.
-Moments MomentsOf(const Pixels& p, ConstPlane X) {
-  const D d;
-  const double n = static_cast<double>(p.values()), mean = sum_of_valid(p, X) / n;
-  const Vec centre = hn::Set(d, static_cast<Real>(mean));
-  const auto add_square = [&](Index l, Index i, Index some, Vec* sum) HWY_ATTR {
-    const Vec x = only(hn::Sub(load(X.begin + l * X.pitch + i, some), centre), some);
-    sum[0] = hn::MulAdd(x, x, sum[0]);
-  };
-  const double squares = sums_of_valid<1>(p, add_square).of[0];
-  return {mean, squares / n};
-}
-
-// All lanes, padding too: a line is then one run.
-void Normalise(const Pixels& p, ConstPlane X, Real mean, Real scale, Real shift, bool rectify, Plane Y) {
-  const D d;
-  const Vec m = hn::Set(d, mean), a = hn::Set(d, scale), b = hn::Set(d, shift);
-  for (Index l = 0; l < p.lines; ++l) {
-    const Real* x = X.begin + l * X.pitch;
-    Real* y = Y.begin + l * Y.pitch;
-    for_each_vector(p.line * p.lanes, [&](Index i, Index n) HWY_ATTR {
-      const Vec z = hn::MulAdd(hn::Sub(load(x + i, n), m), a, b);
-      store(rectify ? relu(d, z) : z, y + i, n);
-    });
-  }
-}
-
-// dZ = dY f'(Y), without writing it anywhere
-template <Activation f>
-HWY_INLINE Vec dz(const Real* y, const Real* dy, Index n) {
-  if constexpr (f == Activation::none) return load(dy, n);
-  return derivative_times<f>(D(), load(y, n), load(dy, n));
-}
-
-template <Activation f>
-NormaliseSums normalise_sums_of(const Pixels& p, ConstPlane X, Real mean, ConstPlane Y, ConstPlane dY) {
-  const Vec m = hn::Set(D(), mean);
-  const auto add = [&](Index l, Index i, Index n, Vec* sum) HWY_ATTR {
-    const Vec g = dz<f>(Y.begin + l * Y.pitch + i, dY.begin + l * dY.pitch + i, n);  // zeros after the n-th
-    sum[0] = hn::Add(sum[0], g);
-    sum[1] = hn::MulAdd(g, hn::Sub(load(X.begin + l * X.pitch + i, n), m), sum[1]);
-  };
-  const Sums<2> sums = sums_of_valid<2>(p, add);
-  return {sums.of[0], sums.of[1]};
-}
-
-template <Activation f>
-void normalise_backward_of(const Pixels& p, ConstPlane X, Real mean, ConstPlane Y, ConstPlane dY, Real a, Real b,
-                           Real c, Plane dX, bool add) {
-  const D d;
-  const Vec m = hn::Set(d, mean), va = hn::Set(d, a), vb = hn::Set(d, b), vc = hn::Set(d, c);
-  for (Index l = 0; l < p.lines; ++l) {
-    const Real *x = X.begin + l * X.pitch, *y = Y.begin + l * Y.pitch, *dy = dY.begin + l * dY.pitch;
-    Real* dx = dX.begin + l * dX.pitch;
-    for_each_vector(p.line * p.lanes, [&](Index i, Index n) HWY_ATTR {
-      const Vec rest = hn::MulAdd(vb, hn::Sub(load(x + i, n), m), vc);
-      const Vec g = hn::MulAdd(va, dz<f>(y + i, dy + i, n), rest);
-      store(add ? hn::Add(load(dx + i, n), g) : g, dx + i, n);
-    });
-  }
-}
-
-NormaliseSums NormaliseSumsOf(const Pixels& p, ConstPlane X, Real mean, Activation f, ConstPlane Y, ConstPlane dY) {
-  switch (f) {
-    case Activation::none:
-      break;
-    case Activation::relu:
-      return normalise_sums_of<Activation::relu>(p, X, mean, Y, dY);
-    case Activation::tanh:
-      return normalise_sums_of<Activation::tanh>(p, X, mean, Y, dY);
-    case Activation::sigmoid:
-      return normalise_sums_of<Activation::sigmoid>(p, X, mean, Y, dY);
-  }
-  return normalise_sums_of<Activation::none>(p, X, mean, Y, dY);
-}
-
-void NormaliseBackward(const Pixels& p, ConstPlane X, Real mean, Activation f, ConstPlane Y, ConstPlane dY, Real a,
-                       Real b, Real c, Plane dX, bool add) {
-  switch (f) {
-    case Activation::none:
-      return normalise_backward_of<Activation::none>(p, X, mean, Y, dY, a, b, c, dX, add);
-    case Activation::relu:
-      return normalise_backward_of<Activation::relu>(p, X, mean, Y, dY, a, b, c, dX, add);
-    case Activation::tanh:
-      return normalise_backward_of<Activation::tanh>(p, X, mean, Y, dY, a, b, c, dX, add);
-    case Activation::sigmoid:
-      return normalise_backward_of<Activation::sigmoid>(p, X, mean, Y, dY, a, b, c, dX, add);
-  }
-}
-
 }  // namespace espalier::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -443,13 +244,8 @@ HWY_EXPORT(MaxPool);
 HWY_EXPORT(MaxPoolBackward);
 HWY_EXPORT(AveragePool);
 HWY_EXPORT(AveragePoolBackward);
-HWY_EXPORT(ActivateBackwardPlane);
 HWY_EXPORT(MeanOfPixels);
 HWY_EXPORT(MeanOfPixelsBackward);
-HWY_EXPORT(MomentsOf);
-HWY_EXPORT(Normalise);
-HWY_EXPORT(NormaliseSumsOf);
-HWY_EXPORT(NormaliseBackward);
 
 void max_pool(const Windows& windows, ConstPlane X, Plane Y, std::uint8_t* winner) {
   HWY_DYNAMIC_DISPATCH(MaxPool)(windows, X, Y, winner);
@@ -463,31 +259,11 @@ void average_pool(const Windows& windows, ConstPlane X, Plane Y) {
 void average_pool_backward(const Windows& windows, const Real* dY, Plane dX, bool add) {
   HWY_DYNAMIC_DISPATCH(AveragePoolBackward)(windows, dY, dX, add);
 }
-double activate_backward(Activation f, const Pixels& pixels, ConstPlane Y, Plane dY) {
-  return HWY_DYNAMIC_DISPATCH(ActivateBackwardPlane)(f, pixels, Y, dY);
-}
-
 void mean_of_pixels(const Pixels& pixels, ConstPlane X, Real* y) {
   HWY_DYNAMIC_DISPATCH(MeanOfPixels)(pixels, X, y);
 }
 void mean_of_pixels_backward(const Pixels& pixels, const Real* dy, Plane dX, bool add) {
   HWY_DYNAMIC_DISPATCH(MeanOfPixelsBackward)(pixels, dy, dX, add);
-}
-
-Moments moments(const Pixels& pixels, ConstPlane X) {
-  return HWY_DYNAMIC_DISPATCH(MomentsOf)(pixels, X);
-}
-void normalise(const Pixels& pixels, ConstPlane X, Real mean, Real scale, Real shift, Activation f, Plane Y) {
-  HWY_DYNAMIC_DISPATCH(Normalise)(pixels, X, mean, scale, shift, f == Activation::relu, Y);
-  if (f == Activation::none || f == Activation::relu) return;
-  for (Index l = 0; l < pixels.lines; ++l) activate(f, Y.begin + l * Y.pitch, pixels.line * pixels.lanes);
-}
-NormaliseSums normalise_sums(const Pixels& pixels, ConstPlane X, Real mean, Activation f, ConstPlane Y, ConstPlane dY) {
-  return HWY_DYNAMIC_DISPATCH(NormaliseSumsOf)(pixels, X, mean, f, Y, dY);
-}
-void normalise_backward(const Pixels& pixels, ConstPlane X, Real mean, Activation f, ConstPlane Y, ConstPlane dY,
-                        Real a, Real b, Real c, Plane dX, bool add) {
-  HWY_DYNAMIC_DISPATCH(NormaliseBackward)(pixels, X, mean, f, Y, dY, a, b, c, dX, add);
 }
 }  // namespace espalier::kernels
 #endif

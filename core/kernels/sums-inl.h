@@ -1,9 +1,9 @@
 // What several kernel files share, compiled once per SIMD target with each of them.
-#if defined(ESPALIER_CORE_KERNELS_INL_H_) == defined(HWY_TARGET_TOGGLE)  // Highway's include guard, one per target
-#ifdef ESPALIER_CORE_KERNELS_INL_H_
-#undef ESPALIER_CORE_KERNELS_INL_H_
+#if defined(ESPALIER_CORE_KERNELS_SUMS_INL_H_) == defined(HWY_TARGET_TOGGLE)  // Highway's include guard, one per target
+#ifdef ESPALIER_CORE_KERNELS_SUMS_INL_H_
+#undef ESPALIER_CORE_KERNELS_SUMS_INL_H_
 #else
-#define ESPALIER_CORE_KERNELS_INL_H_
+#define ESPALIER_CORE_KERNELS_SUMS_INL_H_
 #endif
 
 #include <hwy/highway.h>

@@ -1,11 +1,11 @@
 // The ruler: how many floating point operations per second can this core execute at most?
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "espalier/core/kernels_peak.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels/targets.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/targets.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {
@@ -35,5 +35,17 @@ double fma_burst(Index rounds) {
   Real sink[3] = {Real{0.5}, Real{0.25}, 0};
   return HWY_DYNAMIC_DISPATCH(FmaBurst)(rounds, sink);
 }
+
+std::span<const std::int64_t> available_targets() {
+  static const std::vector<std::int64_t> targets = hwy::SupportedAndGeneratedTargets();
+  return targets;
+}
+const char* target_name(std::int64_t target) {
+  return hwy::TargetName(target);
+}
+void force_target(std::int64_t target) {
+  hwy::SetSupportedTargetsForTest(target);
+}
+
 }  // namespace espalier::kernels
 #endif

@@ -1,16 +1,17 @@
 // Activations one vector at a time, and their derivatives, read off their outputs: for all kernels that go through one.
 // Included once per SIMD target.
-#if defined(ESPALIER_CORE_KERNELS_ACTIVATION_INL_H) == defined(HWY_TARGET_TOGGLE)
-#ifdef ESPALIER_CORE_KERNELS_ACTIVATION_INL_H
-#undef ESPALIER_CORE_KERNELS_ACTIVATION_INL_H
+#if defined(ESPALIER_CORE_KERNELS_ACTIVATION_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ESPALIER_CORE_KERNELS_ACTIVATION_INL_H_
+#undef ESPALIER_CORE_KERNELS_ACTIVATION_INL_H_
 #else
-#define ESPALIER_CORE_KERNELS_ACTIVATION_INL_H
+#define ESPALIER_CORE_KERNELS_ACTIVATION_INL_H_
 #endif
 
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
-#include "espalier/core/kernels.h"
+#include "espalier/core/activation.h"
+#include "espalier/core/real.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {

@@ -1,12 +1,12 @@
 // The two sparse kernels. Forward and transposed product are one: rows of weights times rows of lanes.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "espalier/core/kernels_sparse.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels/sparse.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
-#include "espalier/core/kernels-inl.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/sparse.h"
+#include "espalier/core/kernels/sums-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {
@@ -84,7 +84,7 @@ void dots_by_slot(const Compressed& A, const Real* HWY_RESTRICT value, const Rea
       y[r] += value[A.slot[n]] * x[A.index[n]];
 }
 
-// y += A x, sixteen rows at a time; core/slices.h has the layout.
+// y += A x, sixteen rows at a time; core/layouts/slices.h has the layout.
 //
 // Two permutations and a blend pick sixteen numbers of a window of 64: a load port is asked for the values, the columns
 // and, once in two steps, the window, but never for single numbers. A lane that rests keeps its sum, so that 0 * NaN

@@ -1,12 +1,12 @@
 // What happens to every activation besides the products: beginning, activating, differentiating, adding.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "espalier/core/kernels_elementwise.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels/elementwise.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
-#include "espalier/core/kernels.h"
-#include "espalier/core/kernels_activation-inl.h"
+#include "espalier/core/kernels/activation-inl.h"
+#include "espalier/core/kernels/elementwise.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {

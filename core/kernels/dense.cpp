@@ -6,13 +6,13 @@
 // small products, measured), its threaded variants bring a second thread runtime, and at 64 lanes these kernels are
 // faster (`espalier bench kernels` prints both).
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "espalier/core/kernels_dense.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels/dense.cpp"
 #include <hwy/foreach_target.h>  // compiles this file once per SIMD target
 // (must come first)
 #include <hwy/highway.h>
 
-#include "espalier/core/kernels-inl.h"
-#include "espalier/core/kernels.h"
+#include "espalier/core/kernels/dense.h"
+#include "espalier/core/kernels/sums-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {
@@ -263,17 +263,5 @@ void dense_outer(const Real* dY, Index rows, const Real* X, Index cols, Index st
   if (packed.size() < length) packed.resize(length);
   HWY_DYNAMIC_DISPATCH(DenseOuter)(dY, rows, X, cols, stride, valid, add, packed.data(), G);
 }
-
-std::span<const std::int64_t> available_targets() {
-  static const std::vector<std::int64_t> targets = hwy::SupportedAndGeneratedTargets();
-  return targets;
-}
-const char* target_name(std::int64_t target) {
-  return hwy::TargetName(target);
-}
-void force_target(std::int64_t target) {
-  hwy::SetSupportedTargetsForTest(target);
-}
-
 }  // namespace espalier::kernels
 #endif
