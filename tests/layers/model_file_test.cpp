@@ -723,7 +723,8 @@ TEST_F(ModelFile, RandomWeightsCostTheirMaskAndComeBackBitByBit) {
     Shape input;
   };
   for (const Net& net : {Net{"lenet-300-100", {784}}, Net{"lenet-5", {1, 28, 28}}})
-    for (const char* initialiser : {"kaiming", "kaiming-uniform", "xavier", "lecun-uniform", "signed-constant"}) {
+    for (const char* initialiser :
+         {"kaiming", "kaiming-uniform", "xavier", "lecun-uniform", "signed-constant", "unit-normal"}) {
       SCOPED_TRACE(fmt::format("{} {}", net.name, initialiser));
       const Origin from{initialiser_named(initialiser), 12345678901234567890u};
       const ModulePtr saved = make_model(net.name, {.input = net.input, .outputs = 10, .seed = 3});
