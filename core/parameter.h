@@ -28,7 +28,9 @@ namespace espalier {
 enum class Storage { dense, masked, csr };
 std::string_view name_of(Storage storage);
 
-enum class Role { weight, bias };  // a weight may be pruned and decays; a bias does neither
+// A weight may be pruned and decays. A bias does neither, nor does the scale of a normalisation, which is 1 where a bias
+// is 0 when they are to do nothing.
+enum class Role { weight, bias, scale };
 
 class Parameter {
  public:

@@ -4,11 +4,24 @@
 #include <cassert>
 #include <chrono>
 
+#include "espalier/core/error.h"
+
 namespace espalier {
 namespace {
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Invariant 5.
+void require_reads(const Node& node) {
+  for (const Parameter* parameter : node.parameters)
+    require(!parameter->prunable() || std::ranges::find(node.reads, parameter, &Reads::W) != node.reads.end(),
+            "[tape] {}: expected an entry of what {} reads, got none", node.operation, parameter->name());
+  for (const Reads& reads : node.reads)
+    require(reads.inside() || reads.input < std::ssize(node.inputs),
+            "[tape] {}: expected {} to read one of {} inputs, got input {}", node.operation, reads.W->name(),
+            node.inputs.size(), reads.input);
 }
 
 }  // namespace
@@ -29,6 +42,7 @@ Var Tape::begin(const Tile& tile, TapeOptions options) {
     nodes_[i]->backward.reset();
     nodes_[i]->value = {};
     nodes_[i]->gradient = {};
+    nodes_[i]->reads.clear();
   }
   used_ = 0;
   options_ = options;
@@ -48,6 +62,7 @@ Node& Tape::next_node(const Record& what, const Tensor& value) {
   node.operation = what.operation;
   node.inputs.clear();
   node.parameters.clear();
+  node.reads.clear();
   for (const Parameter* parameter : what.parameters)
     if (parameter) node.parameters.push_back(parameter);
   node.needs_gradient = !node.parameters.empty();
@@ -55,7 +70,10 @@ Node& Tape::next_node(const Record& what, const Tensor& value) {
     node.inputs.push_back(input.node());
     node.needs_gradient |= nodes_[static_cast<std::size_t>(input.node())]->needs_gradient;
   }
-  node.attributes.assign(what.attributes);
+  for (const Reads& reads : what.reads)
+    if (reads.W) node.reads.push_back(reads);
+  require_reads(node);
+  node.mixes_units = what.mixes_units;
   node.gradient_halo = what.gradient_halo;
   node.value = value;
   node.forward_flops = thread_flops() - flops_before_;

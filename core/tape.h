@@ -1,9 +1,9 @@
 // The tape: what one tile did on its way through the network, so that it can be undone backwards.
 //
 // Forward is const and re-entrant; everything that belongs to a tile lives on its tape. An operation computes its
-// value, then records a node: the operation's name, inputs, parameters, attributes, value, and a closure for the way
-// back. Recording order is a topological order, so backward is a loop from the end. Coupling analysis, physical removal
-// and export read the same nodes.
+// value, then records a node: inputs, parameters, what each prunable matrix of them reads (core/reads.h), value, and a
+// closure for the way back; the operation's name is for people only. Recording order is a topological order, so
+// backward is a loop from the end. Criteria, tuning, coupling analysis and export read the same nodes.
 //
 // Backward does not add into shared gradient arrays: it *owes* a parameter pairs (dY, X), kept alive here until all
 // tiles are through and the ledger (core/settle.h) turns them into gradients, row block by row block.
@@ -16,6 +16,7 @@
 //      is gone.
 //   4. Forward changes no module: what a layer learns of a tile without a gradient (batch statistics) it leaves here as
 //      an observation. Whoever trains lets the modules merge what was observed, in the order of the tiles.
+//   5. Every prunable parameter of a recorded node has an entry in its reads.
 #pragma once
 
 #include <algorithm>
@@ -33,6 +34,7 @@
 #include "espalier/core/flops.h"
 #include "espalier/core/parameter.h"
 #include "espalier/core/products.h"
+#include "espalier/core/reads.h"
 #include "espalier/core/tensor.h"
 #include "espalier/core/tile.h"
 
@@ -86,16 +88,12 @@ class Backward {
   void (*destroy_)(void*) = nullptr;
 };
 
-struct Attribute {
-  const char* name;
-  double value;
-};
-
 struct Node {
-  const char* operation = "";
+  const char* operation = "";  // for people: no code asks for it
   std::vector<int> inputs;
   std::vector<const Parameter*> parameters;
-  std::vector<Attribute> attributes;
+  std::vector<Reads> reads;  // of each prunable parameter, and of others that are matrices
+  bool mixes_units = false;
   Tensor value;
   Tensor gradient;  // empty until somebody downstream has written it
   Backward backward;
@@ -162,7 +160,10 @@ class Tape {
     const char* operation;
     std::initializer_list<Var> inputs;
     std::initializer_list<const Parameter*> parameters = {};  // null ones are skipped
-    std::initializer_list<Attribute> attributes = {};
+    std::initializer_list<Reads> reads = {};                  // those without a matrix are skipped
+    // Whether any unit of the value depends on any unit of the inputs, as in attention or a normalisation over
+    // features. Otherwise a unit depends on what its weights read, and without weights on the same unit of the inputs.
+    bool mixes_units = false;
     Halo gradient_halo = {};  // that dY should have; it then comes with this halo or with none
   };
   // backward(Tape&, Tensor& dY): dY is this node's gradient, and may be changed in place.
@@ -203,6 +204,13 @@ class Tape {
   std::span<const Observation> observations() const { return observations_; }
   std::size_t nodes() const { return used_; }
   const Node& node(std::size_t i) const { return *nodes_[i]; }
+  // visit(node, reads) for every prunable matrix, in the order in which they were recorded.
+  template <typename Visit>
+  void for_each_matrix(Visit&& visit) const {
+    for (std::size_t n = 0; n < used_; ++n)
+      for (const Reads& reads : nodes_[n]->reads)
+        if (reads.W->prunable()) visit(*nodes_[n], reads);
+  }
   std::size_t bytes() const { return pool_.bytes(); }
 
  private:

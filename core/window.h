@@ -32,6 +32,12 @@ struct Window {
   auto operator<=>(const Window&) const = default;
 };
 
+// What step t of a convolution over time looks at: `kernel` steps of a sequence, from step t stride - padding on.
+// Beyond both ends there are zeros.
+struct TimeWindow {
+  Index kernel = 1, stride = 1, padding = 0;
+};
+
 // [channels, H', W'] for input [C, H, W]. Throws UsageError, "[operation] layer: ..." with the shapes, unless the input
 // is an image whose channels divide by the groups and the output has at least one pixel.
 Shape output_shape(const Window& window, const Shape& input, Index channels, std::string_view operation,

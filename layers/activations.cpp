@@ -11,12 +11,11 @@ Var activate(const Var& x, Activation f, Halo halo) {
   Tensor y = tape.make(x.shape(), halo);
   const Index line = std::min(x.value().line(), y.line());
   for (Index i = 0; i < y.features(); i += line) kernels::activate(f, x.value().row(i), y.row(i), line * y.stride());
-  return tape.record({.operation = "activate", .inputs = {x}, .attributes = {{"activation", static_cast<double>(f)}}},
-                     y, [x, y, f](Tape& t, Tensor& dY) {
-                       // dX = dY f'(x), in place
-                       differentiate(f, y, dY);
-                       t.give_gradient(x, std::move(dY));
-                     });
+  return tape.record({.operation = "activate", .inputs = {x}}, y, [x, y, f](Tape& t, Tensor& dY) {
+    // dX = dY f'(x), in place
+    differentiate(f, y, dY);
+    t.give_gradient(x, std::move(dY));
+  });
 }
 
 Var gelu(const Var& x, Halo halo) {

@@ -45,37 +45,34 @@ Var batch_norm(const Var& x, const Parameter& gamma, const Parameter& beta, cons
   const auto r = [C, epsilon](const Real* mean, Index c) { return 1 / std::sqrt(mean[C + c] + epsilon); };
   for (Index c = 0; c < C; ++c)
     kernels::normalise(pixels, plane(x.value(), c), m[c], g[c] * r(m, c), b[c], f, plane(y, c));
-  return tape.record(
-      {.operation = "batch_norm",
-       .inputs = {x},
-       .parameters = {&gamma, &beta},
-       .attributes = {{"epsilon", static_cast<double>(epsilon)}, {"activation", static_cast<double>(f)}}},
-      y, [x, y, statistics, r, own, n, C, f, &gamma, &beta](Tape& t, Tensor& dY) {
-        // dZ = dY f'(Z);  dbeta = sum dZ;  dgamma = sum dZ x^
-        // dX = gamma r (dZ - dbeta / n - x^ dgamma / n);  without the last two for running statistics
-        const auto dX = t.image_gradient_of(x);
-        const Real* mean = statistics.data();
-        Tensor dgamma = t.make_numbers(C), dbeta = t.make_numbers(C);
-        const kernels::Pixels p = pixels_of({&x.value(), &y, &dY, dX ? dX->tensor : &dY});
-        for (Index c = 0; c < C; ++c) {
-          const kernels::ConstPlane X = plane(x.value(), c), Y = plane(y, c), dy = plane(dY, c);
-          const kernels::NormaliseSums sums = kernels::normalise_sums(p, X, mean[c], f, Y, dy);
-          const Real scale = r(mean, c), a = gamma.value()[static_cast<std::size_t>(c)] * scale;
-          dbeta.data()[c] = static_cast<Real>(sums.dZ);
-          dgamma.data()[c] = static_cast<Real>(sums.dZ_X) * scale;
-          if (!dX) continue;
-          const Real share = own ? a / static_cast<Real>(n) : 0;
-          kernels::normalise_backward(p, X, mean[c], f, Y, dy, a, -share * scale * dgamma.data()[c],
-                                      -share * dbeta.data()[c], plane(*dX->tensor, c), dX->write == Write::add);
-        }
-        t.owe(std::move(dgamma), gamma);
-        t.owe(std::move(dbeta), beta);
-      });
+  return tape.record({.operation = "batch_norm", .inputs = {x}, .parameters = {&gamma, &beta}}, y,
+                     [x, y, statistics, r, own, n, C, f, &gamma, &beta](Tape& t, Tensor& dY) {
+                       // dZ = dY f'(Z);  dbeta = sum dZ;  dgamma = sum dZ x^
+                       // dX = gamma r (dZ - dbeta / n - x^ dgamma / n);  without the last two for running statistics
+                       const auto dX = t.image_gradient_of(x);
+                       const Real* mean = statistics.data();
+                       Tensor dgamma = t.make_numbers(C), dbeta = t.make_numbers(C);
+                       const kernels::Pixels p = pixels_of({&x.value(), &y, &dY, dX ? dX->tensor : &dY});
+                       for (Index c = 0; c < C; ++c) {
+                         const kernels::ConstPlane X = plane(x.value(), c), Y = plane(y, c), dy = plane(dY, c);
+                         const kernels::NormaliseSums sums = kernels::normalise_sums(p, X, mean[c], f, Y, dy);
+                         const Real scale = r(mean, c), a = gamma.value()[static_cast<std::size_t>(c)] * scale;
+                         dbeta.data()[c] = static_cast<Real>(sums.dZ);
+                         dgamma.data()[c] = static_cast<Real>(sums.dZ_X) * scale;
+                         if (!dX) continue;
+                         const Real share = own ? a / static_cast<Real>(n) : 0;
+                         kernels::normalise_backward(p, X, mean[c], f, Y, dy, a, -share * scale * dgamma.data()[c],
+                                                     -share * dbeta.data()[c], plane(*dX->tensor, c),
+                                                     dX->write == Write::add);
+                       }
+                       t.owe(std::move(dgamma), gamma);
+                       t.owe(std::move(dbeta), beta);
+                     });
 }
 
 BatchNorm::BatchNorm(BatchNormOptions options)
     : options_(std::move(options)),
-      gamma_(options_.name + ".gamma", options_.channels, 1, Role::bias),
+      gamma_(options_.name + ".gamma", options_.channels, 1, Role::scale),
       beta_(options_.name + ".beta", options_.channels, 1, Role::bias),
       mean_(gamma_.value().size()),
       squares_(gamma_.value().size()) {

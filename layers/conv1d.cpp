@@ -1,8 +1,5 @@
 #include "espalier/layers/conv1d.h"
 
-#include <algorithm>
-#include <string_view>
-
 #include "espalier/core/error.h"
 #include "espalier/layers/sequence.h"
 
@@ -27,26 +24,33 @@ TimeWindow checked(const std::string& layer, const TimeWindow& w) {
   return w;
 }
 
+// x between `padding` zero steps on each side; x itself if there are none.
+Tensor padded_in_time(Tape& tape, const Tensor& x, Index padding) {
+  if (padding == 0) return x;
+  const Index T = x.shape()[0], F = x.shape()[1];
+  Tensor y = tape.make({T + 2 * padding, F});
+  y.slice(0, {padding, F}).fill(0);
+  Tensor middle = y.slice(padding * F, x.shape());
+  put(x, middle, Write::overwrite);
+  y.slice((padding + T) * F, {padding, F}).fill(0);
+  return y;
+}
+
 }  // namespace
 
 Var conv1d(const Var& x, const Parameter& W, const Parameter* b, const TimeWindow& w, Activation f) {
   Tape& tape = x.tape();
   const Shape shape = convolved_shape(x.shape(), W, w, W.name());
   const Index T = shape[0], out = shape[1], in = x.shape()[1];
-  const Tensor X = padded_in_time(tape.with_halo(x.value(), {}), w.padding, [&](Shape s) { return tape.make(s); });
+  const Tensor X = padded_in_time(tape, tape.with_halo(x.value(), {}), w.padding);
   const auto patch = [w, in](const Tensor& of, Index t) { return of.slice(t * w.stride * in, {w.kernel * in}); };
   Tensor y = tape.make(shape);
   for (Index t = 0; t < T; ++t) {
     Tensor y_t = y.slice(t * out, {out});
     multiply(W, patch(X, t), y_t, {.bias = b, .activation = f});
   }
-  return tape.record({.operation = "conv1d",
-                      .inputs = {x},
-                      .parameters = {&W, b},
-                      .attributes = {{"kernel", static_cast<double>(w.kernel)},
-                                     {"stride", static_cast<double>(w.stride)},
-                                     {"padding", static_cast<double>(w.padding)}}},
-                     y, [x, X, y, &W, b, w, f, T, out, in, patch](Tape& t, Tensor& dY) {
+  return tape.record({.operation = "conv1d", .inputs = {x}, .parameters = {&W, b}, .reads = {{&W, Steps{w}}}}, y,
+                     [x, X, y, &W, b, w, f, T, out, in, patch](Tape& t, Tensor& dY) {
                        // dZ = dY f'(Z), in place;  db = sum over samples and steps of dZ;  dW = sum of dZ_t patch_t'
                        Tensor step_db = t.make_numbers(out), db = t.make_numbers(out);
                        db.fill(0);
@@ -70,12 +74,6 @@ Var conv1d(const Var& x, const Parameter& W, const Parameter* b, const TimeWindo
                        }
                        if (!in_place) put(sum.slice(w.padding * in, x.shape()), *dX->tensor, dX->write);
                      });
-}
-
-std::optional<TimeWindow> time_window_of(const Node& node) {
-  if (std::string_view(node.operation) != "conv1d") return std::nullopt;
-  const auto attribute = [&](std::size_t n) { return static_cast<Index>(node.attributes[n].value); };
-  return TimeWindow{.kernel = attribute(0), .stride = attribute(1), .padding = attribute(2)};
 }
 
 Conv1d::Conv1d(const Conv1dOptions& o, std::uint64_t seed)

@@ -7,37 +7,15 @@
 // using time-delay neural networks", 1989, slid one first.)
 #pragma once
 
-#include <optional>
-
+#include "espalier/core/window.h"
 #include "espalier/layers/initialise.h"
 #include "espalier/layers/module.h"
 
 namespace espalier {
 
-// What y_t looks at: `kernel` steps, from step t stride - padding on. Beyond both ends there are zeros.
-struct TimeWindow {
-  Index kernel = 1, stride = 1, padding = 0;
-};
-
 // x: [T, F]   W: [out, kernel * F]   b: [out, 1] or null   ->   [T', out]
 Var conv1d(const Var& x, const Parameter& W, const Parameter* b, const TimeWindow& window,
            Activation f = Activation::none);
-
-// The window of a conv1d on a tape; none if the node is something else.
-std::optional<TimeWindow> time_window_of(const Node& node);
-
-// x between `padding` zero steps on each side; x itself if there are none.      Tensor(shape) makes the room.
-template <typename Make>
-Tensor padded_in_time(const Tensor& x, Index padding, Make&& make) {
-  if (padding == 0) return x;
-  const Index T = x.shape()[0], F = x.shape()[1];
-  Tensor y = make(Shape{T + 2 * padding, F});
-  y.slice(0, {padding, F}).fill(0);
-  Tensor middle = y.slice(padding * F, x.shape());
-  put(x, middle, Write::overwrite);
-  y.slice((padding + T) * F, {padding, F}).fill(0);
-  return y;
-}
 
 struct Conv1dOptions {
   std::string name = "conv1d";

@@ -1,9 +1,6 @@
 #include "espalier/layers/conv2d.h"
 
 #include <algorithm>
-#include <array>
-#include <string_view>
-#include <utility>
 
 #include "espalier/core/error.h"
 #include "espalier/layers/image.h"
@@ -69,12 +66,7 @@ Var conv2d(const Var& x, const Parameter& W, const Parameter* b, const Window& w
   return tape.record({.operation = "conv2d",
                       .inputs = {x},
                       .parameters = {&W, b},
-                      .attributes = {{"kernel_height", static_cast<double>(w.kernel_height)},
-                                     {"kernel_width", static_cast<double>(w.kernel_width)},
-                                     {"stride", static_cast<double>(w.stride)},
-                                     {"padding_height", static_cast<double>(w.padding_height)},
-                                     {"padding_width", static_cast<double>(w.padding_width)},
-                                     {"groups", static_cast<double>(w.groups)}},
+                      .reads = {{&W, Patches{w}}},
                       .gradient_halo = gradient_halo(w, x.shape(), shape)},
                      y, [x, X, y, &W, b, w, f](Tape& t, Tensor& dY) {
                        Tensor db = t.make_numbers(W.rows()), dW = t.make_numbers(static_cast<Index>(W.value().size()));
@@ -122,50 +114,27 @@ Var conv2d_max_pool(const Var& x, const Parameter& W, const Parameter* b, const 
       }
     });
   }
-  return tape.record({.operation = "conv2d_max_pool",
-                      .inputs = {x},
-                      .parameters = {&W, b},
-                      .attributes = {{"kernel_height", static_cast<double>(w.kernel_height)},
-                                     {"kernel_width", static_cast<double>(w.kernel_width)},
-                                     {"stride", static_cast<double>(w.stride)},
-                                     {"padding_height", static_cast<double>(w.padding_height)},
-                                     {"padding_width", static_cast<double>(w.padding_width)},
-                                     {"groups", static_cast<double>(w.groups)}}},
-                     y, [x, X, y, winners, &W, b, w, f, shape, pooled, pooling](Tape& t, Tensor& dY) {
-                       const auto* won = reinterpret_cast<const std::uint8_t*>(winners.data());
-                       Tensor db = t.make_numbers(W.rows()), dW = t.make_numbers(static_cast<Index>(W.value().size()));
-                       db.fill(0), dW.fill(0);
-                       // dZ = dY f'(Z) at the winners, 0 elsewhere
-                       Tensor dZ = t.make(shape, gradient_halo(w, x.shape(), shape));
-                       if (shape[1] % 2 != 0 || shape[2] % 2 != 0) dZ.fill(0);  // what no window holds
-                       for_bands(2 * pooled[1], [&](Lines lines) {
-                         differentiate_lines(f, y, dY, {lines.first / 2, lines.last / 2}, db.data());
-                         for (Index c = 0; c < shape[0]; ++c)
-                           kernels::max_pool_backward(
-                               pooling(lines), won + (c * pooled[1] + lines.first / 2) * pooled[2] * y.lanes(),
-                               line_of(dY, c, lines.first / 2), {line_of(dZ, c, lines.first), pitch_of(dZ)},
-                               /*add=*/false);
-                         convolve_outer(W, w, dZ, X, lines, std::span(dW.data(), W.value().size()));
-                       });
-                       t.owe(std::move(dW), W);
-                       if (b) t.owe(std::move(db), *b);
-                       owe_input(t, x, W, w, dZ);
-                     });
-}
-
-std::optional<Window> window_of(const Node& node) {
-  Window w{.groups = 0};
-  const std::array<std::pair<std::string_view, Index*>, 6> numbers{{{"kernel_height", &w.kernel_height},
-                                                                    {"kernel_width", &w.kernel_width},
-                                                                    {"stride", &w.stride},
-                                                                    {"padding_height", &w.padding_height},
-                                                                    {"padding_width", &w.padding_width},
-                                                                    {"groups", &w.groups}}};
-  for (const Attribute& attribute : node.attributes)
-    for (const auto& [name, number] : numbers)
-      if (attribute.name == name) *number = static_cast<Index>(attribute.value);
-  if (w.groups == 0) return std::nullopt;
-  return w;
+  return tape.record(
+      {.operation = "conv2d_max_pool", .inputs = {x}, .parameters = {&W, b}, .reads = {{&W, Patches{w}}}}, y,
+      [x, X, y, winners, &W, b, w, f, shape, pooled, pooling](Tape& t, Tensor& dY) {
+        const auto* won = reinterpret_cast<const std::uint8_t*>(winners.data());
+        Tensor db = t.make_numbers(W.rows()), dW = t.make_numbers(static_cast<Index>(W.value().size()));
+        db.fill(0), dW.fill(0);
+        // dZ = dY f'(Z) at the winners, 0 elsewhere
+        Tensor dZ = t.make(shape, gradient_halo(w, x.shape(), shape));
+        if (shape[1] % 2 != 0 || shape[2] % 2 != 0) dZ.fill(0);  // what no window holds
+        for_bands(2 * pooled[1], [&](Lines lines) {
+          differentiate_lines(f, y, dY, {lines.first / 2, lines.last / 2}, db.data());
+          for (Index c = 0; c < shape[0]; ++c)
+            kernels::max_pool_backward(pooling(lines), won + (c * pooled[1] + lines.first / 2) * pooled[2] * y.lanes(),
+                                       line_of(dY, c, lines.first / 2), {line_of(dZ, c, lines.first), pitch_of(dZ)},
+                                       /*add=*/false);
+          convolve_outer(W, w, dZ, X, lines, std::span(dW.data(), W.value().size()));
+        });
+        t.owe(std::move(dW), W);
+        if (b) t.owe(std::move(db), *b);
+        owe_input(t, x, W, w, dZ);
+      });
 }
 
 Conv2d::Conv2d(const Conv2dOptions& o, std::uint64_t seed)

@@ -1,8 +1,6 @@
 // The convolution: Y = pool(f(W * X + b)), dense, masked or csr.
 #pragma once
 
-#include <optional>
-
 #include "espalier/core/window.h"
 #include "espalier/layers/initialise.h"
 #include "espalier/layers/module.h"
@@ -19,9 +17,6 @@ Var conv2d(const Var& x, const Parameter& W, const Parameter* b, const Window& w
 // H'/2, W'/2]
 Var conv2d_max_pool(const Var& x, const Parameter& W, const Parameter* b, const Window& window,
                     Activation f = Activation::none, Halo halo = {});
-
-// The window of a convolution on a tape; none if the node is something else.
-std::optional<Window> window_of(const Node& node);
 
 struct Conv2dOptions {
   std::string name = "conv2d";

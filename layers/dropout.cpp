@@ -19,12 +19,11 @@ Var dropout(const Var& x, Real p, std::string_view purpose, Halo halo) {
   }
   put(x.value(), y, Write::overwrite);
   for (Index i = 0; i < y.features(); i += y.line()) kernels::multiply(kept.row(i), y.row(i), y.line() * y.stride());
-  return tape.record({.operation = "dropout", .inputs = {x}, .attributes = {{"p", static_cast<double>(p)}}}, y,
-                     [x, kept](Tape& t, Tensor& dY) {
-                       // dX = kept dY, in place
-                       kernels::multiply(kept.data(), dY.data(), dY.features() * dY.stride());
-                       t.give_gradient(x, std::move(dY));
-                     });
+  return tape.record({.operation = "dropout", .inputs = {x}}, y, [x, kept](Tape& t, Tensor& dY) {
+    // dX = kept dY, in place
+    kernels::multiply(kept.data(), dY.data(), dY.features() * dY.stride());
+    t.give_gradient(x, std::move(dY));
+  });
 }
 
 Dropout::Dropout(std::string name, Real p) : name_(std::move(name)), purpose_("dropout/" + name_), p_(p) {

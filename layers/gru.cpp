@@ -23,8 +23,8 @@ Var gru(const Var& a, const Parameter& U, const Parameter* c) {
     multiply(U, state(h, t), Uh, {.bias = c});
     kernels::gru_step(A.row(t * gates), Uh.data(), h.row(t * H), h.row((t + 1) * H), H * h.stride());
   }
-  return tape.record({.operation = "gru", .inputs = {a}, .parameters = {&U, c}}, h.slice(H, {T, H}),
-                     [a, h, G, &U, c, H, T, gates, state, product](Tape& t, Tensor& dY) mutable {
+  return tape.record({.operation = "gru", .inputs = {a}, .parameters = {&U, c}, .reads = {{&U, States{}}}},
+                     h.slice(H, {T, H}), [a, h, G, &U, c, H, T, gates, state, product](Tape& t, Tensor& dY) mutable {
                        // Back in time. dY_s is complete when step s + 1 has added z dh and U' d(U h) to it.
                        Tensor dA = t.make(a.shape()), step_dc = t.make_numbers(gates), dc = t.make_numbers(gates);
                        dc.fill(0);

@@ -9,16 +9,17 @@ Var linear(const Var& x, const Parameter& W, const Parameter* b, Activation f) {
   const Tensor X = tape.with_halo(x.value(), {});
   Tensor y = tape.make({W.rows()});
   multiply(W, X, y, {.bias = b, .activation = f});
-  return tape.record(
-      {.operation = "linear", .inputs = {x}, .parameters = {&W, b}}, y, [x, X, y, &W, b, f](Tape& t, Tensor& dY) {
-        // dZ = dY f'(Z), in place;  db = sum over samples of dZ
-        Tensor db = b ? t.make_numbers(W.rows()) : Tensor{};
-        kernels::activate_backward(f, y.data(), dY.data(), W.rows(), dY.stride(), dY.valid(), b ? db.data() : nullptr);
-        if (b) t.owe(std::move(db), *b);
-        // dX = W' dZ;  dW = dZ X', settled later
-        if (const auto dX = t.gradient_of(x)) multiply_transposed(W, dY, *dX->tensor, dX->write);
-        t.owe_outer(std::move(dY), X, W);
-      });
+  return tape.record({.operation = "linear", .inputs = {x}, .parameters = {&W, b}, .reads = {{&W, Features{}}}}, y,
+                     [x, X, y, &W, b, f](Tape& t, Tensor& dY) {
+                       // dZ = dY f'(Z), in place;  db = sum over samples of dZ
+                       Tensor db = b ? t.make_numbers(W.rows()) : Tensor{};
+                       kernels::activate_backward(f, y.data(), dY.data(), W.rows(), dY.stride(), dY.valid(),
+                                                  b ? db.data() : nullptr);
+                       if (b) t.owe(std::move(db), *b);
+                       // dX = W' dZ;  dW = dZ X', settled later
+                       if (const auto dX = t.gradient_of(x)) multiply_transposed(W, dY, *dX->tensor, dX->write);
+                       t.owe_outer(std::move(dY), X, W);
+                     });
 }
 
 Linear::Linear(const LinearOptions& options, std::uint64_t seed)

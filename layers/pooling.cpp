@@ -58,12 +58,8 @@ Var max_pool(const Var& x, const PoolOptions& options, Halo halo) {
   // y[c, oy, ox] = max over ky, kx of x[c, oy stride - padding + ky, ox stride - padding + kx]
   for (Index c = 0; c < y.shape()[0]; ++c)
     kernels::max_pool(windows, plane(x.value(), c), plane(y, c), winner(winners, c));
-  return tape.record({.operation = "max_pool",
-                      .inputs = {x},
-                      .attributes = {{"kernel", static_cast<double>(windows.kernel)},
-                                     {"stride", static_cast<double>(windows.stride)},
-                                     {"padding", static_cast<double>(windows.padding)}}},
-                     y, [x, windows, winners, winner](Tape& t, Tensor& dY) mutable {
+  return tape.record({.operation = "max_pool", .inputs = {x}}, y,
+                     [x, windows, winners, winner](Tape& t, Tensor& dY) mutable {
                        // dX[winner] += dY
                        if (const auto dX = t.image_gradient_of(x))
                          for (Index c = 0; c < dY.shape()[0]; ++c)
@@ -78,18 +74,12 @@ Var average_pool(const Var& x, const PoolOptions& options, Halo halo) {
   const kernels::Windows windows = windows_of(x.value(), y, options);
   // y[c, oy, ox] = sum over ky, kx of x[c, oy stride - padding + ky, ox stride - padding + kx] / kernel^2
   for (Index c = 0; c < y.shape()[0]; ++c) kernels::average_pool(windows, plane(x.value(), c), plane(y, c));
-  return tape.record({.operation = "average_pool",
-                      .inputs = {x},
-                      .attributes = {{"kernel", static_cast<double>(windows.kernel)},
-                                     {"stride", static_cast<double>(windows.stride)},
-                                     {"padding", static_cast<double>(windows.padding)}}},
-                     y, [x, windows](Tape& t, Tensor& dY) {
-                       // dX[every pixel of the window] += dY / kernel^2
-                       if (const auto dX = t.image_gradient_of(x))
-                         for (Index c = 0; c < dY.shape()[0]; ++c)
-                           kernels::average_pool_backward(windows, plane(dY, c).begin, plane(*dX->tensor, c),
-                                                          dX->write == Write::add);
-                     });
+  return tape.record({.operation = "average_pool", .inputs = {x}}, y, [x, windows](Tape& t, Tensor& dY) {
+    // dX[every pixel of the window] += dY / kernel^2
+    if (const auto dX = t.image_gradient_of(x))
+      for (Index c = 0; c < dY.shape()[0]; ++c)
+        kernels::average_pool_backward(windows, plane(dY, c).begin, plane(*dX->tensor, c), dX->write == Write::add);
+  });
 }
 
 Var global_average_pool(const Var& x) {

@@ -14,13 +14,12 @@ Var add(const Var& a, const Var& b, Activation f, Halo halo) {
   const Index line = std::min({a.value().line(), b.value().line(), y.line()});
   for (Index i = 0; i < y.features(); i += line)
     kernels::add_and_activate(f, a.value().row(i), b.value().row(i), y.row(i), line * y.stride());
-  return tape.record({.operation = "add", .inputs = {a, b}, .attributes = {{"activation", static_cast<double>(f)}}}, y,
-                     [a, b, y, f](Tape& t, Tensor& dY) {
-                       // dA = dB = dY f'(y): a copy for a, since dY itself goes to b
-                       differentiate(f, y, dY);
-                       if (const auto dA = t.image_gradient_of(a)) put(dY, *dA->tensor, dA->write);
-                       t.give_gradient(b, std::move(dY));
-                     });
+  return tape.record({.operation = "add", .inputs = {a, b}}, y, [a, b, y, f](Tape& t, Tensor& dY) {
+    // dA = dB = dY f'(y): a copy for a, since dY itself goes to b
+    differentiate(f, y, dY);
+    if (const auto dA = t.image_gradient_of(a)) put(dY, *dA->tensor, dA->write);
+    t.give_gradient(b, std::move(dY));
+  });
 }
 
 Residual::Residual(std::string name, ModulePtr body, ModulePtr shortcut, Activation activation)

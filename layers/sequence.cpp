@@ -1,9 +1,6 @@
 #include "espalier/layers/sequence.h"
 
-#include <string_view>
-
 #include "espalier/core/error.h"
-#include "espalier/layers/conv1d.h"
 
 namespace espalier {
 
@@ -47,22 +44,6 @@ Var mean_over_time(const Var& x) {
       put(dY, dX_s, dX->write);
     }
   });
-}
-
-void for_each_operand(const Tape& tape, const Node& node, const std::function<void(const Tensor&)>& visit) {
-  const Tensor& x = tape.node(static_cast<std::size_t>(node.inputs[0])).value;
-  const auto make = [&](Shape shape) { return Tensor(shape, x.lane_counts()); };
-  if (const auto w = time_window_of(node)) {
-    const Index F = x.shape()[1];
-    const Tensor X = padded_in_time(x, w->padding, make);
-    for (Index t = 0; t < node.value.shape()[0]; ++t) visit(X.slice(t * w->stride * F, {w->kernel * F}));
-  } else if (std::string_view(node.operation) == "gru") {  // h_0 = 0, and then its own states but the last
-    const Index T = node.value.shape()[0], H = node.value.shape()[1];
-    visit(make({H}));
-    for (Index t = 0; t + 1 < T; ++t) visit(node.value.slice(t * H, {H}));
-  } else {
-    visit(x);
-  }
 }
 
 Shape LastStep::output_shape(const Shape& input) const {

@@ -37,10 +37,6 @@ void owe_over_time(Tape& tape, const Parameter& W, Index steps, Result&& dY_of, 
   tape.owe(std::move(dW), W);
 }
 
-// Shows visit(x) all that the weight matrix of a recorded node was multiplied by, each [W.cols(), lanes]: a linear
-// layer's input, or what a layer over time read at each step. Not for convolutions of images.
-void for_each_operand(const Tape& tape, const Node& node, const std::function<void(const Tensor&)>& visit);
-
 class LastStep final : public Module {
  public:
   explicit LastStep(std::string name = "last_step") : name_(std::move(name)) {}

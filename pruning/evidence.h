@@ -15,6 +15,7 @@
 // the next step will train on.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <span>
 #include <vector>
@@ -55,12 +56,12 @@ class Evidence {
   // order of W's arrays. Throws UsageError if R is 0 or not finite.
   std::span<const Real> flow(const Parameter& W);
 
-  // x_j^2 of the inputs of a linear layer, meaned over samples; of a convolution, those of the patches, summed over the
-  // patches of a sample; of a layer over time, summed over the steps. Rows of different groups read different channels:
-  // g-th row group at [g * cols, (g + 1) * cols).   [groups * W.cols()]
+  // x_j^2 of what W is multiplied by, summed over the operands of a sample (patches, steps) and meaned over samples.
+  // Rows of different groups read different numbers, as do a grouped convolution's, or all rows of a matrix that is
+  // used transposed: g-th row group at [g * cols, (g + 1) * cols).   [groups * W.cols()]
   std::span<const double> input_squares(const Parameter& W);
-  // x_j x_k of the inputs of a linear layer, meaned over samples (and steps); nothing for a convolution of images.
-  // [W.cols(), W.cols()]
+  // x_j x_k of what W is multiplied by, meaned over samples (and steps); nothing for a convolution of images or a
+  // matrix that is used transposed.    [W.cols(), W.cols()]
   std::span<const Real> input_products(const Parameter& W);
 
   Trainer& trainer() { return trainer_; }
@@ -76,9 +77,8 @@ class Evidence {
   Arrays compute_squared_gradients();
   Arrays compute_hessian_gradients(double temperature);
   Arrays compute_flow();
-  // Shows the inputs of every layer with prunable weights, tile by tile.
-  template <typename Look>
-  void examine_inputs(Look&& look);
+  // Shows what every prunable matrix reads, tile by tile.
+  void examine_inputs(const std::function<void(const Tape&, const Node&, const Reads&)>& look);
 
   Trainer& trainer_;
   const Loader& data_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "espalier/core/products.h"
 #include "espalier/optim/trainer.h"
@@ -46,6 +47,31 @@ struct Bench {
   }
 };
 
+// A matrix's part of its node's FLOPs and seconds: 1 of a node that has no other, else by numbers of multiplications.
+struct Share {
+  const Parameter* W;
+  double part;
+};
+
+std::vector<Share> shares_of(const Tape& tape, const Node& node) {
+  std::vector<Share> shares;
+  double all = 0;
+  for (const Reads& reads : node.reads)
+    if (reads.W->prunable()) {
+      shares.push_back({reads.W, static_cast<double>(operands_of(tape, node, reads) * reads.W->nonzeros())});
+      all += shares.back().part;
+    }
+  for (Share& share : shares) share.part = all > 0 ? share.part / all : 1 / static_cast<double>(shares.size());
+  return shares;
+}
+
+Flops part_of(const Flops& flops, double part) {
+  const auto of = [part](std::uint64_t count) {
+    return static_cast<std::uint64_t>(std::llround(part * static_cast<double>(count)));
+  };
+  return {of(flops.executed), of(flops.useful)};
+}
+
 // FLOPs and seconds of each weight's product on one full tile.
 void measure_layers(Module& model, const Loader& full, const MeasureOptions& o, ModelMeasurement& m) {
   constexpr int repetitions = 11;
@@ -64,10 +90,11 @@ void measure_layers(Module& model, const Loader& full, const MeasureOptions& o, 
     const Flops flops{node.forward_flops.executed / lanes,
                       node.forward_flops.useful / std::max<std::uint64_t>(valid, 1)};
     m.forward_flops += flops;
-    if (node.parameters.empty() || !node.parameters[0]->prunable()) continue;
-    const Parameter& W = *node.parameters[0];
-    m.layers.push_back({W.name(), W.rows(), W.cols(), W.density(), W.storage(), kernel_name(W, o.lanes), flops,
-                        timing_of(seconds[n]).median});
+    for (const Share& share : shares_of(tape, node)) {
+      const Parameter& W = *share.W;
+      m.layers.push_back({W.name(), W.rows(), W.cols(), W.density(), W.storage(), kernel_name(W, o.lanes),
+                          part_of(flops, share.part), share.part * timing_of(seconds[n]).median});
+    }
   }
 }
 

@@ -7,7 +7,6 @@
 #include "espalier/core/error.h"
 #include "espalier/core/products.h"
 #include "espalier/core/threads.h"
-#include "espalier/layers/conv2d.h"
 
 namespace espalier {
 namespace {
@@ -99,14 +98,14 @@ std::map<std::string, LayerGeometry> geometries_of(Module& model, const Shape& i
   Tape tape;  // a recorded tape knows what every layer reads
   model.forward(tape.begin(tile, {.mode = Mode::evaluation}));
   std::map<std::string, LayerGeometry> layers;
-  for (std::size_t n = 0; n < tape.nodes(); ++n) {
-    const Node& node = tape.node(n);
-    if (node.parameters.empty() || !node.parameters[0]->prunable()) continue;
-    const Parameter& W = *node.parameters[0];
-    LayerGeometry& layer = layers[W.name()];
-    layer = {.rows = W.rows(), .cols = W.cols(), .window = window_of(node), .input = {}};
-    if (layer.window) layer.input = tape.node(static_cast<std::size_t>(node.inputs[0])).value.shape();
-  }
+  tape.for_each_matrix([&](const Node& node, const Reads& reads) {
+    LayerGeometry& layer = layers[reads.W->name()];
+    layer = {.rows = reads.W->rows(), .cols = reads.W->cols(), .window = {}, .input = {}};
+    if (const auto* patches = std::get_if<Patches>(&reads.kind)) {
+      layer.window = patches->window;
+      layer.input = sliding_of(tape, node, reads).image;
+    }
+  });
   return layers;
 }
 

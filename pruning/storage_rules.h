@@ -32,7 +32,7 @@ StorageRules tune(Module& model, const Shape& input, Index lanes, std::uint64_t 
 struct LayerGeometry {
   Index rows = 0, cols = 0;
   std::optional<Window> window;  // none: linear
-  Shape input;                   // [C, H, W] of a convolution
+  Shape input;                   // [C, H, W] on which the window slides: a transposed convolution's output
   std::string text() const;
 };
 // Those of a model's prunable weights, by name.    input: the shape of one sample

@@ -42,6 +42,12 @@ Target target_of(const Parameter& W, const Parameter* b, bool both_signs) {
   return target;
 }
 
+// A single matrix that reads all features of the only input.
+bool is_linear(const Node& node) {
+  return node.inputs.size() == 1 && node.reads.size() == 1 && !node.reads[0].transposed && !node.reads[0].operand &&
+         std::holds_alternative<Features>(node.reads[0].kind);
+}
+
 // The target's layers, read off a recorded tape of some noise, on which it also has to show its ReLUs.
 std::vector<Target> layers_of(Module& target) {
   const std::vector<Parameter*> parameters = parameters_of(target);
@@ -57,7 +63,7 @@ std::vector<Target> layers_of(Module& target) {
   std::vector<Target> layers;
   for (std::size_t n = 1; n < tape.nodes(); ++n) {
     const Node& node = tape.node(n);
-    require(std::string_view(node.operation) == "linear" && node.inputs[0] == static_cast<int>(n) - 1,
+    require(is_linear(node) && node.inputs[0] == static_cast<int>(n) - 1,
             "[strong ticket] expected linear layers one after the other, got operation \"{}\"", node.operation);
     const Parameter &W = *node.parameters[0], *b = node.parameters.size() > 1 ? node.parameters[1] : nullptr;
     const bool last = n + 1 == tape.nodes();

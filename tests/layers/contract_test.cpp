@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <ostream>
 #include <set>
@@ -891,6 +892,176 @@ TEST_P(LayerContract, FlopsAreCountedWhereThereAreWeightsAndShrinkWithThem) {
     EXPECT_LT(sparse.executed, full.executed / 4);
     EXPECT_LT(sparse.useful, full.useful / 4);
   }
+}
+
+// --- what a matrix reads ---------------------------------------------------------------------------------------------
+
+// Row groups that read different channels of an image.
+Index groups_of(const Reads& reads) {
+  const auto* patches = std::get_if<Patches>(&reads.kind);
+  return patches && !reads.transposed ? patches->window.groups : 1;
+}
+
+TEST_P(LayerContract, EveryPrunableMatrixSaysWhatItReads) {
+  const ModulePtr module = make();
+  const std::vector<Tile> batch = tiles(5, 16);
+  Tape tape;
+  module->forward(tape.begin(batch[0], {.mode = Mode::evaluation}));
+  std::set<const Parameter*> said;
+  tape.for_each_matrix([&](const Node& node, const Reads& reads) {
+    SCOPED_TRACE(reads.W->name());
+    said.insert(reads.W);
+    const Index operands = operands_of(tape, node, reads);
+    Index seen = 0;
+    for_each_operand(tape, node, reads, [&](const Operand& operand) {
+      EXPECT_EQ(operand.x.shape(), (Shape{reads.transposed ? reads.W->rows() : reads.W->cols()}));
+      EXPECT_EQ(operand.x.lane_counts(), tape.lanes());
+      EXPECT_EQ(operand.position, seen % operands);
+      EXPECT_EQ(operand.group, seen / operands);
+      ++seen;
+    });
+    EXPECT_EQ(seen, operands * groups_of(reads));
+    if (reads.inside()) return;
+    const Index from_units = units_of(tape.node(node.inputs[reads.input]).value.shape());
+    const Edges edges(tape, node, reads);
+    std::set<Index> reached;
+    reads.W->for_each_weight([&](Index row, Index column, Index) {
+      const Edge edge = edges(row, column);
+      EXPECT_TRUE(edge.from == Edge::all || (edge.from >= 0 && edge.from < from_units)) << edge.from;
+      reached.insert(edge.to);
+    });
+    EXPECT_EQ(std::ssize(reached), units_of(node.value.shape())) << "a dense matrix leads to every unit";
+    EXPECT_EQ(*reached.begin(), 0);
+  });
+  for (const Parameter* parameter : parameters_of(*module))
+    EXPECT_TRUE(!parameter->prunable() || said.contains(parameter)) << parameter->name();
+}
+
+// z = W x + b of every operand, next to the y that the node made of it: [position][row][lane]. Empty where the node's
+// value is not as many numbers: where something else follows in the same node, or W is used transposed.
+std::vector<std::pair<double, double>> products_and_values(const Tape& tape, const Node& node, const Reads& reads) {
+  const Parameter& W = *reads.W;
+  const Index pixels = operands_of(tape, node, reads), rows = W.rows();
+  if (reads.transposed || reads.inside() || node.value.features() != rows * pixels) return {};
+  const auto bias = std::ranges::find_if(node.parameters, [](const Parameter* p) { return p->role() == Role::bias; });
+  std::vector<std::pair<double, double>> all;
+  for_each_operand(tape, node, reads, [&](const Operand& operand) {
+    for (Index row = 0; row < rows; ++row) {
+      if (row * groups_of(reads) / rows != operand.group) continue;
+      const bool sequence = node.value.shape().rank() == 2;  // time in front, channels of an image in front
+      const Real* y = node.value.row(sequence ? operand.position * rows + row : row * pixels + operand.position);
+      for (Index lane = 0; lane < tape.lanes().valid; ++lane) {
+        double z = bias == node.parameters.end() ? 0 : static_cast<double>((*bias)->value()[row]);
+        for (Index column = 0; column < W.cols(); ++column)
+          z += static_cast<double>(W.value()[row * W.cols() + column]) *
+               static_cast<double>(operand.x.row(column)[lane]);
+        all.emplace_back(z, static_cast<double>(y[lane]));
+      }
+    }
+  });
+  return all;
+}
+
+// Whatever activation follows: it rises, so the values are in the order of the products.
+TEST_P(LayerContract, WhatAMatrixReadsExplainsWhatItMakes) {
+  const ModulePtr module = make();
+  prune(*module, Density::half, Storage::dense);
+  const std::vector<Tile> batch = tiles(21, 16);
+  Tape tape;
+  module->forward(tape.begin(batch[0], {.mode = Mode::evaluation}));
+  tape.for_each_matrix([&](const Node& node, const Reads& reads) {
+    SCOPED_TRACE(reads.W->name());
+    auto all = products_and_values(tape, node, reads);
+    if (all.empty()) return;
+    std::ranges::sort(all);
+    double highest = all.front().second, size = 0;
+    for (const auto& [z, y] : all) size = std::max(size, std::abs(z));
+    for (const auto& [z, y] : all) {
+      EXPECT_GE(y, highest - static_cast<double>(close) * size) << "z = " << z;
+      highest = std::max(highest, y);
+    }
+    EXPECT_GT(highest, all.front().second);
+  });
+}
+
+// x minus its part in the space of an orthonormal basis; returns the length of what is left.
+double project_out(const std::vector<std::vector<double>>& basis, std::vector<double>& x) {
+  for (int twice = 0; twice < 2; ++twice)  // the second time for what rounding left
+    for (const std::vector<double>& b : basis) {
+      const double part = std::inner_product(b.begin(), b.end(), x.begin(), 0.0);
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] -= part * b[i];
+    }
+  return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
+}
+
+// An orthonormal basis of what the given rows of W were multiplied by (of the columns, if W is used transposed).
+std::vector<std::vector<double>> basis_of_operands(const Tape& tape, const Node& node, const Reads& reads,
+                                                   Index group) {
+  std::vector<std::vector<double>> basis;
+  for_each_operand(tape, node, reads, [&](const Operand& operand) {
+    if (operand.group != group) return;
+    std::vector<double> x;
+    for (Index i = 0; i < operand.x.features(); ++i) x.push_back(static_cast<double>(operand.x.row(i)[0]));
+    if (const double left = project_out(basis, x); left > 1e-3) {
+      for (double& v : x) v /= left;
+      basis.push_back(x);
+    }
+  });
+  return basis;
+}
+
+// Adds to each row of W (or column, if it is used transposed) a vector: of what it reads, or orthogonal to all of that.
+// False if there is none.
+bool move_along(Parameter& W, const Tape& tape, const Node& node, const Reads& reads, bool orthogonal) {
+  const Index vectors = reads.transposed ? W.cols() : W.rows(), length = W.positions() / vectors;
+  bool moved = false;
+  for (Index n = 0; n < vectors; ++n) {
+    const auto basis = basis_of_operands(tape, node, reads, n * groups_of(reads) / vectors);
+    const Random random(3, "move", static_cast<std::uint64_t>(n));
+    std::vector<double> v(length, 0);
+    if (orthogonal) {
+      for (Index i = 0; i < length; ++i) v[i] = random.normal(static_cast<std::uint64_t>(i));
+      if (project_out(basis, v) < 1e-3) continue;
+    } else {
+      if (basis.empty()) continue;
+      for (Index i = 0; i < length; ++i) v[i] = basis[n % basis.size()][i];
+    }
+    moved = true;
+    for (Index i = 0; i < length; ++i)
+      W.value()[reads.transposed ? i * vectors + n : n * length + i] += static_cast<Real>(v[i]);
+  }
+  return moved;
+}
+
+// The other way round, and for every kind of layer: it feels a change of W along what W reads, and no other.
+TEST_P(LayerContract, AMatrixActsThroughWhatItReadsAndThroughNothingElse) {
+  // A single sample of few numbers that are not 0, so that there are directions in which nothing lies.
+  Tile tile = tiles(1, 1)[0];
+  for (Index i = 2; i < tile.input.features(); ++i) *tile.input.row(i) = 0;
+  const auto output = [&](const Module& module, Tape& tape) {
+    const Var y = module.forward(tape.begin(tile, {.mode = Mode::evaluation}));
+    return testing::valid_numbers(y.value());
+  };
+  const ModulePtr count = make();
+  const std::size_t parameters = parameters_of(*count).size();
+  for (std::size_t p = 0; p < parameters; ++p)
+    for (const bool orthogonal : {true, false}) {
+      const ModulePtr module = make();
+      Parameter& W = *parameters_of(*module)[p];
+      SCOPED_TRACE(W.name() + (orthogonal ? ", orthogonal" : ", along"));
+      Tape tape, other;
+      const std::vector<Real> before = output(*module, tape);
+      bool moved = false;
+      tape.for_each_matrix([&](const Node& node, const Reads& reads) {
+        if (reads.W == &W) moved = move_along(W, tape, node, reads, orthogonal);
+      });
+      if (!moved) continue;
+      const std::vector<Real> after = output(*module, other);
+      if (orthogonal)
+        expect_close(before, after, 16 * close, "output");
+      else
+        EXPECT_FALSE(same_bits(before, after));
+    }
 }
 
 TEST_P(LayerContract, AStepThatHasRunOnceAllocatesNothing) {

@@ -152,14 +152,21 @@ TEST(LayersOverTime, ShowEverythingTheirWeightsWereMultipliedBy) {
   Tape tape;
   const Var y = conv.forward(tape.begin(tiles[0], {})), h = gru.forward(y);
   std::vector<std::vector<Real>> seen;
-  const auto look = [&](const Tensor& x) { seen.push_back(lane_of(x, 3)); };
-  for_each_operand(tape, tape.node(static_cast<std::size_t>(y.node())), look);
+  const auto look = [&](const Var& of) {
+    const Node& node = tape.node(of.node());
+    ASSERT_EQ(node.reads.size(), 1u);
+    for_each_operand(tape, node, node.reads[0], [&](const Operand& operand) {
+      EXPECT_EQ(operand.position, std::ssize(seen));
+      seen.push_back(lane_of(operand.x, 3));
+    });
+  };
+  look(y);
   const std::vector<Real> x = lane_of(tiles[0].input, 3);
   ASSERT_EQ(seen.size(), 2u);
   EXPECT_EQ(seen[0], (std::vector<Real>{0, 0, x[0], x[1], x[2], x[3]}));
   EXPECT_EQ(seen[1], (std::vector<Real>{x[2], x[3], x[4], x[5], x[6], x[7]}));
   seen.clear();
-  for_each_operand(tape, tape.node(static_cast<std::size_t>(h.node())), look);
+  look(h);
   ASSERT_EQ(seen.size(), 2u);
   EXPECT_EQ(seen[0], (std::vector<Real>{0, 0}));
   EXPECT_EQ(seen[1], lane_of(h.value().slice(0, {2}), 3));
