@@ -12,11 +12,14 @@ namespace {
 // Which rows and lanes a head's step t has to do with.
 struct Geometry {
   Index T, D, heads, lanes;
-  bool causal;
+  bool causal, flow;
   Index d() const { return D / heads; }
-  Real scale() const { return 1 / std::sqrt(static_cast<Real>(d())); }
   Index row(Index head, Index t) const { return t * D + head * d(); }
   Index seen(Index t) const { return causal ? t + 1 : T; }
+  // Of q_t . k_s in the scores; with TapeOptions::flow their mean takes the place of softmax.
+  Real scale(Index t) const {
+    return 1 / std::sqrt(static_cast<Real>(d())) / (flow ? static_cast<Real>(seen(t)) : Real{1});
+  }
   kernels::Vectors steps(Index t) const { return {.count = seen(t), .length = d(), .step = D * lanes, .lanes = lanes}; }
   template <typename Body>
   void for_each(Body&& body) const {
@@ -42,7 +45,7 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionForm& for
           "[attention] expected queries, keys and values of one shape, got {}, {} and {}", q.shape().text(),
           k.shape().text(), v.shape().text());
   const Tensor &Q = q.value(), &K = k.value(), &V = v.value();
-  const Geometry g{q.shape()[0], q.shape()[1], form.heads, Q.lanes(), form.causal};
+  const Geometry g{q.shape()[0], q.shape()[1], form.heads, Q.lanes(), form.causal, tape.options().flow};
   // P: [heads * T, T], a row for each head and step; of one at a time if the tape will not go back
   const bool recorded = tape.options().mode != Mode::inference;
   Tensor o = tape.make(q.shape()), P = tape.make({recorded ? g.heads * g.T : 1, g.T});
@@ -50,13 +53,15 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionForm& for
   g.for_each([&](Index head, Index t) {
     Real* p = P.row(recorded ? row_of_P(head, t) : 0);
     // P_ts = softmax over s of q_t . k_s / sqrt(d);  o_t = sum over s of P_ts v_s
-    kernels::lane_dots(g.steps(t), Q.row(g.row(head, t)), K.row(g.row(head, 0)), g.scale(), p);
-    kernels::softmax(p, g.seen(t), g.lanes);
+    kernels::lane_dots(g.steps(t), Q.row(g.row(head, t)), K.row(g.row(head, 0)), g.scale(t), p);
+    if (!g.flow) kernels::softmax(p, g.seen(t), g.lanes);
     kernels::lane_mix(g.steps(t), p, V.row(g.row(head, 0)), o.row(g.row(head, t)));
   });
   count_flops(g, o, 2);
-  return tape.record({.operation = "attention", .inputs = {q, k, v}}, o,
-                     [q, k, v, P, g, row_of_P](Tape& t, Tensor& dO) {
+  return tape.record({.operation = "attention",
+                      .inputs = {q, k, v},
+                      .mixes = {{.input = 0, .groups = g.heads}, {.input = 1, .groups = g.heads}}},
+                     o, [q, k, v, P, g, row_of_P](Tape& t, Tensor& dO) {
                        Tensor dQ = t.make(q.shape()), dK = t.make(q.shape()), dV = t.make(q.shape());
                        Tensor dP = t.make({g.T});
                        dK.fill(0), dV.fill(0);
@@ -66,9 +71,9 @@ Var attention(const Var& q, const Var& k, const Var& v, const AttentionForm& for
                          const Real* p = P.row(row_of_P(head, s));
                          Real* dp = dP.data();
                          // dP_ts = do_t . v_s;  dV_s += P_ts do_t;  dS = P (dP - sum over s of P dP) / sqrt(d)
-                         kernels::lane_dots(steps, dO.row(at), v.value().row(first), 1, dp);
+                         kernels::lane_dots(steps, dO.row(at), v.value().row(first), g.flow ? g.scale(s) : 1, dp);
                          kernels::lane_spread(steps, p, dO.row(at), dV.row(first));
-                         kernels::softmax_backward(p, dp, steps.count, g.lanes, g.scale());
+                         if (!g.flow) kernels::softmax_backward(p, dp, steps.count, g.lanes, g.scale(s));
                          // dq_t = sum over s of dS_ts k_s;  dk_s += dS_ts q_t
                          kernels::lane_mix(steps, dp, k.value().row(first), dQ.row(at));
                          kernels::lane_spread(steps, dp, q.value().row(at), dK.row(first));

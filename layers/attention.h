@@ -1,11 +1,9 @@
 // Attention (Vaswani et al., "Attention is all you need", 2017): each step of a sequence asks all steps what they have
 // to say, and how much of it concerns it.
 //
-//   q_t = W_q x_t + b_q      k_t = W_k x_t + b_k      v_t = W_v x_t + b_v           each of D features, d = D / heads
-//   of
-//                                                                                   which belong to a head
-//   P_ts = softmax over s of  q_t . k_s / sqrt(d)                                   of each head; causal: s <= t only
-//   o_t = sum over s of P_ts v_s                                                    of each head
+//   q_t = W_q x_t + b_q      k_t = W_k x_t + b_k      v_t = W_v x_t + b_v      of a head: d = D / heads features
+//   P_ts = softmax over s of  q_t . k_s / sqrt(d)                               of each head; causal: s <= t only
+//   o_t = sum over s of P_ts v_s                                                of each head
 //   y_t = W_o o_t + b_o
 //
 // On the tape a layer is five nodes. The four matrices look at one step at a time: they are conv1d with a kernel of one

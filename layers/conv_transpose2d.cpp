@@ -32,28 +32,31 @@ Var conv_transpose2d(const Var& x, const Parameter& W, const Parameter* b, const
   convolve_transposed(W, w, X, y);
   const kernels::Pixels pixels = pixels_of({&y});
   for (Index o = 0; o < out; ++o) kernels::normalise(pixels, plane(y, o), 0, 1, b ? b->value()[o] : 0, f, plane(y, o));
-  return tape.record(
-      {.operation = "conv_transpose2d", .inputs = {x}, .parameters = {&W, b}, .gradient_halo = w.padding()}, y,
-      [x, X, y, &W, b, w, f, out](Tape& t, Tensor& dY) {
-        // dZ = dY f'(Z), in place;  db = sum over samples and pixels of dZ
-        Tensor db = t.make_numbers(out), dW = t.make_numbers(static_cast<Index>(W.value().size()));
-        const kernels::Pixels p = pixels_of({&y, &dY});
-        for (Index o = 0; o < out; ++o)
-          db.data()[o] = static_cast<Real>(kernels::activate_backward(f, p, plane(y, o), plane(dY, o)));
-        if (b) t.owe(std::move(db), *b);
-        // dW = X dZ', each pixel of X with the patch of dZ that it has written to
-        const Tensor dZ = t.with_halo(dY, w.padding());
-        dW.fill(0);
-        convolve_outer(W, w, X, dZ, {0, X.shape()[1]}, std::span(dW.data(), W.value().size()));
-        t.owe(std::move(dW), W);
-        // dX = W * dZ
-        const auto dX = t.image_gradient_of(x);
-        if (!dX) return;
-        const bool add = dX->write == Write::add;
-        Tensor whole = add ? t.make(x.shape()) : *dX->tensor;
-        convolve(W, w, dZ, whole, {0, x.shape()[1]});
-        if (add) put(whole, *dX->tensor, Write::add);
-      });
+  return tape.record({.operation = "conv_transpose2d",
+                      .inputs = {x},
+                      .parameters = {&W, b},
+                      .reads = {{.W = &W, .kind = Patches{w}, .transposed = true}},
+                      .gradient_halo = w.padding()},
+                     y, [x, X, y, &W, b, w, f, out](Tape& t, Tensor& dY) {
+                       // dZ = dY f'(Z), in place;  db = sum over samples and pixels of dZ
+                       Tensor db = t.make_numbers(out), dW = t.make_numbers(static_cast<Index>(W.value().size()));
+                       const kernels::Pixels p = pixels_of({&y, &dY});
+                       for (Index o = 0; o < out; ++o)
+                         db.data()[o] = static_cast<Real>(kernels::activate_backward(f, p, plane(y, o), plane(dY, o)));
+                       if (b) t.owe(std::move(db), *b);
+                       // dW = X dZ', each pixel of X with the patch of dZ that it has written to
+                       const Tensor dZ = t.with_halo(dY, w.padding());
+                       dW.fill(0);
+                       convolve_outer(W, w, X, dZ, {0, X.shape()[1]}, std::span(dW.data(), W.value().size()));
+                       t.owe(std::move(dW), W);
+                       // dX = W * dZ
+                       const auto dX = t.image_gradient_of(x);
+                       if (!dX) return;
+                       const bool add = dX->write == Write::add;
+                       Tensor whole = add ? t.make(x.shape()) : *dX->tensor;
+                       convolve(W, w, dZ, whole, {0, x.shape()[1]});
+                       if (add) put(whole, *dX->tensor, Write::add);
+                     });
 }
 
 ConvTranspose2d::ConvTranspose2d(const ConvTranspose2dOptions& o, std::uint64_t seed)

@@ -21,10 +21,27 @@ std::span<const std::uint32_t> tokens_of(const Tensor& x, Index step, const Para
   return tokens;
 }
 
+// With TapeOptions::flow: every token occurs at every step, x is all ones.
+Var every_token(const Var& x, const Parameter& W) {
+  Tape& tape = x.tape();
+  const Index T = x.value().features(), D = W.rows();
+  Tensor y = tape.make({T, D}), ones = tape.make({W.cols()});
+  ones.fill(1);
+  for (Index t = 0; t < T; ++t) {
+    Tensor y_t = y.slice(t * D, {D});
+    multiply(W, ones, y_t);
+  }
+  return tape.record({.operation = "embedding", .inputs = {x}, .parameters = {&W}, .reads = {{&W, Tokens{}}}}, y,
+                     [ones, &W, T, D](Tape& t, Tensor& dY) {
+                       for (Index s = 0; s < T; ++s) t.owe_outer(dY.slice(s * D, {D}), ones, W);
+                     });
+}
+
 }  // namespace
 
 Var embedding(const Var& x, const Parameter& W) {
   Tape& tape = x.tape();
+  if (tape.options().flow) return every_token(x, W);
   const Index T = x.value().features(), D = W.rows();
   Tensor y = tape.make({T, D});
   for (Index t = 0; t < T; ++t) {
@@ -32,7 +49,8 @@ Var embedding(const Var& x, const Parameter& W) {
     look_up(W, tokens_of(x.value(), t, W), y_t);
   }
   return tape.record(
-      {.operation = "embedding", .inputs = {x}, .parameters = {&W}}, y, [x, &W, T, D](Tape& t, Tensor& dY) {
+      {.operation = "embedding", .inputs = {x}, .parameters = {&W}, .reads = {{&W, Tokens{}}}}, y,
+      [x, &W, T, D](Tape& t, Tensor& dY) {
         // dW[:, x_t] += dY_t;  no dX
         Tensor dW = t.make_numbers(static_cast<Index>(W.value().size()));
         dW.fill(0);

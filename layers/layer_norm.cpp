@@ -1,13 +1,41 @@
 #include "espalier/layers/layer_norm.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "espalier/core/error.h"
 
 namespace espalier {
+namespace {
+
+// With TapeOptions::flow: y = x / sqrt(mean of x^2 + epsilon) at each step of F features, the divisor a constant.
+Var scaled(const Var& x, Index F, Real epsilon) {
+  Tape& tape = x.tape();
+  const Index T = x.value().features() / F;
+  Tensor y = tape.make(x.shape()), r = tape.make({T});
+  r.fill(0);
+  const auto scale = [r, F](const Tensor& from, Tensor& to) {
+    for (Index i = 0; i < to.features(); ++i)
+      for (Index lane = 0; lane < to.lanes(); ++lane) to.row(i)[lane] = r.row(i / F)[lane] * from.row(i)[lane];
+  };
+  for (Index i = 0; i < T * F; ++i)
+    for (Index lane = 0; lane < y.lanes(); ++lane)
+      r.row(i / F)[lane] += x.value().row(i)[lane] * x.value().row(i)[lane] / static_cast<Real>(F);
+  for (Index t = 0; t < T; ++t)
+    for (Index lane = 0; lane < y.lanes(); ++lane) r.row(t)[lane] = 1 / std::sqrt(r.row(t)[lane] + epsilon);
+  scale(x.value(), y);
+  return tape.record({.operation = "layer_norm", .inputs = {x}, .mixes = {{.input = 0}}}, y,
+                     [x, scale](Tape& t, Tensor& dY) {
+                       scale(dY, dY);
+                       t.give_gradient(x, std::move(dY));
+                     });
+}
+
+}  // namespace
 
 Var layer_norm(const Var& x, const Parameter& gamma, const Parameter& beta, Real epsilon) {
   Tape& tape = x.tape();
+  if (tape.options().flow) return scaled(x, gamma.rows(), epsilon);
   const Tensor& X = x.value();
   const Index F = gamma.rows(), T = X.features() / F;
   Tensor y = tape.make(x.shape()), statistics = tape.make({T, 2});
@@ -15,8 +43,8 @@ Var layer_norm(const Var& x, const Parameter& gamma, const Parameter& beta, Real
   for (Index t = 0; t < T; ++t)
     kernels::layer_norm(rows, X.row(t * F), gamma.value().data(), beta.value().data(), epsilon, statistics.row(2 * t),
                         y.row(t * F));
-  return tape.record({.operation = "layer_norm", .inputs = {x}, .parameters = {&gamma, &beta}}, y,
-                     [x, statistics, rows, T, F, &gamma, &beta](Tape& t, Tensor& dY) {
+  return tape.record({.operation = "layer_norm", .inputs = {x}, .parameters = {&gamma, &beta}, .mixes = {{.input = 0}}},
+                     y, [x, statistics, rows, T, F, &gamma, &beta](Tape& t, Tensor& dY) {
                        // dX = r (g - mean of g - x^ mean of g x^) with g = gamma dY, at each step
                        // dgamma = sum over samples and steps of dY x^;  dbeta = that of dY
                        Tensor dgamma = t.make_numbers(F), dbeta = t.make_numbers(F);
@@ -34,7 +62,7 @@ Var layer_norm(const Var& x, const Parameter& gamma, const Parameter& beta, Real
 
 LayerNorm::LayerNorm(LayerNormOptions options)
     : options_(std::move(options)),
-      gamma_(options_.name + ".gamma", options_.features, 1, Role::bias),
+      gamma_(options_.name + ".gamma", options_.features, 1, Role::scale),
       beta_(options_.name + ".beta", options_.features, 1, Role::bias) {
   require(options_.epsilon > 0, "[layer_norm] {}: expected an epsilon above 0, got {}", options_.name,
           options_.epsilon);

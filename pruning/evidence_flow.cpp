@@ -61,7 +61,9 @@ Evidence::Arrays Evidence::compute_flow() {
   ones.input = Tensor(data_.data().shape(), {1, 1});
   ones.input.fill(1);
   Tape tape;
-  const auto forward = [&] { return trainer_.model().forward(tape.begin(ones, {.mode = Mode::evaluation})); };
+  const auto forward = [&] {
+    return trainer_.model().forward(tape.begin(ones, {.mode = Mode::evaluation, .flow = true}));
+  };
   // In a chain of layers R is a product over layers, and any factor of one layer is a factor of all scores: each layer
   // gets the factor that keeps the flow near 1. Beside a shortcut that would favour one branch.
   forward();
