@@ -1,5 +1,5 @@
 // CIFAR-10, from top to bottom: train a convolutional network dense, train it again while pruning nine weights in ten
-// away, and measure what became smaller and faster. What the layers are is on one page: layers/models.cpp.
+// away, and measure what became smaller and faster. What the layers are is on one page: layers/zoo/image_models.cpp.
 //
 //   cifar10 --model conv-4 --density 0.1 --epochs 3
 //

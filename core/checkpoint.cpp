@@ -8,13 +8,12 @@
 namespace espalier {
 namespace {
 
-constexpr const char* real_type = sizeof(Real) == 4 ? "F32" : "F64";
 const std::string state_prefix = "state/";
 
 template <typename T>
-SafeTensor tensor_of(const std::string& name, const char* dtype, std::span<const T> values) {
+SafeTensor tensor_of(const std::string& name, std::string_view dtype, std::span<const T> values) {
   const auto bytes = std::as_bytes(values);
-  return {name, dtype, {static_cast<std::int64_t>(values.size())}, {bytes.begin(), bytes.end()}};
+  return {name, std::string(dtype), {static_cast<std::int64_t>(values.size())}, {bytes.begin(), bytes.end()}};
 }
 
 // The tensors of a file by name; each is asked for once.
@@ -26,7 +25,7 @@ class Reader {
   std::map<std::string, std::string>& metadata() { return file_.metadata; }
   // count < 0: any length
   template <typename T>
-  std::vector<T> values(const std::string& name, const char* dtype, std::int64_t count) {
+  std::vector<T> values(const std::string& name, std::string_view dtype, std::int64_t count) {
     const auto found = by_name_.find(name);
     if (found == by_name_.end()) throw FileError(fmt::format("{}: expected a tensor {}, found none", path_, name));
     const SafeTensor& tensor = *found->second;
@@ -77,7 +76,7 @@ Parameter read(Reader& reader, const Parameter& like) {
   }
   const auto count = static_cast<std::int64_t>(W.value().size());
   const auto fill = [&](std::span<Real> array, const std::string& tensor) {
-    std::ranges::copy(reader.values<Real>(tensor, real_type, count), array.begin());
+    std::ranges::copy(reader.values<Real>(tensor, real_dtype, count), array.begin());
   };
   fill(W.value(), like.name() + ".value");
   const std::string prefix = like.name() + ".slot/";
@@ -95,15 +94,15 @@ void save_checkpoint(std::span<Parameter* const> parameters, const std::map<std:
   SafeTensors file{metadata, {}};
   for (const Parameter* W : parameters) {
     file.metadata["storage/" + W->name()] = name_of(W->storage());
-    file.tensors.push_back(tensor_of(W->name() + ".value", real_type, W->value()));
+    file.tensors.push_back(tensor_of(W->name() + ".value", real_dtype, W->value()));
     for (const std::string& slot : W->slot_names())
-      file.tensors.push_back(tensor_of(W->name() + ".slot/" + slot, real_type, W->slot(slot)));
+      file.tensors.push_back(tensor_of(W->name() + ".slot/" + slot, real_dtype, W->slot(slot)));
     if (!W->pattern()) continue;
     file.tensors.push_back(tensor_of(W->name() + ".row_begin", "I64", W->pattern()->row_begin()));
     file.tensors.push_back(tensor_of(W->name() + ".columns", "U32", W->pattern()->column()));
   }
   for (const NamedNumbers& array : state)
-    file.tensors.push_back(tensor_of(state_prefix + array.name, real_type, std::span<const Real>(array.numbers)));
+    file.tensors.push_back(tensor_of(state_prefix + array.name, real_dtype, std::span<const Real>(array.numbers)));
   save_safetensors(file, path);
 }
 
@@ -116,7 +115,7 @@ std::map<std::string, std::string> load_checkpoint(std::span<Parameter* const> p
   std::vector<std::vector<Real>> arrays;
   for (const NamedNumbers& array : state)
     arrays.push_back(
-        reader.values<Real>(state_prefix + array.name, real_type, static_cast<std::int64_t>(array.numbers.size())));
+        reader.values<Real>(state_prefix + array.name, real_dtype, static_cast<std::int64_t>(array.numbers.size())));
   // Nothing below throws.
   for (std::size_t i = 0; i < arrays.size(); ++i) std::ranges::copy(arrays[i], state[i].numbers.begin());
   for (std::size_t i = 0; i < fresh.size(); ++i) *parameters[i] = std::move(fresh[i]);

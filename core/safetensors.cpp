@@ -242,6 +242,18 @@ std::size_t dtype_bytes(std::string_view dtype) {
   return found == dtypes.end() ? 0 : found->bytes;
 }
 
+std::uintmax_t bytes_of(const SafeTensor& tensor) {
+  std::uintmax_t bytes = dtype_bytes(tensor.dtype);
+  for (const std::int64_t extent : tensor.shape) bytes *= static_cast<std::uintmax_t>(extent);
+  return bytes;
+}
+
+std::uintmax_t bytes_of(const std::vector<SafeTensor>& tensors) {
+  std::uintmax_t bytes = 0;
+  for (const SafeTensor& tensor : tensors) bytes += bytes_of(tensor);
+  return bytes;
+}
+
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t limit = 80;
   const std::string shown = json(text.substr(0, limit)).dump(-1, ' ', true, json::error_handler_t::replace);

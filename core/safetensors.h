@@ -30,6 +30,8 @@
 #include <string_view>
 #include <vector>
 
+#include "espalier/core/real.h"
+
 namespace espalier {
 
 struct SafeTensor {
@@ -46,9 +48,16 @@ struct SafeTensors {
   bool operator==(const SafeTensors&) const = default;
 };
 
+// The dtype of Real: "F32", or "F64" in the test-only build over double.
+inline constexpr std::string_view real_dtype = sizeof(Real) == 4 ? "F32" : "F64";
+
 // Bytes per number of a dtype: BOOL U8 I8 F8_E5M2 F8_E4M3 (1), U16 I16 F16 BF16 (2), U32 I32 F32 (4), U64 I64 F64 (8);
 // 0 if unknown.
 std::size_t dtype_bytes(std::string_view dtype);
+
+// Bytes of the data that dtype and shape say, whether the data are there or not.
+std::uintmax_t bytes_of(const SafeTensor& tensor);
+std::uintmax_t bytes_of(const std::vector<SafeTensor>& tensors);
 
 // The bytes of the file, tensors in the order given: equal contents give equal bytes. Throws UsageError on tensors that
 // no file could hold: unknown dtypes, data that do not fit their shapes, names used twice or not UTF-8.

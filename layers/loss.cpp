@@ -9,7 +9,23 @@
 namespace espalier {
 namespace {
 
-// -w[label] log softmax(z)[label]      w: [classes] or null, all 1
+void require_weights(const std::vector<double>& weights) {
+  double sum = 0;
+  for (const double weight : weights) {
+    require(weight >= 0 && std::isfinite(weight), "[loss] class_weights: expected finite numbers of at least 0, got {}",
+            weight);
+    sum += weight;
+  }
+  require(sum > 0, "[loss] class_weights: expected at least one above 0, got none");
+}
+void require_delta(double delta) {
+  require(delta > 0 && std::isfinite(delta), "[loss] huber_delta: expected a number above 0, got {}", delta);
+}
+void require_fraction(double tau) {
+  require(tau > 0 && tau < 1, "[loss] quantile: expected a fraction in (0, 1), got {}", tau);
+}
+
+// -w[label] log softmax(z)[label]      w: [classes], or null: all 1
 Var cross_entropy(const Var& logits, const Tile& tile, const char* operation,
                   const std::shared_ptr<const std::vector<Real>>& w) {
   Tape& tape = logits.tape();
@@ -87,12 +103,7 @@ Var softmax_cross_entropy(const Var& logits, const Tile& tile) {
 }
 
 Loss class_weighted_cross_entropy(std::vector<double> weights) {
-  double sum = 0;
-  for (const double weight : weights) {
-    require(weight >= 0 && std::isfinite(weight), "[class weights] expected finite ones of at least 0, got {}", weight);
-    sum += weight;
-  }
-  require(sum > 0, "[class weights] expected one above 0, got none");
+  require_weights(weights);
   const auto w = std::make_shared<const std::vector<Real>>(weights.begin(), weights.end());
   return [w](const Var& logits, const Tile& tile) {
     return cross_entropy(logits, tile, "class_weighted_cross_entropy", w);
@@ -105,7 +116,7 @@ std::vector<double> balanced_weights(std::span<const Index> samples_of_class) {
     samples += static_cast<double>(n);
     classes += n > 0;
   }
-  require(samples > 0, "[class weights] expected samples to balance, got none");
+  require(samples > 0, "[loss] class_weights: expected samples to balance, got none");
   std::vector<double> weights;
   for (const Index n : samples_of_class) weights.push_back(n > 0 ? samples / (classes * static_cast<double>(n)) : 1);
   return weights;
@@ -116,9 +127,9 @@ Var mean_squared_error(const Var& y, const Tile& tile) {
       y, tile, "mean_squared_error", [](Real e) { return e * e; }, [](Real e) { return 2 * e; });
 }
 
-// Comparisons are such that a NaN stays one: a training that diverged has to notice.
+// The comparisons let a NaN stay a NaN, so that a training that has diverged is noticed.
 Loss huber(double delta) {
-  require(delta > 0 && std::isfinite(delta), "[huber] expected a delta above 0, got {}", delta);
+  require_delta(delta);
   const auto d = static_cast<Real>(delta);
   return [d](const Var& y, const Tile& tile) {
     return mean_over_outputs(
@@ -128,16 +139,44 @@ Loss huber(double delta) {
 }
 
 Loss quantile(double tau) {
-  require(tau > 0 && tau < 1, "[quantile] expected one in (0, 1), got {}", tau);
+  require_fraction(tau);
   const auto q = static_cast<Real>(tau);
   return [q](const Var& y, const Tile& tile) {
-    // at e = 0 any slope between the two would do
+    // at e = 0 any slope from -q to 1 - q would do
     return mean_over_outputs(
         y, tile, "quantile", [q](Real e) { return e > 0 ? (1 - q) * e : -q * e; },
         [q](Real e) { return e > 0   ? 1 - q
                              : e < 0 ? -q
                                      : 0; });
   };
+}
+
+Catalogue<LossEntry>& losses() {
+  static Catalogue<LossEntry> all(
+      "loss",
+      {{.name = "cross-entropy",
+        .line = "-log p[label] of softmax outputs, each class with its weight if it has one",
+        .classification = true,
+        .make = [](const LossOptions& o) -> Loss {
+          return o.class_weights.empty() ? softmax_cross_entropy : class_weighted_cross_entropy(o.class_weights);
+        }},
+       {.name = "mse",
+        .line = "the squared error; its minimum is the mean",
+        .make = [](const LossOptions&) -> Loss { return mean_squared_error; }},
+       {.name = "huber",
+        .line = "squared near zero, linear above huber_delta: outliers pull no harder",
+        .make = [](const LossOptions& o) { return huber(o.huber_delta); }},
+       {.name = "quantile", .line = "its minimum is a quantile; the median for 0.5", .make = [](const LossOptions& o) {
+          return quantile(o.quantile);
+        }}});
+  return all;
+}
+
+LossOptions settled(LossOptions o) {
+  require_delta(o.huber_delta);
+  require_fraction(o.quantile);
+  if (!o.class_weights.empty()) require_weights(o.class_weights);
+  return o;
 }
 
 }  // namespace espalier

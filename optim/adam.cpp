@@ -1,12 +1,11 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "espalier/optim/adam.cpp"
-#include <hwy/foreach_target.h>  // compiles this file once per SIMD target
-// (must come first)
+#include "espalier/optim/adam.h"
+
+#include <hwy/foreach_target.h>  // must come first: compiles this file once per SIMD target
 #include <hwy/highway.h>
 
 #include <cmath>
-
-#include "espalier/optim/adam.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
@@ -63,6 +62,33 @@ void Adam::update(Parameter& W, const RowBlock& block, std::span<const Real> G, 
   HWY_DYNAMIC_DISPATCH(AdamUpdate)
   (s, of_block(W.value(), block).data(), of_block(W.slot("adam_m"), block).data(),
    of_block(W.slot("adam_v"), block).data(), G.data(), G.size());
+}
+
+namespace {
+
+OptimizerEntry entry(const char* name, const char* line, bool decoupled) {
+  return {.name = name,
+          .line = line,
+          .defaults = {.name = name},
+          .rate = 0.001,
+          .make = [decoupled](const OptimizerOptions& o) {
+            return std::make_unique<Adam>(AdamOptions{.beta1 = o.beta1,
+                                                      .beta2 = o.beta2,
+                                                      .epsilon = o.epsilon,
+                                                      .weight_decay = o.weight_decay,
+                                                      .decoupled = decoupled});
+          }};
+}
+
+}  // namespace
+
+OptimizerEntry adam_entry() {
+  return entry("adam", "steps of equal size for all weights, by running averages of g and g^2 (Kingma & Ba 2015)",
+               /*decoupled=*/false);
+}
+OptimizerEntry adamw_entry() {
+  return entry("adamw", "Adam with weight decay beside the averages, not in them (Loshchilov & Hutter 2019)",
+               /*decoupled=*/true);
 }
 }  // namespace espalier
 #endif

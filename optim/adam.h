@@ -31,4 +31,8 @@ class Adam final : public Optimizer {
   AdamOptions options_;
 };
 
+// Their places in the catalogue.
+OptimizerEntry adam_entry();
+OptimizerEntry adamw_entry();
+
 }  // namespace espalier

@@ -10,7 +10,7 @@ namespace espalier {
 std::vector<EpochResult> fit(Trainer& trainer, Loader& train, const Loader* validation, const FitOptions& options) {
   require(options.epochs >= 1, "[fit] expected at least 1 epoch, got {}", options.epochs);
   require(train.data().samples() > 0, "[fit] expected at least 1 training sample, got none");
-  check_rate(options.rate);
+  const RateOptions rate = settled(options.rate);
   using Clock = std::chrono::steady_clock;
   const Index steps = options.epochs * train.batches();
   Progress progress(options.label, (steps - options.from.step) * train.options().batch, options.progress);
@@ -34,7 +34,7 @@ std::vector<EpochResult> fit(Trainer& trainer, Loader& train, const Loader* vali
         if (options.stopped) options.stopped({step, result});
         throw InterruptedError(fmt::format("{}: interrupted after step {} of {}", options.label, step, steps));
       }
-      result.rate = rate_at(options.rate, step, steps);
+      result.rate = rate_at(rate, step, steps);
       const StepResult done = trainer.step(train, b, result.rate);
       ++step;
       result.train_loss += done.loss * static_cast<double>(done.samples);

@@ -9,26 +9,32 @@
 
 namespace espalier {
 
-std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& o) {
-  require(o.momentum >= 0 && o.momentum < 1, "[optimizer] expected a momentum in [0, 1), got {}", o.momentum);
+Catalogue<OptimizerEntry>& optimizers() {
+  static Catalogue<OptimizerEntry> all("optimizer", {sgd_entry(), nesterov_entry(), adam_entry(), adamw_entry()});
+  return all;
+}
+
+OptimizerOptions settled(OptimizerOptions o) {
+  optimizers().named(o.name);
+  require(o.momentum >= 0 && o.momentum < 1, "[optimizer] momentum: expected a number in [0, 1), got {}", o.momentum);
   require(o.weight_decay >= 0 && std::isfinite(o.weight_decay),
-          "[optimizer] expected a weight decay of at least 0, got {}", o.weight_decay);
-  require(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1,
-          "[optimizer] expected betas in [0, 1), got {} and {}", o.beta1, o.beta2);
+          "[optimizer] weight_decay: expected a number of at least 0, got {}", o.weight_decay);
+  require(o.beta1 >= 0 && o.beta1 < 1, "[optimizer] beta1: expected a number in [0, 1), got {}", o.beta1);
+  require(o.beta2 >= 0 && o.beta2 < 1, "[optimizer] beta2: expected a number in [0, 1), got {}", o.beta2);
   // An epsilon that Real rounds to zero would make 0 / 0 of a pruned weight's update.
   require(static_cast<Real>(o.epsilon) >= std::numeric_limits<Real>::min() && std::isfinite(o.epsilon),
-          "[optimizer] expected an epsilon of at least {}, got {}", std::numeric_limits<Real>::min(), o.epsilon);
-  if (o.name == "sgd" || o.name == "nesterov")
-    return std::make_unique<Sgd>(SgdOptions{.momentum = static_cast<Real>(o.momentum),
-                                            .weight_decay = static_cast<Real>(o.weight_decay),
-                                            .nesterov = o.name == "nesterov"});
-  if (o.name == "adam" || o.name == "adamw")
-    return std::make_unique<Adam>(AdamOptions{.beta1 = o.beta1,
-                                              .beta2 = o.beta2,
-                                              .epsilon = o.epsilon,
-                                              .weight_decay = o.weight_decay,
-                                              .decoupled = o.name == "adamw"});
-  throw UsageError(fmt::format("[optimizer] expected sgd, nesterov, adam or adamw, got \"{}\"", o.name));
+          "[optimizer] epsilon: expected a number of at least {}, got {}", std::numeric_limits<Real>::min(), o.epsilon);
+  return o;
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options) {
+  const OptimizerOptions checked = settled(options);
+  return optimizers().named(checked.name).make(checked);
+}
+
+double default_rate(const OptimizerEntry& optimizer, const ModelProfile& model) {
+  if (const auto own = model.rates.find(optimizer.name); own != model.rates.end()) return own->second;
+  return optimizer.rate_follows_model ? model.rate : optimizer.rate;
 }
 
 }  // namespace espalier

@@ -9,9 +9,14 @@
 namespace espalier {
 
 struct SgdOptions {
-  Real momentum = 0.9f;
-  Real weight_decay = 0;
+  double momentum = 0.9, weight_decay = 0;
   bool nesterov = false;
+};
+
+// One step's constants.
+struct SgdStep {
+  Real momentum, weight_decay, rate;
+  bool nesterov;
 };
 
 class Sgd final : public Optimizer {
@@ -24,5 +29,9 @@ class Sgd final : public Optimizer {
  private:
   SgdOptions options_;
 };
+
+// Their places in the catalogue.
+OptimizerEntry sgd_entry();
+OptimizerEntry nesterov_entry();
 
 }  // namespace espalier

@@ -82,7 +82,7 @@ void Trainer::list_tasks() {
 
 void Trainer::diverged(const char* what) const {
   throw DivergedError(
-      fmt::format("training diverged at step {}: {} is not finite; try a smaller --rate", steps_, what));
+      fmt::format("training diverged at step {}: {} is not finite; try a smaller learning rate", steps_, what));
 }
 
 void Trainer::carry_through(const Loader& loader, Index b, const Loss& loss_of, StepResult& result) {

@@ -16,7 +16,7 @@ RunConfig linear_of(RunConfig c) {
   c.model = "linear";
   c.epochs = std::min(c.epochs, most_epochs);
   c.clip_norm = profile.clip_norm;
-  if (c.optimizer.name == "sgd" || c.optimizer.name == "nesterov") {
+  if (optimizers().named(c.optimizer.name).rate_follows_model) {
     c.rate.rate = profile.rate;
     c.rate.warmup = profile.warmup;
   }

@@ -81,7 +81,7 @@ Command add_bench(CLI::App& app) {
   app.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
   app.add_option("--density", c.schedule.density, "Of every weight matrix of the sparse network, in (0, 1]")
       ->capture_default_str();
-  app.add_option("--optimizer", c.optimizer.name, "sgd, nesterov, adam or adamw")->capture_default_str();
+  app.add_option("--optimizer", c.optimizer.name, optimizers().names())->capture_default_str();
   app.add_option("--rate", c.rate.rate, "Learning rate of the timed steps")->capture_default_str();
   app.add_option("--threads", c.threads, "0: one per processor")->capture_default_str();
   app.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")

@@ -154,7 +154,7 @@ Command add_bench_pruning(CLI::App& bench) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   bench.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
-  bench.add_option("--optimizer", c.optimizer.name, "sgd, nesterov, adam or adamw")->capture_default_str();
+  bench.add_option("--optimizer", c.optimizer.name, optimizers().names())->capture_default_str();
   bench.add_option("--threads", c.threads, "0: one per processor")->capture_default_str();
   bench.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")
       ->capture_default_str();

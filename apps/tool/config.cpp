@@ -13,6 +13,7 @@
 #include "espalier/core/error.h"
 #include "espalier/core/tensor.h"
 #include "espalier/core/threads.h"
+#include "espalier/layers/loss.h"
 #include "espalier/layers/models.h"
 #include "espalier/pruning/controls.h"
 #include "espalier/pruning/method.h"
@@ -94,6 +95,9 @@ std::string text_of(const std::string& value) {
   quoted << toml::value(value);
   return quoted.str();
 }
+std::string text_of(RateSchedule value) {
+  return text_of(std::string(name_of(value)));
+}
 std::string text_of(bool value) {
   return value ? "true" : "false";
 }
@@ -120,6 +124,9 @@ std::string text_of(const std::map<std::string, double>& values) {
 
 bool assign(const toml::node& node, std::string& to) {
   return node.is_string() && (to = **node.as_string(), true);
+}
+bool assign(const toml::node& node, RateSchedule& to) {
+  return node.is_string() && (to = rate_schedule_named(**node.as_string()), true);
 }
 bool assign(const toml::node& node, bool& to) {
   return node.is_boolean() && (to = **node.as_boolean(), true);
@@ -182,7 +189,7 @@ void check(RunConfig& c) {
   if (c.lanes == 0) c.lanes = profile.lanes;
   if (c.clip_norm == -1) c.clip_norm = profile.clip_norm;
   if (c.rate.rate == 0) {
-    c.rate.rate = profile.rate;
+    c.rate.rate = default_rate(optimizers().named(c.optimizer.name), profile);
     if (c.rate.warmup == 0) c.rate.warmup = profile.warmup;
   }
   require(c.threads >= 0 && c.threads <= 1024, "[--threads] expected 0 to 1024, got {}", c.threads);
@@ -193,15 +200,12 @@ void check(RunConfig& c) {
   require(c.batch >= 1 && c.batch <= 1 << 24, "[--batch] expected 1 to 2^24 samples, got {}", c.batch);
   require(c.clip_norm >= 0 && std::isfinite(c.clip_norm), "[--clip-norm] expected at least 0, or -1, got {}",
           c.clip_norm);
-  constexpr std::array<std::string_view, 5> losses{"auto", "cross-entropy", "mse", "huber", "quantile"};
-  require(std::ranges::count(losses, c.loss) > 0, "[--loss] expected {}, got \"{}\"", fmt::join(losses, ", "), c.loss);
-  require(c.huber_delta > 0 && std::isfinite(c.huber_delta), "[--huber-delta] expected a number above 0, got {}",
-          c.huber_delta);
-  require(c.quantile > 0 && c.quantile < 1, "[--quantile] expected a fraction in (0, 1), got {}", c.quantile);
+  if (c.loss != "auto") losses().named(c.loss);
+  settled(LossOptions{.huber_delta = c.huber_delta, .quantile = c.quantile});
   require(c.class_weights == "none" || c.class_weights == "balanced",
           "[--class-weights] expected none or balanced, got \"{}\"", c.class_weights);
-  make_optimizer(c.optimizer);
-  check_rate(c.rate);
+  c.optimizer = settled(c.optimizer);
+  c.rate = settled(c.rate);
   settle_pruning(c);
   allocation_named(c.allocation);
   if (const auto density = structure_named(c.structure).density()) {
@@ -270,9 +274,14 @@ void read_sections(RunConfig& config, const toml::table& root, const std::string
   for_each_field(config, [&](const char* section, const char* key, auto& value) {
     known.insert(fmt::format("{}.{}", section, key));
     const toml::node* node = root[section][key].node();
-    if (node && !assign(*node, value))
-      throw FileError(fmt::format("{}: line {}: {}.{} has a value of the wrong kind", file, node->source().begin.line,
-                                  section, key));
+    if (!node) return;
+    const auto line = node->source().begin.line;
+    try {
+      if (!assign(*node, value))
+        throw FileError(fmt::format("{}: line {}: {}.{} has a value of the wrong kind", file, line, section, key));
+    } catch (const UsageError& error) {  // a word that is none of those known
+      throw FileError(fmt::format("{}: line {}: {}", file, line, error.what()));
+    }
   });
   for (const auto& [section, content] : root) {
     const std::string name(section.str());

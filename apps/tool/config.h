@@ -34,9 +34,9 @@ struct RunConfig {
   Index epochs = 40;
   Index batch = 128;
   OptimizerOptions optimizer{.weight_decay = 5e-4};
-  RateOptions rate{.schedule = "cosine", .rate = 0};  // rate 0: what suits the model, with its warm-up
-  double clip_norm = -1;                              // 0: never; -1: what suits the model
-  std::string loss = "auto";                          // auto: cross-entropy, or mse for regression; huber, quantile
+  RateOptions rate{.rate = 0};         // rate 0: what suits the model and the optimizer, with the model's warm-up
+  double clip_norm = -1;               // 0: never; -1: what suits the model
+  std::string loss = "auto";           // auto: cross-entropy, or mse for regression; huber, quantile
   double huber_delta = 1;              // in the units of the targets that the data give (standardised ones, mostly)
   double quantile = 0.5;               // of the targets, that is to be predicted
   std::string class_weights = "none";  // none, balanced: by inverse frequency

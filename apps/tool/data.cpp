@@ -59,8 +59,9 @@ struct Loaded {
 
 // What a model is trained on if nobody says.
 std::string suits(const std::string& model) {
-  if (model_profile(model).sequences) return "synthetic-signals";
-  return wants_colour_images(model) ? "cifar10" : "mnist";
+  const ModelProfile profile = model_profile(model);
+  if (profile.sequences) return "synthetic-signals";
+  return profile.images && profile.input[0] == 3 ? "cifar10" : "mnist";
 }
 
 Loaded load_parts(const RunConfig& config) {
@@ -152,11 +153,6 @@ Data load_data(RunConfig& config) {
   };
   return {loaded.name, standardised(split_parts.train), standardised(split_parts.validation), standardised(parts.test),
           parts.provenance};
-}
-
-bool wants_colour_images(const std::string& model) {
-  constexpr std::array<std::string_view, 5> models{"conv-2", "conv-4", "conv-6", "resnet-20", "vgg-small"};
-  return std::ranges::find(models, model) != models.end();
 }
 
 void require_known_data(const std::string& name) {

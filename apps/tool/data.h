@@ -30,9 +30,6 @@ bool names_table(const std::string& name);
 // Whether a table's file is of LIBSVM's format.
 bool names_libsvm(const std::string& name);
 
-// Whether a model is of a family that is trained on CIFAR's images.
-bool wants_colour_images(const std::string& model);
-
 // Throws UsageError unless load_data knows the name, "auto" included.
 void require_known_data(const std::string& name);
 

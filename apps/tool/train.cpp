@@ -13,6 +13,7 @@
 #include "apps/tool/tables.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/layers/loss.h"
 #include "espalier/layers/models.h"
 
 namespace espalier {
@@ -120,22 +121,25 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--protect", c.protect, "Weights never to prune, e.g. output.weight")->delimiter(',');
   app.add_option("--epochs", c.epochs, "Epochs (of each round, with --rewind)")->capture_default_str();
   app.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
-  app.add_option("--loss", c.loss,
-                 "auto (cross-entropy for classes, mse for numbers), cross-entropy, mse, huber or quantile")
+  app.add_option("--loss", c.loss, "auto (cross-entropy for classes, mse for numbers), " + losses().names())
       ->capture_default_str();
   app.add_option("--huber-delta", c.huber_delta, "Errors above this pull no harder; in standardised units")
       ->capture_default_str();
   app.add_option("--quantile", c.quantile, "The quantile to predict, in (0, 1)")->capture_default_str();
   app.add_option("--class-weights", c.class_weights, "none, or balanced: each class counts the same, however rare")
       ->capture_default_str();
-  app.add_option("--optimizer", c.optimizer.name, "sgd, nesterov, adam or adamw")->capture_default_str();
+  app.add_option("--optimizer", c.optimizer.name, optimizers().names())->capture_default_str();
   app.add_option("--momentum", c.optimizer.momentum, "sgd, nesterov")->capture_default_str();
   app.add_option("--weight-decay", c.optimizer.weight_decay, "On weights, not on biases")->capture_default_str();
-  app.add_option("--rate", c.rate.rate,
-                 "Highest learning rate; 0: what suits the model: 0.1, or with a warm-up 0.01 to 0.05 for "
-                 "convolutional ones and 0.4 for recurrent ones")
+  app.add_option(
+         "--rate", c.rate.rate,
+         "Highest learning rate; 0: what suits the model and the optimizer: with sgd 0.1, or with a warm-up 0.01 "
+         "to 0.05 for convolutional models and 0.4 for recurrent ones; with adam 0.001")
       ->capture_default_str();
-  app.add_option("--rate-schedule", c.rate.schedule, "constant, step or cosine")->capture_default_str();
+  app.add_option_function<std::string>(
+         "--rate-schedule", [&c](const std::string& name) { c.rate.schedule = rate_schedule_named(name); },
+         "constant, step or cosine")
+      ->default_str(std::string(name_of(c.rate.schedule)));
   app.add_option("--warmup", c.rate.warmup, "Fraction of the steps")->capture_default_str();
   app.add_option("--clip-norm", c.clip_norm,
                  "Clip the gradient's global norm; 0: never; -1: what suits the model: 1 for tables, else never")

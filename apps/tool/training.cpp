@@ -178,17 +178,17 @@ ModulePtr model_of(const RunConfig& c, const Data& data) {
 
 Loss loss_of(const RunConfig& c, const Data& data) {
   const bool classes = data.train->classes() > 0;
-  const std::string name = c.loss != "auto" ? c.loss : classes ? "cross-entropy" : "mse";
-  require((name == "cross-entropy") == classes, "[--loss] expected {} for {}, got {}",
-          classes ? "auto or cross-entropy" : "auto, mse, huber or quantile",
-          classes ? "data of classes" : "data of numbers to predict", name);
+  const LossEntry& entry = losses().named(c.loss != "auto" ? c.loss : classes ? "cross-entropy" : "mse");
+  std::vector<std::string> possible{"auto"};
+  for (const LossEntry& other : losses().entries())
+    if (other.classification == classes) possible.push_back(other.name);
+  require(entry.classification == classes, "[--loss] expected {} for {}, got {}", listed(possible),
+          classes ? "data of classes" : "data of numbers to predict", entry.name);
   require(classes || c.class_weights == "none", "[--class-weights] expected none for data without classes, got {}",
           c.class_weights);
-  if (c.class_weights == "balanced")
-    return class_weighted_cross_entropy(balanced_weights(samples_of_class(*data.train)));
-  if (name == "huber") return huber(c.huber_delta);
-  if (name == "quantile") return quantile(c.quantile);
-  return classes ? softmax_cross_entropy : mean_squared_error;
+  LossOptions options{.huber_delta = c.huber_delta, .quantile = c.quantile};
+  if (c.class_weights == "balanced") options.class_weights = balanced_weights(samples_of_class(*data.train));
+  return entry.make(options);
 }
 
 namespace {

@@ -578,10 +578,6 @@ TEST(Tool, TrainsModelsOfSequencesToTheEnd) {
 }
 
 TEST(Tool, ChoosesDataThatSuitsTheModel) {
-  for (const char* model : {"conv-2", "conv-4", "conv-6", "resnet-20", "vgg-small"})
-    EXPECT_TRUE(wants_colour_images(model)) << model;
-  for (const char* model : {"lenet-300-100", "mlp:784-10", "conv-3", ""}) EXPECT_FALSE(wants_colour_images(model));
-
   // Both in one folder, MNIST's broken: an error from its reader says that it was chosen.
   const testing::TemporaryFolder folder;
   for (const char* name :
@@ -707,8 +703,9 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --data synthetic-digits --model mlp:100-10", exit_usage, "100 inputs"},
         Bad{"train --data synthetic-digits --model mlp:784-20", exit_usage, "10"},
         Bad{"train --data synthetic-digits --model mlp:784-2000000000-10", exit_usage, "GB"},
-        Bad{"train --loss hinge", exit_usage, "\"hinge\""}, Bad{"train --huber-delta 0", exit_usage, "--huber-delta"},
-        Bad{"train --quantile 1", exit_usage, "--quantile"},
+        Bad{"train --loss hinge", exit_usage, "\"hinge\""},
+        Bad{"train --huber-delta 0", exit_usage, "[loss] huber_delta"},
+        Bad{"train --quantile 1", exit_usage, "[loss] quantile"},
         Bad{"train --class-weights fair", exit_usage, "none or balanced"},
         Bad{"train --data synthetic-digits --loss mse", exit_usage, "auto or cross-entropy for data of classes"},
         Bad{"train --model tabular:", exit_usage, "tabular:256-256"},
@@ -716,11 +713,12 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"train --model tabular-resnet:8", exit_usage, "tabular-resnet:128x3"},
         Bad{"train --data synthetic-digits --model tabular-resnet:8x1 --control small-dense", exit_usage,
             "got tabular-resnet:8x1"},
-        Bad{"train --rate -0.1", exit_usage, "learning rate"}, Bad{"train --momentum 1", exit_usage, "momentum"},
-        Bad{"train --threads -2", exit_usage, "--threads"}, Bad{"train --lanes 17", exit_usage, "--lanes"},
-        Bad{"train --batch 0", exit_usage, "--batch"}, Bad{"train --seeds 0", exit_usage, "--seeds"},
-        Bad{"train --begin 0.7 --end 0.3", exit_usage, "begin"}, Bad{"train --rewind tomorrow", exit_usage, "--rewind"},
-        Bad{"train --rewind init", exit_usage, "iterative"},
+        Bad{"train --rate -0.1", exit_usage, "learning rate"},
+        Bad{"train --rate-schedule linear", exit_usage, "constant, step or cosine"},
+        Bad{"train --momentum 1", exit_usage, "momentum"}, Bad{"train --threads -2", exit_usage, "--threads"},
+        Bad{"train --lanes 17", exit_usage, "--lanes"}, Bad{"train --batch 0", exit_usage, "--batch"},
+        Bad{"train --seeds 0", exit_usage, "--seeds"}, Bad{"train --begin 0.7 --end 0.3", exit_usage, "begin"},
+        Bad{"train --rewind tomorrow", exit_usage, "--rewind"}, Bad{"train --rewind init", exit_usage, "iterative"},
         Bad{"train --control placebo", exit_usage, "shuffled-mask"},
         Bad{"train --data synthetic-digits --model lenet-5 --control small-dense", exit_usage, "got lenet-5"},
         Bad{"train --data synthetic-digits --protect nothing.weight", exit_usage, "nothing.weight"},
@@ -789,6 +787,16 @@ TEST(Config, TheDensityIsTheMethodsOwnUnlessTold) {
   EXPECT_EQ(told.schedule.density, 0.2);
 }
 
+TEST(Config, TheRateIsWhatSuitsModelAndOptimizerUnlessTold) {
+  RunConfig by_momentum{.model = "conv-2"}, by_adam{.model = "conv-2"}, told{.model = "conv-2"};
+  by_adam.optimizer.name = told.optimizer.name = "adam";
+  told.rate.rate = 0.02;
+  for (RunConfig* config : {&by_momentum, &by_adam, &told}) check(*config);
+  EXPECT_EQ(by_momentum.rate.rate, 0.01);
+  EXPECT_EQ(by_adam.rate.rate, 0.001);
+  EXPECT_EQ(told.rate.rate, 0.02);
+}
+
 TEST(Config, NamesFileAndKeyOfWhatItDoesNotUnderstand) {
   const testing::TemporaryFolder folder;
   const auto error_of = [&](const std::string& text) -> std::string {
@@ -805,6 +813,8 @@ TEST(Config, NamesFileAndKeyOfWhatItDoesNotUnderstand) {
   EXPECT_NE(error_of("[run]\nthreads = 99999999999\n").find("run.threads"), std::string::npos);
   EXPECT_NE(error_of("[run\n").find("line 1"), std::string::npos);
   EXPECT_NE(error_of("seed = 1\n").find("seed"), std::string::npos);
+  EXPECT_NE(error_of("[rate]\nschedule = \"linear\"\n").find("line 2: [rate] schedule: expected constant"),
+            std::string::npos);
   EXPECT_NE(error_of("[walk]\nseed = 1\n").find("walk.seed"), std::string::npos);
 }
 

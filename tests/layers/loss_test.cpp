@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -201,6 +202,61 @@ TEST(Loss, OfANanIsANanSoThatADivergedTrainingIsNoticed) {
 TEST(Loss, RefusesADeltaOrAQuantileThatIsNone) {
   for (const double delta : {0.0, -1.0, std::nan("")}) EXPECT_THROW(huber(delta), UsageError) << delta;
   for (const double tau : {0.0, 1.0, -0.5, std::nan("")}) EXPECT_THROW(quantile(tau), UsageError) << tau;
+}
+
+// --- by name ---------------------------------------------------------------------------------------------------------
+
+TEST(Losses, AreThoseOfTheirNames) {
+  const Tile classes_tile = classification(), numbers_tile = regression();
+  const LossOptions options{.huber_delta = 0.7, .quantile = 0.2};
+  const auto of = [&](const char* name, const Tile& tile) {
+    return lane_losses(losses().named(name).make(options), tile);
+  };
+  EXPECT_EQ(of("cross-entropy", classes_tile), lane_losses(softmax_cross_entropy, classes_tile));
+  EXPECT_EQ(of("mse", numbers_tile), lane_losses(mean_squared_error, numbers_tile));
+  EXPECT_EQ(of("huber", numbers_tile), lane_losses(huber(0.7), numbers_tile));
+  EXPECT_EQ(of("quantile", numbers_tile), lane_losses(quantile(0.2), numbers_tile));
+  const std::vector<double> weights{0.5, 2, 1, 0, 3, 1, 0.25};
+  EXPECT_EQ(lane_losses(losses().named("cross-entropy").make({.class_weights = weights}), classes_tile),
+            lane_losses(class_weighted_cross_entropy(weights), classes_tile));
+}
+
+TEST(Losses, SayWhetherTheyAreForClassesAndWorkOnSuchData) {
+  for (const LossEntry& entry : losses().entries()) {
+    const Tile tile = entry.classification ? classification() : regression();
+    for (Index lane = 0; lane < valid; ++lane)
+      EXPECT_TRUE(std::isfinite(lane_losses(entry.make({}), tile)[static_cast<std::size_t>(lane)])) << entry.name;
+    EXPECT_FALSE(entry.line.empty()) << entry.name;
+  }
+}
+
+TEST(Losses, AnUnknownNameListsAll) {
+  try {
+    losses().named("hinge");
+    FAIL() << "expected an error";
+  } catch (const UsageError& error) {
+    EXPECT_EQ(std::string(error.what()), "[loss] expected " + losses().names() + ", got \"hinge\"");
+  }
+}
+
+TEST(Losses, OneFromOutsideTheTreeIsFoundByNameAndLeavesTheOthersWhereTheyAre) {
+  const LossEntry* const mse_before = &losses().named("mse");
+  if (!losses().find("half-mse"))  // if the test is repeated
+    losses().add({.name = "half-mse",
+                  .line = "the squared error under another name, for a test",
+                  .make = [](const LossOptions&) { return Loss(mean_squared_error); }});
+  EXPECT_EQ(&losses().named("mse"), mse_before);
+  EXPECT_EQ(lane_losses(losses().named("half-mse").make({}), regression()),
+            lane_losses(mean_squared_error, regression()));
+  EXPECT_THROW(losses().add({.name = "mse"}), UsageError);
+}
+
+TEST(Losses, OptionsAreSettledUnlessANumberIsImpossible) {
+  const double not_a_number = std::nan("");
+  const LossOptions wrong[] = {{.huber_delta = 0},         {.huber_delta = not_a_number}, {.quantile = 1},
+                               {.quantile = not_a_number}, {.class_weights = {0, 0}},     {.class_weights = {1, -1}}};
+  for (const LossOptions& options : wrong) EXPECT_THROW(settled(options), UsageError);
+  EXPECT_EQ(settled(LossOptions{.quantile = 0.25}).quantile, 0.25);
 }
 
 // --- all -------------------------------------------------------------------------------------------------------------

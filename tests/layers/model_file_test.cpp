@@ -26,7 +26,6 @@ using testing::TemporaryFolder;
 using Metadata = std::map<std::string, std::string>;
 
 constexpr std::uintmax_t real_bytes = sizeof(Real);
-const std::string real_dtype = sizeof(Real) == 8 ? "F64" : "F32";
 
 // Any parameters and any state, for files only.
 class Bag final : public Module {
@@ -461,7 +460,7 @@ using I64 = std::int64_t;
 // A file for one parameter W of 2 x 5 (ten positions) with three values, right until a test spoils it.
 SafeTensors small_file(const std::string& form) {
   SafeTensors file{{{"format", "espalier-1"}, {"form/W", form}, {"shape/W", "2x5"}}, {}};
-  file.tensors.push_back({"W.values", real_dtype, {3}, bytes_of(Real{1}, Real{2}, Real{3})});
+  file.tensors.push_back({"W.values", std::string(real_dtype), {3}, bytes_of(Real{1}, Real{2}, Real{3})});
   if (form == "bitmap") file.tensors.push_back({"W.bitmap", "U8", {2}, bytes_of(U8{0b10000010}, U8{0b10})});
   if (form == "delta8") file.tensors.push_back({"W.deltas", "U8", {3}, bytes_of(U8{1}, U8{5}, U8{1})});
   if (form == "csr") {
@@ -535,7 +534,7 @@ TEST_F(BrokenModelFile, MetadataMustFitTheModel) {
 }
 
 TEST_F(BrokenModelFile, TensorsMustFitTheModel) {
-  const std::string f = real_dtype;
+  const std::string f(real_dtype);
   EXPECT_EQ(spoiled("bitmap", [](SafeTensors& file) { file.tensors.erase(file.tensors.begin()); }),
             fmt::format(R"(tensor "W.values": expected {} [any], found no tensor of this name)", f));
   EXPECT_EQ(spoiled("bitmap", [](SafeTensors& file) { file.tensors.pop_back(); }),

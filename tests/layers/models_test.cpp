@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "espalier/core/error.h"
+#include "espalier/layers/builder.h"
 #include "support/allocation_counter.h"
 #include "support/numbers.h"
 
@@ -242,6 +243,63 @@ TEST(Models, AnUnknownNameIsRefusedWithTheKnownOnes) {
   EXPECT_NE(message.find("lenet5000"), std::string::npos) << message;
 }
 
+TEST(Models, EachFamilyMatchesTheNamesOfItsFormAndSaysWhatItIs) {
+  for (const ModelFamily& family : models().entries()) {
+    EXPECT_TRUE(family.matches(family.form)) << family.name;
+    EXPECT_EQ(&model_family(family.form), &family) << "another family has taken " << family.form;
+    EXPECT_FALSE(family.line.empty()) << family.name;
+  }
+}
+
+TEST(Models, ProfilesAndModelsAgreeOnTheDataTheyWereMadeFor) {
+  for (const char* name : {"lenet-300-100", "lenet-5", "conv-2", "resnet-20", "vgg-small", "mlp:7-5-3", "linear",
+                           "tabular:8", "tabular-resnet:8x2", "cnn-1d", "gru:8"}) {
+    const ModelProfile profile = model_profile(name);
+    EXPECT_EQ(make_model(name, {.input = profile.input, .outputs = profile.outputs})->output_shape(profile.input),
+              Shape{profile.outputs})
+        << name;
+    EXPECT_EQ(profile.images, profile.input.rank() == 3) << name;
+    EXPECT_EQ(profile.sequences, profile.input.rank() == 2) << name;
+  }
+  for (const char* name : {"lenet-300-100", "mlp:7-5-3", "linear", "tabular:8"})
+    EXPECT_TRUE(model_profile(name).chain) << name;
+  for (const char* name : {"lenet-5", "tabular-resnet:8x2", "gru:8"}) EXPECT_FALSE(model_profile(name).chain) << name;
+}
+
+// Two hidden units. "narrow:3" and "narrow:3+..." of any text.
+void add_narrow(const std::string& prefix) {
+  if (models().find(prefix)) return;  // if the test is repeated
+  models().add({.name = prefix,
+                .form = prefix + "OUTPUTS",
+                .line = "two hidden units, for a test",
+                .profile =
+                    [prefix](const std::string& name) {
+                      return ModelProfile{.input = {6}, .outputs = number_in(behind(prefix, name), name, 9, "a digit")};
+                    },
+                .make =
+                    [](const std::string& name, const ModelOptions& options) {
+                      return Builder(name, options).linear("fc1", 2).linear("output", options.outputs).done();
+                    }});
+}
+
+TEST(Models, AFamilyFromOutsideTheTreeIsMadeByNameAndLeavesTheOthersWhereTheyAre) {
+  const ModelFamily* const mlp_before = &model_family("mlp:3-2");
+  add_narrow("narrow:");
+  EXPECT_EQ(&model_family("mlp:3-2"), mlp_before);
+  EXPECT_EQ(model_profile("narrow:4").outputs, 4);
+  EXPECT_EQ(census_of(*make_model("narrow:4", {.input = {6}, .outputs = 4})).positions, 6 * 2 + 2 * 4);
+  EXPECT_THROW(model_profile("narrow:44"), UsageError);
+  EXPECT_NE(refusal("wide:4", {.input = {6}, .outputs = 4}).find("narrow:OUTPUTS"), std::string::npos);
+  EXPECT_THROW(models().add({.name = "lenet-5"}), UsageError);
+}
+
+TEST(Models, OfSeveralFamiliesTheOneWithTheLongestNameIsMeant) {
+  add_narrow("narrow:");
+  add_narrow("narrow:very:");
+  EXPECT_EQ(model_family("narrow:very:3").name, "narrow:very:");
+  EXPECT_EQ(model_family("narrow:3").name, "narrow:");
+}
+
 TEST(Models, MalformedExtentsAreRefused) {
   for (const char* name :
        {"mlp:", "mlp:784", "mlp:784-", "mlp:-784-10", "mlp:784--10", "mlp:784-0-10", "mlp:784-1e3-10", "mlp:784x10",
@@ -259,6 +317,7 @@ TEST(Models, AMisfitWithTheDataNamesBothSides) {
 }
 
 TEST(Models, AbsurdSizesAreRefusedBeforeAnythingLargeIsAllocated) {
+  known_models();  // the catalogue itself is allocated here
   // Sparse, the weights would fit; the beginnings of 2 billion rows do not.
   for (const double density : {1.0, 0.5, 1e-6, 1e-12}) {
     const std::uint64_t before = testing::allocations_so_far();

@@ -51,7 +51,7 @@ TEST_F(Fit, EvaluatesNothingWithoutAValidationSet) {
 }
 
 TEST_F(Fit, CountsRatesFromTheBeginningOfEachCall) {
-  const RateOptions rate{.schedule = "cosine", .rate = 0.05, .warmup = 0.2};
+  const RateOptions rate{.schedule = RateSchedule::cosine, .rate = 0.05, .warmup = 0.2};
   for (const Index epochs : {3, 2}) {
     const auto history = fit(trainer, train, nullptr, {.epochs = epochs, .rate = rate});
     for (Index e = 1; e <= epochs; ++e)
@@ -114,7 +114,7 @@ TEST_F(Fit, WritesNoProgressWhereStderrIsNoTerminal) {
 
 TEST_F(Fit, RejectsImpossibleOptionsBeforeTheFirstStep) {
   EXPECT_THROW(fit(trainer, train, nullptr, {.epochs = 0}), UsageError);
-  EXPECT_THROW(fit(trainer, train, nullptr, {.rate = {.schedule = "linear"}}), UsageError);
+  EXPECT_THROW(fit(trainer, train, nullptr, {.rate = {.warmup = 1}}), UsageError);
   EXPECT_EQ(trainer.steps(), 0);
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -64,7 +65,7 @@ void adamw(const OptimizerOptions& o, Weight& x, double g, double rate, double t
   x.w -= decay + rate * adam_direction(o, x, g, t);
 }
 
-// A new optimizer is one row here.
+// A new optimizer is one row here; the catalogue is asked below whether each entry has one.
 struct Row {
   const char* name;
   OptimizerOptions options;
@@ -287,14 +288,67 @@ TEST_P(OptimizerTable, ARevivedWeightStartsAtZeroWithZeroSlotsAndThenLearns) {
 
 // --- the door -------------------------------------------------------------------------------------------------------
 
-TEST(MakeOptimizer, ListsTheKnownNamesWhenAskedForAnother) {
+TEST(Optimizers, EachEntryMakesItselfAndHasARowInTheTable) {
+  for (const OptimizerEntry& entry : optimizers().entries()) {
+    EXPECT_EQ(entry.make(settled(entry.defaults))->name(), entry.name);
+    EXPECT_EQ(make_optimizer(entry.defaults)->name(), entry.name);
+    EXPECT_FALSE(entry.line.empty()) << entry.name;
+    EXPECT_GT(entry.rate, 0) << entry.name;
+    if (entry.name == "follow") continue;  // of the test below
+    EXPECT_TRUE(std::ranges::any_of(table, [&](const Row& row) { return row.options.name == entry.name; }))
+        << entry.name << ": expected a row in the table at the top of this file";
+  }
+}
+
+TEST(Optimizers, AnUnknownNameListsAll) {
   try {
     make_optimizer({.name = "adagrad"});
     FAIL() << "expected an error";
   } catch (const UsageError& error) {
-    for (const char* part : {"sgd", "nesterov", "adam", "adamw", "\"adagrad\""})
-      EXPECT_PRED2(contains, error.what(), part);
+    EXPECT_PRED2(contains, error.what(), "[optimizer] expected " + optimizers().names());
+    EXPECT_PRED2(contains, error.what(), "\"adagrad\"");
   }
+}
+
+// w -= rate g
+class Follow final : public Optimizer {
+ public:
+  void prepare(Parameter&) const override {}
+  void update(Parameter& W, const RowBlock& block, std::span<const Real> G, Real rate, Index) const override {
+    const std::span<Real> w = of_block(W.value(), block);
+    for (std::size_t i = 0; i < w.size(); ++i) w[i] -= rate * G[i];
+  }
+  std::string name() const override { return "follow"; }
+};
+
+TEST(Optimizers, OneFromOutsideTheTreeIsMadeByNameTrainsAndLeavesTheOthersWhereTheyAre) {
+  const OptimizerEntry* const adam_before = &optimizers().named("adam");
+  if (!optimizers().find("follow"))  // if the test is repeated
+    optimizers().add({.name = "follow",
+                      .line = "gradient descent, for a test",
+                      .defaults = {.name = "follow"},
+                      .rate = 0.5,
+                      .make = [](const OptimizerOptions&) { return std::make_unique<Follow>(); }});
+  EXPECT_EQ(&optimizers().named("adam"), adam_before);
+  EXPECT_PRED2(contains, optimizers().names(), "follow");
+  EXPECT_THROW(optimizers().add({.name = "adam"}), UsageError);
+
+  const auto follow = make_optimizer({.name = "follow"});
+  Training training(*follow, Storage::masked);
+  const std::vector<Real> before = dense_values(*training.trainer.parameters()[0]);
+  training.run(3);
+  EXPECT_NE(dense_values(*training.trainer.parameters()[0]), before);
+}
+
+TEST(Optimizers, TheDefaultRateIsTheModelsOnlyForThoseThatFollowIt) {
+  const ModelProfile slow{.rate = 0.01}, told{.rate = 0.01, .rates = {{"adamw", 0.0003}}};
+  for (const char* name : {"sgd", "nesterov"}) {
+    EXPECT_EQ(default_rate(optimizers().named(name), slow), 0.01) << name;
+    EXPECT_EQ(default_rate(optimizers().named(name), ModelProfile{}), 0.1) << name;
+  }
+  for (const char* name : {"adam", "adamw"}) EXPECT_EQ(default_rate(optimizers().named(name), slow), 0.001) << name;
+  EXPECT_EQ(default_rate(optimizers().named("adamw"), told), 0.0003);
+  EXPECT_EQ(default_rate(optimizers().named("adam"), told), 0.001);
 }
 
 TEST(MakeOptimizer, RejectsImpossibleNumbers) {

@@ -5,36 +5,38 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "espalier/core/error.h"
-#include "support/text.h"
 
 namespace espalier {
 namespace {
 
 constexpr Index steps = 200;
+constexpr RateSchedule all[] = {RateSchedule::constant, RateSchedule::step, RateSchedule::cosine};
 
 TEST(Rate, ConstantIsTheSameAtEveryStep) {
   for (Index step = 0; step < steps; ++step)
-    EXPECT_EQ(rate_at({.schedule = "constant", .rate = 0.3}, step, steps), 0.3);
+    EXPECT_EQ(rate_at({.schedule = RateSchedule::constant, .rate = 0.3}, step, steps), 0.3);
 }
 
 TEST(Rate, WarmUpRisesInEqualPartsToTheFullRateInEverySchedule) {
-  for (const std::string schedule : {"constant", "step", "cosine"}) {
+  for (const RateSchedule schedule : all) {
     const RateOptions options{.schedule = schedule, .rate = 0.4, .warmup = 0.1};  // 20 steps
     const double first = rate_at(options, 0, steps), rise = rate_at(options, 1, steps) - first;
-    EXPECT_NEAR(first, 0.4 / 21, 1e-12) << schedule;
+    EXPECT_NEAR(first, 0.4 / 21, 1e-12) << name_of(schedule);
     for (Index step = 1; step <= 20; ++step)
       EXPECT_NEAR(rate_at(options, step, steps) - rate_at(options, step - 1, steps), rise, 1e-12)
-          << schedule << ' ' << step;
-    EXPECT_NEAR(rate_at(options, 20, steps), 0.4, 1e-12) << schedule;
+          << name_of(schedule) << ' ' << step;
+    EXPECT_NEAR(rate_at(options, 20, steps), 0.4, 1e-12) << name_of(schedule);
     for (Index step = 21; step < steps; ++step)
-      EXPECT_LE(rate_at(options, step, steps), rate_at(options, step - 1, steps)) << schedule << ' ' << step;
+      EXPECT_LE(rate_at(options, step, steps), rate_at(options, step - 1, steps)) << name_of(schedule) << ' ' << step;
   }
 }
 
 TEST(Rate, CosineFallsFromTheRateThroughTheMiddleToTheFloor) {
-  const RateOptions options{.schedule = "cosine", .rate = 0.2, .floor = 0.1};
+  const RateOptions options{.schedule = RateSchedule::cosine, .rate = 0.2, .floor = 0.1};
   EXPECT_EQ(rate_at(options, 0, steps), 0.2);
   EXPECT_NEAR(rate_at(options, steps / 2, steps), 0.2 * (1 + 0.1) / 2, 1e-12);
   EXPECT_NEAR(rate_at(options, steps / 4, steps), 0.2 * (0.1 + 0.9 * (1 + std::sqrt(0.5)) / 2), 1e-12);
@@ -46,7 +48,7 @@ TEST(Rate, CosineFallsFromTheRateThroughTheMiddleToTheFloor) {
 }
 
 TEST(Rate, StepMultipliesByGammaAtEachMilestoneExactly) {
-  const RateOptions options{.schedule = "step", .rate = 1, .gamma = 0.5, .milestones = {0.25, 0.75}};
+  const RateOptions options{.schedule = RateSchedule::step, .rate = 1, .gamma = 0.5, .milestones = {0.25, 0.75}};
   EXPECT_EQ(rate_at(options, 0, steps), 1);
   EXPECT_EQ(rate_at(options, 49, steps), 1);
   EXPECT_EQ(rate_at(options, 50, steps), 0.5);
@@ -56,27 +58,44 @@ TEST(Rate, StepMultipliesByGammaAtEachMilestoneExactly) {
 }
 
 TEST(Rate, IsPositiveEvenInARunOfOneStep) {
-  for (const std::string schedule : {"constant", "step", "cosine"})
-    EXPECT_GT(rate_at({.schedule = schedule, .rate = 0.4, .warmup = 0.9}, 0, 1), 0) << schedule;
+  for (const RateSchedule schedule : all)
+    EXPECT_GT(rate_at({.schedule = schedule, .rate = 0.4, .warmup = 0.9}, 0, 1), 0) << name_of(schedule);
 }
 
-TEST(Rate, RejectsImpossibleNumbers) {
+TEST(Rate, OptionsAreSettledUnlessANumberIsImpossibleWhichIsNamed) {
   const double not_a_number = std::numeric_limits<double>::quiet_NaN();
-  const RateOptions wrong[] = {
-      {.rate = 0},   {.rate = -1},     {.rate = not_a_number}, {.rate = std::numeric_limits<double>::infinity()},
-      {.warmup = 1}, {.warmup = -0.1}, {.floor = 1.1},         {.floor = -0.1},
-      {.gamma = 0},  {.gamma = 2}};
-  for (const RateOptions& options : wrong) EXPECT_THROW(check_rate(options), UsageError);
-  EXPECT_NO_THROW(check_rate({}));
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::pair<const char*, RateOptions> wrong[] = {{"[rate] rate: ", {.rate = 0}},
+                                                       {"[rate] rate: ", {.rate = -1}},
+                                                       {"[rate] rate: ", {.rate = not_a_number}},
+                                                       {"[rate] rate: ", {.rate = infinity}},
+                                                       {"[rate] warmup: ", {.warmup = 1}},
+                                                       {"[rate] warmup: ", {.warmup = -0.1}},
+                                                       {"[rate] floor: ", {.floor = 1.1}},
+                                                       {"[rate] floor: ", {.floor = -0.1}},
+                                                       {"[rate] gamma: ", {.gamma = 0}},
+                                                       {"[rate] gamma: ", {.gamma = 2}},
+                                                       {"[rate] milestones: ", {.milestones = {0.5, 1.5}}}};
+  for (const auto& [where, options] : wrong) {
+    try {
+      settled(options);
+      ADD_FAILURE() << where << "was accepted";
+    } catch (const UsageError& error) {
+      EXPECT_TRUE(std::string_view(error.what()).starts_with(where)) << error.what();
+    }
+  }
+  const RateOptions possible = settled({.schedule = RateSchedule::step, .rate = 0.3, .milestones = {0, 1}});
+  EXPECT_EQ(possible.rate, 0.3);
+  EXPECT_EQ(possible.milestones, (std::vector<double>{0, 1}));
 }
 
-TEST(Rate, ListsTheKnownSchedulesWhenAskedForAnother) {
+TEST(Rate, SchedulesHaveNamesAndAnUnknownOneListsThem) {
+  for (const RateSchedule schedule : all) EXPECT_EQ(rate_schedule_named(name_of(schedule)), schedule);
   try {
-    check_rate({.schedule = "linear"});
+    rate_schedule_named("linear");
     FAIL() << "expected an error";
   } catch (const UsageError& error) {
-    for (const char* part : {"constant", "step", "cosine", "\"linear\""})
-      EXPECT_PRED2(testing::contains, error.what(), part);
+    EXPECT_EQ(std::string(error.what()), "[rate] schedule: expected constant, step or cosine, got \"linear\"");
   }
 }
 

@@ -1,0 +1,60 @@
+// Linear layers with ReLU between them, all extents in the name.
+#include "espalier/core/error.h"
+#include "espalier/layers/builder.h"
+#include "espalier/layers/zoo/zoo.h"
+
+namespace espalier::zoo {
+namespace {
+
+constexpr std::string_view prefix = "mlp:";
+
+// Inputs, hidden ..., outputs.
+std::vector<Index> extents_of(const std::string& name) {
+  if (name == "lenet-300-100") return {784, 300, 100, 10};
+  const std::vector<Index> extents = extents_in(behind(prefix, name), name, "mlp:784-300-10");
+  require(extents.size() >= 2, "[model] {}: expected at least inputs and outputs, got {} extent", name, extents.size());
+  return extents;
+}
+
+ModelProfile profile(const std::string& name) {
+  const std::vector<Index> extents = extents_of(name);
+  return {.input = {extents.front()}, .outputs = extents.back()};
+}
+
+ModulePtr make(const std::string& name, const ModelOptions& options) {
+  const std::vector<Index> extents = extents_of(name);
+  require(extents.front() == options.input.features(), "[model] {}: expected data of {} inputs, got samples of {} = {}",
+          name, extents.front(), options.input.text(), options.input.features());
+  require(extents.back() == options.outputs, "[model] {}: expected data of {} classes or outputs, got {}", name,
+          extents.back(), options.outputs);
+  Builder all(name, options);  // nothing is allocated before all are known to fit
+  for (std::size_t i = 1; i < extents.size(); ++i)
+    all.require_memory(static_cast<double>(extents[i]), static_cast<double>(extents[i - 1]));
+  Builder model(name, options);
+  for (std::size_t i = 1; i + 1 < extents.size(); ++i)
+    model.linear(fmt::format("fc{}", i), extents[i], Activation::relu);
+  return model.linear("output", extents.back()).done();
+}
+
+std::string resized(const std::string&, const std::vector<Index>& extents) {
+  return fmt::format("{}{}", prefix, fmt::join(extents, "-"));
+}
+
+}  // namespace
+
+std::vector<ModelFamily> mlps() {
+  return {{.name = "lenet-300-100",
+           .form = "lenet-300-100",
+           .line = "784-300-100-10 with ReLU between (LeCun et al. 1998)",
+           .profile = profile,
+           .make = make,
+           .resized = resized},
+          {.name = std::string(prefix),
+           .form = "mlp:INPUTS-HIDDEN-...-OUTPUTS",
+           .line = "linear layers of any extents with ReLU between",
+           .profile = profile,
+           .make = make,
+           .resized = resized}};
+}
+
+}  // namespace espalier::zoo
