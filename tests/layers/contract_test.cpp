@@ -64,6 +64,7 @@ ModulePtr decoder(std::uint64_t seed);
 ModulePtr attention_layer(Index features, AttentionForm form, std::uint64_t seed);
 ModulePtr embedded_tokens(std::uint64_t seed);
 ModulePtr attention_block(std::uint64_t seed);
+ModulePtr attention_of_tokens(std::uint64_t seed);
 ModulePtr linear_and_batch_norm(std::uint64_t seed);
 ModulePtr residual_linear(ModulePtr shortcut, std::uint64_t seed);
 ModulePtr residual_batch_norm(std::uint64_t seed);
@@ -388,6 +389,14 @@ const std::vector<LayerCase> all_layers{
      .input = {4, 5},
      .misfit = Shape{20}},
     {.name = "AttentionBlock", .make = attention_block, .input = {3, 4}, .misfit = Shape{3, 5}},
+    {.name = "AttentionModel",
+     .make =
+         [](auto seed) {
+           return make_model("attention:6x2x1", {.input = {2, 4}, .outputs = 3, .seed = seed});
+         },
+     .input = {2, 4},
+     .misfit = Shape{3, 4}},
+    {.name = "AttentionModelOfTokens", .make = attention_of_tokens, .input = {3}, .misfit = Shape{2}},
     {.name = "ConvolutionalNet", .make = convolutional_net, .input = {2, 8, 8}, .misfit = Shape{3, 8, 8}},
 };
 
@@ -541,6 +550,12 @@ ModulePtr embedded_tokens(std::uint64_t seed) {
   model->add<Tokens>(9)
       .add<Embedding>(EmbeddingOptions{.name = "embedding", .vocabulary = 9, .features = 5}, seed)
       .add<Linear>(LinearOptions{.name = "fc", .in = 20, .out = 3}, seed);
+  return model;
+}
+
+ModulePtr attention_of_tokens(std::uint64_t seed) {
+  auto model = std::make_unique<Sequential>("of_tokens");
+  model->add<Tokens>(7).add(make_model("attention:6x2x1+tokens=7", {.input = {3}, .outputs = 2, .seed = seed}));
   return model;
 }
 
