@@ -355,13 +355,17 @@ const std::vector<LayerCase> all_layers{
          },
      .input = {2, 3, 2},
      .misfit = Shape{2, 3}},
-    {.name = "ConvTranspose2dOneByOnePaddedAway",
+    {.name = "ConvTranspose2dPaddedAway",
      .make =
          [](auto seed) {
-           return conv_transpose({.in = 3, .out = 3, .window = {.padding_height = 1, .padding_width = 1}}, seed);
+           return conv_transpose(
+               {.in = 3,
+                .out = 3,
+                .window = {.kernel_height = 2, .kernel_width = 2, .padding_height = 1, .padding_width = 1}},
+               seed);
          },
      .input = {3, 4, 5},
-     .misfit = Shape{3, 2, 5}},
+     .misfit = Shape{3, 1, 5}},
     {.name = "Decoder", .make = decoder, .input = {2, 6, 4}, .misfit = Shape{1, 6, 4}},
     {.name = "MultiHeadAttention",
      .make = [](auto seed) { return attention_layer(12, {.heads = 3}, seed); },
@@ -395,8 +399,8 @@ const std::vector<LayerCase> all_layers{
            return make_model("attention:6x2x1", {.input = {2, 4}, .outputs = 3, .seed = seed});
          },
      .input = {2, 4},
-     .misfit = Shape{3, 4}},
-    {.name = "AttentionModelOfTokens", .make = attention_of_tokens, .input = {3}, .misfit = Shape{2}},
+     .misfit = Shape{2, 5}},
+    {.name = "AttentionModelOfTokens", .make = attention_of_tokens, .input = {3}, .misfit = Shape{3, 1}},
     {.name = "ConvolutionalNet", .make = convolutional_net, .input = {2, 8, 8}, .misfit = Shape{3, 8, 8}},
 };
 
