@@ -88,7 +88,7 @@ struct Sliding {
 };
 Sliding sliding_of(const Tape& tape, const Node& node, const Reads& reads);  // Patches only
 
-// Between which units a weight leads. Only for entries that are not inside().
+// Between which units a weight leads. Only in nodes without an entry that is inside(): rows of others may be no units.
 struct Edge {
   static constexpr Index all = -1;
   Index from = 0;  // unit of the node's input; all: of each (a token is no unit)

@@ -1,5 +1,6 @@
 #include "espalier/layers/batch_norm.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "espalier/core/error.h"
@@ -21,9 +22,15 @@ Tensor statistics_of(Tape& tape, const Tensor& x, const kernels::Pixels& pixels)
   return statistics;
 }
 
+// The running ones; on a tape of flow those with which normalising does nothing.
 Tensor statistics_of(Tape& tape, const RunningStatistics& running) {
   const auto C = static_cast<Index>(running.mean.size());
   Tensor statistics = tape.make_numbers(2 * C);
+  if (tape.options().flow) {
+    std::fill_n(statistics.data(), C, Real{0});
+    std::fill_n(statistics.data() + C, C, Real{1});
+    return statistics;
+  }
   std::ranges::copy(running.mean, statistics.data());
   std::ranges::copy(running.variance, statistics.data() + C);
   return statistics;

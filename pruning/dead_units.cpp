@@ -98,11 +98,14 @@ std::optional<Paths> paths_of(const Tape& tape) {
       if (!for_each_edge(tape, node, i, [&](Index u, Index v) { here[u] |= there[v]; })) return std::nullopt;
     }
   }
-  for (std::size_t n = tape.nodes(); n-- > 1;)
+  for (std::size_t n = tape.nodes(); n-- > 1;) {
+    // Units that read each other lead on together.
+    if (reads_itself(tape.node(n)) && any(paths.leads[n])) std::ranges::fill(paths.leads[n], 1);
     for (std::size_t i = 0; i < tape.node(n).inputs.size(); ++i) {
       Units& there = paths.leads[static_cast<std::size_t>(tape.node(n).inputs[i])];
       for_each_edge(tape, tape.node(n), i, [&](Index u, Index v) { there[v] |= paths.leads[n][u]; });
     }
+  }
   return paths;
 }
 

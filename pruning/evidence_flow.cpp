@@ -46,10 +46,6 @@ Real flow_scale(const Parameter& W) {
 Evidence::Arrays Evidence::compute_flow() {
   const std::vector<Parameter*>& parameters = trainer_.parameters();
   std::deque<Borrowed> borrowed;
-  trainer_.model().visit_state([&](const std::string& name, std::span<Real> numbers) {
-    borrowed.emplace_back(numbers);
-    std::ranges::fill(numbers, name.ends_with("variance") ? Real{1} : Real{0});
-  });
   for (Parameter* V : parameters) {
     borrowed.emplace_back(V->value());
     if (V->prunable())
