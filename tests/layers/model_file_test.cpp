@@ -300,7 +300,7 @@ TEST_F(ModelFile, KeepsEveryBitOfAValueAndZeroesThatLive) {
 }
 
 TEST_F(ModelFile, CarriesModelsOfSequences) {
-  for (const char* name : {"cnn-1d", "gru:6"})
+  for (const char* name : {"cnn-1d", "gru:6", "attention:6x3x1"})
     for (const double density : {1.0, 0.1}) {
       const auto make = [&](std::uint64_t seed, double born) {
         return make_model(name, {.input = {20, 3}, .outputs = 4, .seed = seed, .density = born});
