@@ -6,6 +6,7 @@
 //   dW = sum dY X'         outer                  on W's pattern, over the tiles of a batch, in their order
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -41,6 +42,17 @@ void outer(const Parameter& W, std::size_t block, std::span<const OuterPair> pai
 
 // G = 0 wherever the pattern is not live.    G: [last_row - first_row, pattern.cols()]
 void zero_off_pattern(const Pattern& pattern, Index first_row, Index last_row, std::span<Real> G);
+
+// --- the same for samples that say which column of W they read -------------------------------------------------------
+// X = one 1 in each lane, in row column[lane]: W X copies columns, so nothing is multiplied and no FLOP is counted.
+// There is no dX.                                                                            column: [lanes], each
+// below cols()
+
+// Y[:, lane] = W[:, column[lane]]
+void look_up(const Parameter& W, std::span<const std::uint32_t> column, Tensor& Y);
+// G[:, column[lane]] += dY[:, lane] for each valid lane, for all weights in the order of W's arrays; in masked storage
+// nothing is added off the pattern.    G: [as many as W.value()]
+void look_up_outer(const Parameter& W, std::span<const std::uint32_t> column, const Tensor& dY, std::span<Real> G);
 
 // --- the same three over the patches of an image ---------------------------------------------------------------------
 //

@@ -139,8 +139,9 @@ void convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, 
   require_images("convolve_transposed", W, w, dX, dY, dY, gradient_halo(w, dX.shape(), dY.shape()));
   const Index lanes = dY.lanes();
   bool add = write == Write::add;
-  const Index useful = dY.shape()[1] * dY.shape()[2];
+  const Index pixels = dY.shape()[1] * dY.shape()[2];
   Index products = 0;  // weights times pixels, of one sample
+  Index largest = 0;   // pixels of the largest sweep: fewer than dY's where padding takes away what they would add to
   // Where a stride leaves out pixels of X that no tap ever reads, nothing would begin them.
   const auto begin = [&](std::size_t sweeps) {
     if (add || static_cast<Index>(sweeps) == w.stride * w.stride) return;
@@ -154,12 +155,14 @@ void convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, 
       kernels::sparse_sweep({{plan.sweep, lanes, 0, plan.sweep.height}, dY.row(0), dX.row(0), nullptr, add},
                             sparse_weights(plan, W.value().data(), lanes));
       products += static_cast<Index>(plan.slot.size()) * plan.sweep.height * plan.sweep.width;
+      largest = std::max(largest, plan.sweep.height * plan.sweep.width);
     }
   } else {
     const std::vector<Sweep>& sweeps = sweeps_of({w, Frame(dY), Frame(dX), true});
     begin(sweeps.size());
     const Index in = dX.shape()[0] / w.groups, out = W.rows() / w.groups;
-    for (const Sweep& sweep : sweeps)
+    for (const Sweep& sweep : sweeps) {
+      largest = std::max(largest, sweep.height * sweep.width);
       for (Index g = 0; g < w.groups; ++g) {
         const Transposed A = transposed_weights(W, w, sweep, g, lanes);
         // Line y reads the lines y0 - ky of dY; those of ky that lie in the image are a range, the same for many lines.
@@ -181,9 +184,11 @@ void convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, 
           products += in * depth * (next - y) * sweep.width;
         }
       }
+    }
   }
-  thread_flops() += {static_cast<std::uint64_t>(2 * products * lanes),
-                     static_cast<std::uint64_t>(2 * std::min(products, W.nonzeros() * useful) * dY.valid())};
+  const Index useful = std::min(products, W.nonzeros() * std::min(pixels, largest));
+  thread_flops() +=
+      {static_cast<std::uint64_t>(2 * products * lanes), static_cast<std::uint64_t>(2 * useful * dY.valid())};
 }
 
 void convolve_outer(const Parameter& W, const Window& w, const Tensor& dY, const Tensor& X, Lines lines,

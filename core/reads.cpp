@@ -39,14 +39,16 @@ void visit_patches(const Window& w, const Sliding& sliding, const Tensor& image,
       }
 }
 
-// All channels of each pixel.
-void visit_pixels(const Tensor& image, const Visit& visit) {
-  const Index channels = image.shape()[0], pixels = image.shape()[1] * image.shape()[2];
-  for (Index pixel = 0; pixel < pixels; ++pixel) {
-    Tensor x({channels}, image.lane_counts());
-    for (Index c = 0; c < channels; ++c) std::copy_n(image.row(c * pixels + pixel), image.stride(), x.row(c));
-    visit({.x = x, .position = pixel});
-  }
+// Each pixel, group by group: the other groups' channels are zeros.
+void visit_pixels(const Tensor& image, Index groups, const Visit& visit) {
+  const Index channels = image.shape()[0], of_group = channels / groups, pixels = image.shape()[1] * image.shape()[2];
+  for (Index group = 0; group < groups; ++group)
+    for (Index pixel = 0; pixel < pixels; ++pixel) {
+      Tensor x({channels}, image.lane_counts());
+      for (Index c = group * of_group; c < (group + 1) * of_group; ++c)
+        std::copy_n(image.row(c * pixels + pixel), image.stride(), x.row(c));
+      visit({.x = x, .position = pixel, .group = group});
+    }
 }
 
 // A one-hot vector for each number of a sample.
@@ -102,7 +104,7 @@ void for_each_operand(const Tape& tape, const Node& node, const Reads& reads, co
   const Index length = reads.transposed ? reads.W->rows() : reads.W->cols();
   if (const auto* patches = std::get_if<Patches>(&reads.kind)) {
     if (reads.transposed)
-      visit_pixels(operand, visit);
+      visit_pixels(operand, patches->window.groups, visit);
     else
       visit_patches(patches->window, sliding_of(tape, node, reads), operand, visit);
     return;

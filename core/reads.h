@@ -67,7 +67,7 @@ Index operands_of(const Tape& tape, const Node& node, const Reads& reads);
 struct Operand {
   Tensor x;            // [W.cols()], of a transposed matrix [W.rows()], without a halo
   Index position = 0;  // which one of the sample's: the step, the token, or the pixel, line by line
-  Index group = 0;     // only the rows of this group of channels are multiplied by it
+  Index group = 0;  // only the rows of this group of channels are multiplied by it; transposed: it has zeros elsewhere
 };
 // Shows visit every x. Those of Features, Steps and States are parts of the operand, all others are put together.
 void for_each_operand(const Tape& tape, const Node& node, const Reads& reads,

@@ -77,7 +77,7 @@ Node& Tape::next_node(const Record& what, const Tensor& value) {
   for (const Reads& reads : what.reads)
     if (reads.W) node.reads.push_back(reads);
   require_reads(node);
-  node.mixes_units = what.mixes_units;
+  node.mixes.assign(what.mixes);
   node.gradient_halo = what.gradient_halo;
   node.value = value;
   node.forward_flops = thread_flops() - flops_before_;

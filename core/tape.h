@@ -88,12 +88,19 @@ class Backward {
   void (*destroy_)(void*) = nullptr;
 };
 
+// A unit of the value depends on any unit of this input, as in a normalisation over features; of several groups of
+// equally many units, on those in the same group: the heads of attention.
+struct Mixing {
+  int input = 0;
+  Index groups = 1;
+};
+
 struct Node {
   const char* operation = "";  // for people: no code asks for it
   std::vector<int> inputs;
   std::vector<const Parameter*> parameters;
   std::vector<Reads> reads;  // of each prunable parameter, and of others that are matrices
-  bool mixes_units = false;
+  std::vector<Mixing> mixes;
   Tensor value;
   Tensor gradient;  // empty until somebody downstream has written it
   Backward backward;
@@ -166,9 +173,9 @@ class Tape {
     std::initializer_list<Var> inputs;
     std::initializer_list<const Parameter*> parameters = {};  // null ones are skipped
     std::initializer_list<Reads> reads = {};                  // those without a matrix are skipped
-    // Whether any unit of the value depends on any unit of the inputs, as in attention or a normalisation over
-    // features. Otherwise a unit depends on what its weights read, and without weights on the same unit of the inputs.
-    bool mixes_units = false;
+    // Inputs whose units are mixed. Otherwise a unit depends on what its weights read of an input, and without weights
+    // on the same unit of it.
+    std::initializer_list<Mixing> mixes = {};
     Halo gradient_halo = {};  // that dY should have; it then comes with this halo or with none
   };
   // backward(Tape&, Tensor& dY): dY is this node's gradient, and may be changed in place.

@@ -10,12 +10,13 @@
 namespace espalier {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Initialiser>, 5> known{
+constexpr std::array<std::pair<std::string_view, Initialiser>, 6> known{
     {{"kaiming", Initialiser::kaiming},
      {"kaiming-uniform", Initialiser::kaiming_uniform},
      {"xavier", Initialiser::xavier},
      {"lecun-uniform", Initialiser::lecun_uniform},
-     {"signed-constant", Initialiser::signed_constant}}};
+     {"signed-constant", Initialiser::signed_constant},
+     {"unit-normal", Initialiser::unit_normal}}};
 
 double scale_of(Initialiser initialiser, double fan_in, double fan_out) {
   switch (initialiser) {
@@ -28,6 +29,8 @@ double scale_of(Initialiser initialiser, double fan_in, double fan_out) {
       return std::sqrt(6 / (fan_in + fan_out));
     case Initialiser::lecun_uniform:
       return std::sqrt(1 / fan_in);
+    case Initialiser::unit_normal:
+      return 1;
   }
   return 0;
 }
@@ -42,7 +45,8 @@ InitialValues::InitialValues(const Parameter& W, Index live, const Origin& origi
 
 Real InitialValues::at(Index position) const {
   const auto n = static_cast<std::uint64_t>(position);
-  if (initialiser_ == Initialiser::kaiming) return static_cast<Real>(scale_ * random_.normal(n));
+  if (initialiser_ == Initialiser::kaiming || initialiser_ == Initialiser::unit_normal)
+    return static_cast<Real>(scale_ * random_.normal(n));
   const double symmetric = 2 * random_.uniform(n) - 1;
   if (initialiser_ == Initialiser::signed_constant) return static_cast<Real>(std::copysign(scale_, symmetric));
   return static_cast<Real>(scale_ * symmetric);

@@ -19,7 +19,8 @@ enum class Initialiser {
   kaiming_uniform,  // uniform in +-sqrt(6 / fan_in)                    He et al. 2015
   xavier,           // uniform in +-sqrt(6 / (fan_in + fan_out))        Glorot & Bengio 2010
   lecun_uniform,    // uniform in +-sqrt(1 / fan_in)                    PyTorch's default for linear layers
-  signed_constant   // +-sqrt(2 / fan_in), the sign drawn               Ramanujan et al. 2020
+  signed_constant,  // +-sqrt(2 / fan_in), the sign drawn               Ramanujan et al. 2020
+  unit_normal       // normal, variance 1, whatever the extents         PyTorch's default for embeddings
 };
 
 // Where weights that were never trained come from: all that a file has to say to have them again.

@@ -17,9 +17,16 @@ const Node& input_of(const Tape& tape, const Node& node, std::size_t input) {
   return tape.node(static_cast<std::size_t>(node.inputs[input]));
 }
 
-// Whether any unit of the node depends on any unit of its inputs: the units of a recurrent layer read each other.
-bool mixes(const Node& node) {
-  return node.mixes_units || std::ranges::any_of(node.reads, &Reads::inside);
+// Whether weights of the node read what it made itself: the units of a recurrent layer read each other.
+bool reads_itself(const Node& node) {
+  return std::ranges::any_of(node.reads, &Reads::inside);
+}
+
+// In how many groups the units of this input are mixed; 0: in none.
+Index groups_mixed(const Node& node, std::size_t input) {
+  if (reads_itself(node)) return 1;
+  const auto found = std::ranges::find(node.mixes, static_cast<int>(input), &Mixing::input);
+  return found == node.mixes.end() ? 0 : found->groups;
 }
 
 // edge(unit of the node, unit of the input) for every weight.
@@ -37,9 +44,11 @@ void for_each_weight_edge(const Tape& tape, const Node& node, const Reads& reads
 template <typename Visit>
 bool for_each_edge(const Tape& tape, const Node& node, std::size_t input, Visit&& edge) {
   const Index out = units_of(node.value.shape()), in = units_of(input_of(tape, node, input).value.shape());
-  if (mixes(node)) {
+  if (const Index groups = groups_mixed(node, input); groups > 0) {
+    if (out % groups != 0 || in % groups != 0) return false;
     for (Index u = 0; u < out; ++u)
-      for (Index v = 0; v < in; ++v) edge(u, v);
+      for (Index v = 0; v < in; ++v)
+        if (u / (out / groups) == v / (in / groups)) edge(u, v);
     return true;
   }
   bool read = false;
@@ -62,7 +71,7 @@ struct Paths {
   // Those of the matrix's weights that lie on a path from an input to an output.
   Index effective(const Tape& tape, std::size_t n, const Reads& reads) const {
     const Node& node = tape.node(n);
-    if (mixes(node)) return any(reached[n]) && any(leads[n]) ? reads.W->nonzeros() : 0;
+    if (reads_itself(node)) return any(reached[n]) && any(leads[n]) ? reads.W->nonzeros() : 0;
     const Units& from_units = reached[static_cast<std::size_t>(node.inputs[static_cast<std::size_t>(reads.input)])];
     const bool some = any(from_units);
     const Edges edges(tape, node, reads);
@@ -91,8 +100,7 @@ std::optional<Paths> paths_of(const Tape& tape) {
   }
   for (std::size_t n = tape.nodes(); n-- > 1;) {
     // Units that read each other lead on together.
-    if (std::ranges::any_of(tape.node(n).reads, &Reads::inside) && any(paths.leads[n]))
-      std::ranges::fill(paths.leads[n], 1);
+    if (reads_itself(tape.node(n)) && any(paths.leads[n])) std::ranges::fill(paths.leads[n], 1);
     for (std::size_t i = 0; i < tape.node(n).inputs.size(); ++i) {
       Units& there = paths.leads[static_cast<std::size_t>(tape.node(n).inputs[i])];
       for_each_edge(tape, tape.node(n), i, [&](Index u, Index v) { there[v] |= paths.leads[n][u]; });

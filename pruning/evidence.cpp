@@ -18,6 +18,7 @@ void Evidence::begin(Index step) {
        {&gradient_, &dense_gradient_, &squared_batch_gradient_, &squared_gradient_, &hessian_gradient_, &flow_})
     known->clear();
   input_squares_.clear();
+  led_to_.clear();
   input_products_.clear();
 }
 

@@ -60,6 +60,9 @@ class Evidence {
   // Rows of different groups read different numbers, as do a grouped convolution's, or all rows of a matrix that is
   // used transposed: g-th row group at [g * cols, (g + 1) * cols).   [groups * W.cols()]
   std::span<const double> input_squares(const Parameter& W);
+  // The unit that each live weight of W leads to, in row-major order: its row, or, if W is used transposed, what its
+  // column stands for.     [W.nonzeros()]
+  std::span<const Index> led_to(const Parameter& W);
   // x_j x_k of what W is multiplied by, meaned over samples (and steps); nothing for a convolution of images or a
   // matrix that is used transposed.    [W.cols(), W.cols()]
   std::span<const Real> input_products(const Parameter& W);
@@ -88,6 +91,7 @@ class Evidence {
   double temperature_ = 1;  // of hessian_gradient_
   Arrays gradient_, dense_gradient_, squared_batch_gradient_, squared_gradient_, hessian_gradient_, flow_;
   std::map<const Parameter*, std::vector<double>> input_squares_;
+  std::map<const Parameter*, std::vector<Index>> led_to_;
   std::map<const Parameter*, AlignedVector<Real>> input_products_;
 };
 

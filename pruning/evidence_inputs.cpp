@@ -55,6 +55,15 @@ void add_squares(const Tape& tape, const Node& node, const Reads& reads, std::ve
   });
 }
 
+std::vector<Index> led_to_of(const Tape& tape, const Node& node, const Reads& reads) {
+  std::vector<Index> units;
+  const Edges edges(tape, node, reads);
+  reads.W->for_each_weight([&](Index row, Index column, Index) {
+    units.push_back(reads.transposed && !reads.inside() ? edges(row, column).to : row);
+  });
+  return units;
+}
+
 }  // namespace
 
 void Evidence::examine_inputs(const std::function<void(const Tape&, const Node&, const Reads&)>& look) {
@@ -71,11 +80,17 @@ std::span<const double> Evidence::input_squares(const Parameter& W) {
     for (Index i = 0; i < batches_; ++i) samples += static_cast<double>(data_.batch_samples(batch(i)));
     examine_inputs([&](const Tape& tape, const Node& node, const Reads& reads) {
       add_squares(tape, node, reads, input_squares_[reads.W]);
+      if (std::vector<Index>& units = led_to_[reads.W]; units.empty()) units = led_to_of(tape, node, reads);
     });
     for (auto& [V, squares] : input_squares_)
       for (double& s : squares) s /= samples;
   }
   return input_squares_[&W];
+}
+
+std::span<const Index> Evidence::led_to(const Parameter& W) {
+  input_squares(W);
+  return led_to_[&W];
 }
 
 std::span<const Real> Evidence::input_products(const Parameter& W) {

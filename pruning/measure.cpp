@@ -48,6 +48,7 @@ struct Bench {
 // A matrix's part of its node's FLOPs and seconds: 1 of a node that has no other, else by numbers of multiplications.
 struct Share {
   const Parameter* W;
+  bool table;  // its columns are looked up
   double part;
 };
 
@@ -56,7 +57,8 @@ std::vector<Share> shares_of(const Tape& tape, const Node& node) {
   double all = 0;
   for (const Reads& reads : node.reads)
     if (reads.W->prunable()) {
-      shares.push_back({reads.W, static_cast<double>(operands_of(tape, node, reads) * reads.W->nonzeros())});
+      shares.push_back({reads.W, std::holds_alternative<Tokens>(reads.kind),
+                        static_cast<double>(operands_of(tape, node, reads) * reads.W->nonzeros())});
       all += shares.back().part;
     }
   for (Share& share : shares) share.part = all > 0 ? share.part / all : 1 / static_cast<double>(shares.size());
@@ -90,8 +92,9 @@ void measure_layers(const Module& model, const Loader& full, const MeasureOption
     m.forward_flops += flops;
     for (const Share& share : shares_of(tape, node)) {
       const Parameter& W = *share.W;
-      m.layers.push_back({W.name(), W.rows(), W.cols(), W.density(), W.storage(), kernel_name(W, o.lanes),
-                          part_of(flops, share.part), share.part * timing_of(seconds[n]).median});
+      m.layers.push_back({W.name(), W.rows(), W.cols(), W.density(), W.storage(),
+                          share.table ? "lookup" : kernel_name(W, o.lanes), part_of(flops, share.part),
+                          share.part * timing_of(seconds[n]).median});
     }
   }
 }

@@ -15,12 +15,13 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// All three products once, as a training step would run them on one tile.
+// All products once, as a training step would run them on one tile.
 struct ThreeProducts {
   Parameter& W;
   const LayerGeometry& layer;
   Tensor X, Y, dX;
   AlignedVector<Real> G;
+  std::vector<std::uint32_t> tokens;  // of a table: a column for each lane
 
   ThreeProducts(Parameter& parameter, const LayerGeometry& geometry, Index lanes) : W(parameter), layer(geometry) {
     if (const auto& w = layer.window) {
@@ -34,6 +35,11 @@ struct ThreeProducts {
     }
     dX = Tensor(X.shape(), {lanes, lanes});
     X.fill(Real{0.5});
+    if (!layer.table) return;
+    const Random random(1, "tune-tokens");
+    for (Index lane = 0; lane < lanes; ++lane)
+      tokens.push_back(static_cast<std::uint32_t>(random.below(static_cast<std::uint64_t>(lane), W.cols())));
+    G.resize(W.value().size());
   }
   double run() {
     const double start = seconds_now();
@@ -41,6 +47,11 @@ struct ThreeProducts {
       convolve(W, *w, X, Y, {0, Y.shape()[1]});
       convolve_transposed(W, *w, Y, dX);
       convolve_outer(W, *w, Y, X, {0, Y.shape()[1]}, G);
+      return seconds_now() - start;
+    }
+    if (layer.table) {
+      look_up(W, tokens, Y);
+      look_up_outer(W, tokens, Y, G);
       return seconds_now() - start;
     }
     multiply(W, X, Y);
@@ -106,7 +117,9 @@ std::map<std::string, LayerGeometry> geometries_of(const Module& model, const Sh
   std::map<std::string, LayerGeometry> layers;
   tape.for_each_matrix([&](const Node& node, const Reads& reads) {
     LayerGeometry& layer = layers[reads.W->name()];
-    layer = {.rows = reads.W->rows(), .cols = reads.W->cols(), .window = {}, .input = {}};
+    layer = {.rows = reads.W->rows(),
+             .cols = reads.W->cols(),
+             .table = std::holds_alternative<Tokens>(reads.kind) && !reads.transposed};
     if (const auto* patches = std::get_if<Patches>(&reads.kind)) {
       layer.window = patches->window;
       layer.input = sliding_of(tape, node, reads).image;
@@ -128,7 +141,7 @@ StorageRules tune(const Module& model, const Shape& input, Index lanes, std::uin
 }
 
 std::string LayerGeometry::text() const {
-  if (!window) return fmt::format("linear {} x {}", rows, cols);
+  if (!window) return fmt::format("{} {} x {}", table ? "table" : "linear", rows, cols);
   return fmt::format("{} x {} of {}, {} x {}, stride {}, padding {} x {}, groups {}", rows, cols, input.text(),
                      window->kernel_height, window->kernel_width, window->stride, window->padding_height,
                      window->padding_width, window->groups);

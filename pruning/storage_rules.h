@@ -42,8 +42,9 @@ StorageRules tune(const Module& model, const Shape& input, Index lanes, std::uin
 // What decides how long a layer's products take: its matrix and, for a convolution, window and input image.
 struct LayerGeometry {
   Index rows = 0, cols = 0;
-  std::optional<Window> window;  // none: linear
-  Shape input;                   // [C, H, W] on which the window slides: a transposed convolution's output
+  std::optional<Window> window = {};  // none: linear, or a table
+  Shape input = {};                   // [C, H, W] on which the window slides: a transposed convolution's output
+  bool table = false;                 // tokens look their columns up
   std::string text() const;
 };
 // Those of a model's prunable weights, by name.    input: the shape of one sample

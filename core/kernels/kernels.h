@@ -9,6 +9,7 @@
 #include "espalier/core/kernels/dense.h"
 #include "espalier/core/kernels/elementwise.h"
 #include "espalier/core/kernels/gru.h"
+#include "espalier/core/kernels/lanewise.h"
 #include "espalier/core/kernels/normalise.h"
 #include "espalier/core/kernels/planes.h"
 #include "espalier/core/kernels/pooling.h"

@@ -7,9 +7,10 @@
 
 namespace espalier::zoo {
 
-std::vector<ModelFamily> mlps();             // lenet-300-100, mlp:
-std::vector<ModelFamily> image_models();     // lenet-5, conv-N, resnet-20, vgg-small
-std::vector<ModelFamily> table_models();     // linear, tabular:, tabular-resnet:
-std::vector<ModelFamily> sequence_models();  // cnn-1d, gru:
+std::vector<ModelFamily> mlps();              // lenet-300-100, mlp:
+std::vector<ModelFamily> image_models();      // lenet-5, conv-N, resnet-20, vgg-small
+std::vector<ModelFamily> table_models();      // linear, tabular:, tabular-resnet:
+std::vector<ModelFamily> sequence_models();   // cnn-1d, gru:
+std::vector<ModelFamily> attention_models();  // attention:
 
 }  // namespace espalier::zoo

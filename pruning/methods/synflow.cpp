@@ -6,6 +6,9 @@
 // for one round judges by the paths of the full network. A bounded activation (tanh, sigmoid) is not the line through 0
 // that R assumes.
 //
+// What has no line through 0 gets one while R is computed (TapeOptions::flow): a normalisation divides by a constant,
+// attention weighs by its scores without the softmax, every token of a table occurs, positions are left out.
+//
 // When: before training, in 100 rounds of equal factors.
 //
 // Exercise: --set rounds=1. At which density is the first layer emptied? And with 10 rounds?

@@ -112,7 +112,7 @@ TEST(Reads, OfATransposedConvolutionAreThePixels) {
   // result and a tap, and the groups are apart.
   const Window window{.kernel_height = 2, .kernel_width = 2, .stride = 2, .groups = 2};
   const Recorded node({2, 1, 2}, 2, 8, {4, 2, 4}, {.kind = Patches{window}, .transposed = true});
-  EXPECT_EQ(node.operands(), (std::vector<Numbers>{{1, 3}, {2, 4}}));
+  EXPECT_EQ(node.operands(), (std::vector<Numbers>{{1, 0}, {2, 0}, {0, 3}, {0, 4}}));
   EXPECT_EQ(node.edge(0, 7), "0 -> 1");
   EXPECT_EQ(node.edge(1, 7), "1 -> 3");
   const Sliding sliding = sliding_of(node.tape, node.node(), node.node().reads[0]);

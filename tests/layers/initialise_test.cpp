@@ -35,7 +35,9 @@ const Formula formulas[] = {{"kaiming", [](double in, double) { return 2 / in; }
                             {"lecun-uniform", [](double in, double) { return 1 / (3 * in); }, 1.8,
                              [](double in, double) { return std::sqrt(1 / in); }},
                             {"signed-constant", [](double in, double) { return 2 / in; }, 1,
-                             [](double in, double) { return std::sqrt(2 / in); }}};
+                             [](double in, double) { return std::sqrt(2 / in); }},
+                            {"unit-normal", [](double, double) { return 1.0; }, 3,
+                             [](double, double) { return std::numeric_limits<double>::infinity(); }}};
 
 TEST(Initialise, EveryFormulaHasItsMeanVarianceAndBoundAtAnyDensity) {
   for (const Formula& formula : formulas)

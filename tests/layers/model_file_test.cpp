@@ -300,7 +300,7 @@ TEST_F(ModelFile, KeepsEveryBitOfAValueAndZeroesThatLive) {
 }
 
 TEST_F(ModelFile, CarriesModelsOfSequences) {
-  for (const char* name : {"cnn-1d", "gru:6"})
+  for (const char* name : {"cnn-1d", "gru:6", "attention:6x3x1"})
     for (const double density : {1.0, 0.1}) {
       const auto make = [&](std::uint64_t seed, double born) {
         return make_model(name, {.input = {20, 3}, .outputs = 4, .seed = seed, .density = born});
@@ -722,7 +722,8 @@ TEST_F(ModelFile, RandomWeightsCostTheirMaskAndComeBackBitByBit) {
     Shape input;
   };
   for (const Net& net : {Net{"lenet-300-100", {784}}, Net{"lenet-5", {1, 28, 28}}})
-    for (const char* initialiser : {"kaiming", "kaiming-uniform", "xavier", "lecun-uniform", "signed-constant"}) {
+    for (const char* initialiser :
+         {"kaiming", "kaiming-uniform", "xavier", "lecun-uniform", "signed-constant", "unit-normal"}) {
       SCOPED_TRACE(fmt::format("{} {}", net.name, initialiser));
       const Origin from{initialiser_named(initialiser), 12345678901234567890u};
       const ModulePtr saved = make_model(net.name, {.input = net.input, .outputs = 10, .seed = 3});

@@ -202,7 +202,7 @@ TEST(Models, WhatDataTheyWereMadeForIsKnownWithoutData) {
 }
 
 TEST(Models, ThoseOfSequencesTakeAnyStepsFeaturesAndOutputs) {
-  for (const char* name : {"cnn-1d", "gru:5"})
+  for (const char* name : {"cnn-1d", "gru:5", "attention:6x2x1"})
     for (const Shape& input : {Shape{1, 1}, Shape{64, 3}, Shape{17, 20}})
       EXPECT_EQ(make_model(name, {.input = input, .outputs = 4})->output_shape(input), Shape{4}) << name;
   const ModulePtr model = make_model("gru:64", {.input = {64, 3}, .outputs = 8}),
@@ -214,8 +214,27 @@ TEST(Models, ThoseOfSequencesTakeAnyStepsFeaturesAndOutputs) {
   EXPECT_EQ(census_of(*cnn).positions, 32 * 27 + 64 * 160 + 64 * 320 + 8 * 512);
 }
 
+TEST(Models, ThoseThatAttendAreBlocksOfFourMatricesAndAHiddenLayer) {
+  constexpr const char* name = "attention:32x4x2";
+  const ModulePtr model = make_model(name, {.input = {64, 3}, .outputs = 8}),
+                  sparse = make_model(name, {.input = {64, 3}, .outputs = 8, .density = 0.1});
+  EXPECT_EQ(census_of(*model).positions, 32 * 3 + 2 * (4 * 32 * 32 + 2 * 32 * 128) + 8 * 32);
+  EXPECT_EQ(census_of(*model).unprunable, 32 + 64 * 32 + 2 * (4 * 32 + 128 + 32 + 4 * 32) + 2 * 32 + 8);
+  EXPECT_NEAR(census_of(*sparse).density(), 0.1, 0.001) << "all matrices are born sparse";
+  const ModulePtr of_tokens = make_model("attention:32x4x1+tokens=100", {.input = {7}, .outputs = 5});
+  EXPECT_EQ(of_tokens->output_shape({7}), Shape{5});
+  EXPECT_EQ(census_of(*of_tokens).positions, 32 * 100 + 4 * 32 * 32 + 2 * 32 * 128 + 5 * 32);
+}
+
+TEST(Models, NamesOfThoseThatAttendSayFeaturesHeadsAndBlocks) {
+  for (const char* name : {"attention:", "attention:64", "attention:64x4", "attention:64x5x2", "attention:64x0x2",
+                           "attention:64x4x1001", "attention:64x4x2+words=3", "attention:64x4x2+tokens=0"})
+    EXPECT_NE(refusal(name, {.input = {64, 3}, .outputs = 8}).find(name), std::string::npos);
+  EXPECT_NE(refusal("attention:8x2x1+tokens=9", {.input = {64, 3}, .outputs = 8}).find("[64, 3]"), std::string::npos);
+}
+
 TEST(Models, SequencesAreWhatModelsOfSequencesWant) {
-  for (const char* name : {"cnn-1d", "gru:64"})
+  for (const char* name : {"cnn-1d", "gru:64", "attention:8x2x1"})
     EXPECT_NE(refusal(name, {.input = {1, 28, 28}, .outputs = 10}).find("[1, 28, 28]"), std::string::npos) << name;
   for (const char* name : {"gru:", "gru:0", "gru:-3", "gru:64x", "gru:1e3", "gru:99999999999999999999"})
     EXPECT_NE(refusal(name, {.input = {64, 3}, .outputs = 8}).find(name), std::string::npos);
@@ -254,7 +273,7 @@ TEST(Models, EachFamilyMatchesTheNamesOfItsFormAndSaysWhatItIs) {
 
 TEST(Models, ProfilesAndModelsAgreeOnTheDataTheyWereMadeFor) {
   for (const char* name : {"lenet-300-100", "lenet-5", "conv-2", "resnet-20", "vgg-small", "mlp:7-5-3", "linear",
-                           "tabular:8", "tabular-resnet:8x2", "cnn-1d", "gru:8"}) {
+                           "tabular:8", "tabular-resnet:8x2", "cnn-1d", "gru:8", "attention:8x2x1"}) {
     const ModelProfile profile = model_profile(name);
     EXPECT_EQ(make_model(name, {.input = profile.input, .outputs = profile.outputs})->output_shape(profile.input),
               Shape{profile.outputs})

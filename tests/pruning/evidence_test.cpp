@@ -17,6 +17,7 @@
 #include "espalier/pruning/dead_units.h"
 #include "espalier/pruning/measure.h"
 #include "espalier/pruning/storage_rules.h"
+#include "support/asked.h"
 #include "support/two_matrices.h"
 
 namespace espalier {
@@ -24,66 +25,14 @@ namespace {
 
 using Numbers = std::vector<double>;
 
-// Samples that are written down; the targets are zeros.
-class Samples final : public Dataset {
- public:
-  Samples(Shape shape, Index outputs, std::vector<std::vector<Real>> x)
-      : shape_(shape), outputs_(outputs), x_(std::move(x)) {}
-  std::string name() const override { return "samples"; }
-  Index samples() const override { return std::ssize(x_); }
-  Shape shape() const override { return shape_; }
-  Index classes() const override { return 0; }
-  Index outputs() const override { return outputs_; }
-  void read(Index i, std::span<Real> features) const override { std::ranges::copy(x_[i], features.begin()); }
-  void target(Index, std::span<Real> values) const override { std::ranges::fill(values, Real{0}); }
+using testing::set_values;
 
- private:
-  Shape shape_;
-  Index outputs_;
-  std::vector<std::vector<Real>> x_;
+// Flow as parts of the sum: it has a factor that all weights share.
+struct Asked : testing::Asked {
+  using testing::Asked::Asked;
+  const Parameter& parameter(const std::string& name) { return testing::parameter_of(model, name); }
+  Numbers flow(const std::string& name) { return testing::parts_of(testing::Asked::flow(name)); }
 };
-
-// A model and what evidence says of it, looking at all samples at once, among padding lanes of NaN.
-struct Asked {
-  DatasetPtr data;
-  std::unique_ptr<Optimizer> optimizer = make_optimizer({});
-  Trainer trainer;
-  Loader loader;
-  Evidence evidence;
-
-  Asked(Module& model, const Shape& shape, const std::vector<std::vector<Real>>& x)
-      : data(std::make_shared<Samples>(shape, model.output_shape(shape).features(), x)),
-        trainer(model, mean_squared_error, *optimizer, {}),
-        loader(data, {.batch = std::ssize(x), .lanes = 16, .shuffle = false, .poison_padding = true}),
-        evidence(trainer, loader) {}
-  const Parameter& parameter(const std::string& name) const {
-    const auto& all = trainer.parameters();
-    return **std::ranges::find_if(all, [&](const Parameter* p) { return p->name() == name; });
-  }
-  Numbers squares(const std::string& name) {
-    const auto squares = evidence.input_squares(parameter(name));
-    return {squares.begin(), squares.end()};
-  }
-  Numbers products(const std::string& name) {
-    const auto products = evidence.input_products(parameter(name));
-    return {products.begin(), products.end()};
-  }
-  // Flow has a factor that all weights share: as parts of the sum.
-  Numbers flow(const std::string& name) {
-    const auto flow = evidence.flow(parameter(name));
-    Numbers parts(flow.begin(), flow.end());
-    double sum = 0;
-    for (const double f : parts) sum += f;
-    for (double& f : parts) f /= sum;
-    return parts;
-  }
-};
-
-void set(Module& model, const std::string& name, const std::vector<Real>& values) {
-  model.visit_parameters([&](Parameter& W) {
-    if (W.name() == name) std::ranges::copy(values, W.value().begin());
-  });
-}
 
 void expect_numbers(const Numbers& expected, const Numbers& got) {
   ASSERT_EQ(expected.size(), got.size());
@@ -104,8 +53,8 @@ TEST(ReadsFeatures, FlowIsThePartOfEachPath) {
   Sequential model;
   model.add<Linear>(LinearOptions{.name = "fc1", .in = 2, .out = 2}, 1)
       .add<Linear>(LinearOptions{.name = "fc2", .in = 2, .out = 1}, 1);
-  set(model, "fc1.weight", {1, -2, 3, 0});
-  set(model, "fc2.weight", {-4, 1});
+  set_values(model, "fc1.weight", {1, -2, 3, 0});
+  set_values(model, "fc2.weight", {-4, 1});
   Asked asked(model, {2}, {{7, 8}});
   expect_numbers({4.0 / 15, 8.0 / 15, 3.0 / 15, 0}, asked.flow("fc1.weight"));
   expect_numbers({12.0 / 15, 3.0 / 15}, asked.flow("fc2.weight"));
@@ -143,8 +92,8 @@ TEST(ReadsPatches, FlowCountsEveryPatch) {
   Sequential model;
   model.add<Conv2d>(Conv2dOptions{.name = "c", .in = 1, .out = 1, .window = pairs}, 1)
       .add<Linear>(LinearOptions{.name = "fc", .in = 2, .out = 1}, 1);
-  set(model, "c.weight", {2, -3});
-  set(model, "fc.weight", {1, -5});
+  set_values(model, "c.weight", {2, -3});
+  set_values(model, "fc.weight", {1, -5});
   Asked asked(model, {1, 2, 2}, {{1, 2, 3, 4}});
   expect_numbers({0.4, 0.6}, asked.flow("c.weight"));
   expect_numbers({1.0 / 6, 5.0 / 6}, asked.flow("fc.weight"));
@@ -154,8 +103,8 @@ TEST(ReadsPatches, FlowStaysInItsGroup) {
   Sequential model;
   model.add<Conv2d>(Conv2dOptions{.name = "c", .in = 2, .out = 2, .window = {.groups = 2}, .bias = false}, 1)
       .add<Linear>(LinearOptions{.name = "fc", .in = 2, .out = 1}, 1);
-  set(model, "c.weight", {2, 3});
-  set(model, "fc.weight", {5, 1});
+  set_values(model, "c.weight", {2, 3});
+  set_values(model, "fc.weight", {5, 1});
   Asked asked(model, {2, 1, 1}, {{1, 1}});
   expect_numbers({10.0 / 13, 3.0 / 13}, asked.flow("c.weight"));
 }
@@ -187,8 +136,8 @@ TEST(ReadsSteps, FlowCountsEveryStepButNoPadding) {
   Sequential model;
   model.add<Conv1d>(Conv1dOptions{.name = "c", .in = 1, .out = 1, .window = {.kernel = 2, .padding = 1}}, 1)
       .add<Linear>(LinearOptions{.name = "fc", .in = 4, .out = 1}, 1);
-  set(model, "c.weight", {1, -4});
-  set(model, "fc.weight", {10, 1, 1, 1});  // step 0 sees padding and x_0: through the second weight only
+  set_values(model, "c.weight", {1, -4});
+  set_values(model, "fc.weight", {10, 1, 1, 1});  // step 0 sees padding and x_0: through the second weight only
   Asked asked(model, {3, 1}, {{1, 2, 3}});
   expect_numbers({3.0 / 51, 48.0 / 51}, asked.flow("c.weight"));
 }
@@ -207,9 +156,9 @@ TEST(ReadsSteps, GeometryIsThatOfAMatrix) {
 TEST(ReadsStates, SquaresAndProductsAreThoseOfTheStatesBefore) {
   Sequential model;
   model.add<Gru>(GruOptions{.name = "g", .in = 1, .units = 1}, 1);
-  set(model, "g.input.weight", {0, 0, 0});
-  set(model, "g.hidden.weight", {0, 0, 0});
-  set(model, "g.input.bias", {0, 0, 1});
+  set_values(model, "g.input.weight", {0, 0, 0});
+  set_values(model, "g.hidden.weight", {0, 0, 0});
+  set_values(model, "g.input.bias", {0, 0, 1});
   Asked asked(model, {2, 1}, {{3, 4}});
   const double h = std::tanh(1.0) / 2;
   expect_numbers({h * h}, asked.squares("g.hidden.weight"));
@@ -222,8 +171,8 @@ TEST(ReadsStates, SquaresAndProductsAreThoseOfTheStatesBefore) {
 TEST(ReadsStates, FlowIsWeightTimesDerivative) {
   Sequential model;
   model.add<Gru>(GruOptions{.name = "g", .in = 1, .units = 1}, 1);
-  set(model, "g.input.weight", {0.25, -0.5, 0.75});  // rows between 1/2 and 1 at most: flow keeps their scale
-  set(model, "g.hidden.weight", {0.5, 0.5, 0.5});
+  set_values(model, "g.input.weight", {0.25, -0.5, 0.75});  // rows between 1/2 and 1 at most: flow keeps their scale
+  set_values(model, "g.hidden.weight", {0.5, 0.5, 0.5});
   Asked asked(model, {1, 1}, {{3}});
   const double z = 1 / (1 + std::exp(-0.5)), n = std::tanh(0.75);
   const auto input = asked.evidence.flow(asked.parameter("g.input.weight"));
@@ -306,7 +255,7 @@ TEST(ReadsTokens, SquaresCountHowOftenEachTokenCame) {
 
 TEST(TwoMatrices, EachHasItsOwnInputs) {
   testing::TwoMatrices model(2, 2, 1, 1);
-  set(model, "W", {1, 2, 0, 3});
+  set_values(model, "W", {1, 2, 0, 3});
   Asked asked(model, {2}, {{1, 0}, {1, 1}});
   expect_numbers({1, 0.5}, asked.squares("W"));
   expect_numbers({(1 + 9) / 2.0, 9 / 2.0}, asked.squares("U"));
@@ -318,7 +267,8 @@ TEST(TwoMatrices, AreBothTunedCountedAndMeasured) {
   EXPECT_EQ(geometries_of(model, {4}).size(), 2u);
   EXPECT_EQ(effective_nonzeros(model, {4}), 12 + 6);
   const auto optimizer = make_optimizer({});
-  const DatasetPtr data = std::make_shared<Samples>(Shape{4}, 2, std::vector<std::vector<Real>>(16, {1, 2, 3, 4}));
+  const DatasetPtr data =
+      std::make_shared<testing::WrittenSamples>(Shape{4}, 2, std::vector<std::vector<Real>>(16, {1, 2, 3, 4}));
   const auto all =
       measure({&model}, data, mean_squared_error, *optimizer, {.batch = 16, .lanes = 16, .repetitions = 1});
   const ModelMeasurement& m = all[0];
