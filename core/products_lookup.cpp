@@ -1,5 +1,7 @@
 // Products with one-hot operands: W X copies columns of W, and dY X' adds to them.
 #include "espalier/core/error.h"
+#include "espalier/core/kernels/elementwise.h"
+#include "espalier/core/layouts/transpose.h"
 #include "espalier/core/products.h"
 
 namespace espalier {
@@ -16,7 +18,7 @@ void require_columns(const char* what, const Parameter& W, std::span<const std::
 template <typename Body>
 void for_each_in_column(const Parameter& W, std::uint32_t column, Body&& body) {
   if (W.storage() == Storage::csr) {
-    const Compressed& T = W.pattern()->transpose();
+    const Compressed& T = W.pattern()->derived<Transpose>();
     for (Index n = T.begin[column]; n < T.begin[column + 1]; ++n) body(Index{T.index[n]}, Index{T.slot[n]});
   } else {
     for (Index row = 0; row < W.rows(); ++row) body(row, row * W.cols() + column);

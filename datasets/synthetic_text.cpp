@@ -33,23 +33,24 @@ class Choices {
 
 // "es" behind a hiss, else "s": foxes, sees, crosses.
 std::string with_s(std::string_view word) {
-  return std::string(word) + (word.ends_with('x') || word.ends_with("ss") ? "es" : "s");
+  std::string text(word);
+  return text.append(word.ends_with('x') || word.ends_with("ss") ? "es" : "s");
 }
 
 std::string noun_phrase(Choices& choices, bool plural) {
   std::string text = plural && choices.one_in(2) ? "" : "the ";
-  if (choices.one_in(3)) text += std::string(choices.of(adjectives)) + " ";
+  if (choices.one_in(3)) text.append(choices.of(adjectives)).append(" ");
   const std::string_view noun = choices.of(nouns);
-  return text + (plural ? with_s(noun) : std::string(noun));
+  return text.append(plural ? with_s(noun) : std::string(noun));
 }
 
 std::string clause(Choices& choices) {
   const bool plural = choices.one_in(2);
   std::string text = noun_phrase(choices, plural);
   const std::string_view verb = choices.of(verbs);
-  text += " " + (plural ? std::string(verb) : with_s(verb)) + " ";
+  text.append(" ").append(plural ? std::string(verb) : with_s(verb)).append(" ");
   const bool plural_object = choices.one_in(2);
-  return text + noun_phrase(choices, plural_object);
+  return text.append(noun_phrase(choices, plural_object));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels/lanewise.h"
 #include "espalier/layers/conv1d.h"
 #include "espalier/layers/sequence.h"
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels/elementwise.h"
+#include "espalier/core/kernels/normalise.h"
 #include "espalier/layers/image.h"
 
 namespace espalier {

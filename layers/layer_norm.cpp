@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels/lanewise.h"
 
 namespace espalier {
 namespace {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "espalier/core/error.h"
+#include "espalier/core/kernels/elementwise.h"
 
 namespace espalier {
 

@@ -1,5 +1,5 @@
 // Tables through the tool: raw files in, predictions out.
-#include "espalier/experiment/tables.h"
+#include "espalier/experiment/run_folder.h"
 
 #include <gtest/gtest.h>
 

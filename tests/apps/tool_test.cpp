@@ -12,15 +12,16 @@
 #include <string>
 #include <vector>
 
-#include "espalier/experiment/baselines.h"
 #include "apps/tool/commands.h"
-#include "espalier/experiment/config.h"
-#include "espalier/experiment/data.h"
-#include "espalier/experiment/run_folder.h"
-#include "espalier/experiment/from_config.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/synthetic_images.h"
+#include "espalier/experiment/baselines.h"
+#include "espalier/experiment/config.h"
+#include "espalier/experiment/data.h"
+#include "espalier/experiment/from_config.h"
+#include "espalier/experiment/run_folder.h"
+#include "espalier/experiment/text.h"
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
 #include "support/temporary_folder.h"
@@ -192,6 +193,13 @@ TEST(Tool, GoesOnWithAControlAsWithItsTicket) {
       {50, 60, 80, 30});
 }
 
+TEST(Tool, GoesOnWithAControlOfAMethodThatTrainedScores) {
+  // The ticket's training is over when its control is interrupted: what the method remembered is gone, and not missed.
+  expect_same_bits_after_interruption(
+      "train --data synthetic-digits --model mlp:784-16-10 --epochs 1 --method movement --control reinit --no-dense",
+      {120, 20});
+}
+
 TEST(Tool, GoesOnWithTheRunningStatisticsThatWereRewoundTo) {
   // 3 steps, then 2 from step 1 on; stopped before the last of the first training, when what to go back to is past.
   const testing::TemporaryFolder folder;
@@ -208,9 +216,9 @@ TEST(Tool, GoesOnWithTheRunningStatisticsThatWereRewoundTo) {
   };
   const std::vector<Real> whole = statistics(train_side(config, data, Side::sparse, {}));
   interrupt_after(3);
-  EXPECT_THROW(train_side(config, data, Side::sparse, {}, folder.path() / "checkpoint"), InterruptedError);
+  EXPECT_THROW(train_side(config, data, Side::sparse, {}, {.file = folder.path() / "checkpoint"}), InterruptedError);
   interrupt_after(-1);
-  EXPECT_EQ(statistics(train_side(config, data, Side::sparse, {}, folder.path() / "checkpoint")), whole);
+  EXPECT_EQ(statistics(train_side(config, data, Side::sparse, {}, {.file = folder.path() / "checkpoint"})), whole);
 }
 
 TEST(Tool, RefusesToGoOnWhereThereIsNoRun) {
@@ -463,23 +471,23 @@ TEST(Regression, IsTrainedOnSquaredErrorsAndSpokenOfInOriginalUnits) {
   MetricsLog log(run, config.epochs);
   const Trained dense = train_side(config, data, Side::dense, log.observer(Side::dense));
   const Trained sparse = train_side(config, data, Side::sparse, log.observer(Side::sparse));
-  Json result = result_of(config, data, &dense, sparse);
+  Result result = result_of(config, data, &dense, sparse);
   EXPECT_TRUE(wants_baselines(config, data)) << "it is a table";
-  result["baselines"] = baselines_of(config, data);
+  result.baselines = baselines_of(config, data);
   EXPECT_NE(::testing::internal::GetCapturedStderr().find("validation RMSE"), std::string::npos);
 
-  for (const char* side : {"dense", "sparse"}) {
-    const Json& one = result[side];
-    EXPECT_FALSE(one.contains("test_accuracy"));
-    EXPECT_NEAR(one["test_rmse"].get<double>(), 20 * std::sqrt(one["test_loss"].get<double>()), 1e-3);
-    EXPECT_LT(one["test_mae"], one["test_rmse"]);
-    EXPECT_GT(one["validation_rmse"].get<double>(), 0);
-    EXPECT_GT(one["test_r2"].get<double>(), 0.8);
+  for (const SideResult* side : {&*result.dense, &result.sparse}) {
+    EXPECT_FALSE(to_json(*side).contains("test_accuracy"));
+    EXPECT_NEAR(side->test->rmse, 20 * std::sqrt(side->test_loss), 1e-3);
+    EXPECT_LT(side->test->mae, side->test->rmse);
+    EXPECT_GT(*side->validation, 0);
+    EXPECT_GT(side->test->r2, 0.8);
   }
-  const Json& baselines = result["baselines"];
-  EXPECT_LT(std::abs(baselines["mean"]["test_r2"].get<double>()), 0.05);
-  EXPECT_GT(baselines["linear"]["test_r2"].get<double>(), 0.3) << "half of it is linear";
-  EXPECT_LT(baselines["linear"]["test_r2"], result["sparse"]["test_r2"]) << "and half is a product";
+  const Metrics &mean = result.baselines[0].test, &linear = result.baselines[1].test;
+  EXPECT_EQ(result.baselines[0].name, "mean");
+  EXPECT_LT(std::abs(mean.r2), 0.05);
+  EXPECT_GT(linear.r2, 0.3) << "half of it is linear";
+  EXPECT_LT(linear.r2, result.sparse.test->r2) << "and half is a product";
 
   const std::string page = page_of(result);
   for (const char* word : {"test RMSE", "test MAE", "test R2", "mean target", "linear, 20 epochs"})

@@ -9,6 +9,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/flops.h"
+#include "espalier/core/kernels/lanewise.h"
 #include "espalier/core/products.h"
 #include "support/forced_target.h"
 #include "support/numbers.h"
