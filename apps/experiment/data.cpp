@@ -29,12 +29,14 @@ std::string chosen_for(const RunConfig& config) {
 }  // namespace
 
 DataParts load_data(RunConfig& config) {
-  if (config.data == "auto") config.data = chosen_for(config);
-  return load(config.data, {.folder = config.data_dir,
-                            .validation = config.validation,
-                            .seed = config.seed,
-                            .table = config.table,
-                            .test_file = config.test_data});
+  const std::string name = config.data == "auto" ? chosen_for(config) : config.data;
+  DataParts parts = load(name, {.folder = config.data_dir,
+                                .validation = config.validation,
+                                .seed = config.seed,
+                                .table = config.table,
+                                .test_file = config.test_data});
+  config.data = name;
+  return parts;
 }
 
 void require_known_data(const std::string& name) {

@@ -1,6 +1,10 @@
 #include "apps/tool/commands.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -11,13 +15,20 @@ namespace espalier {
 
 namespace {
 
-// The libraries name options, "[lanes] expected ...". Where the command has a flag of that name, people see the flag.
+// The libraries name options: "[lanes] expected ...", "[loss] huber_delta: expected ...". Where the command has a flag of
+// that name, people see the flag.
 UsageError in_flags(const UsageError& error, const CLI::App& command) {
   const std::string text = error.what();
-  const std::size_t end = text.find(']');
+  const std::size_t end = text.find("] "), colon = text.find(": ");
   if (!text.starts_with('[') || end == std::string::npos) return error;
-  const std::string flag = "--" + text.substr(1, end - 1);
-  return command.get_option_no_throw(flag) ? UsageError("[" + flag + text.substr(end)) : error;
+  const auto flagged = [&](std::string option, const std::string& rest) -> std::optional<UsageError> {
+    std::ranges::replace(option, '_', '-');
+    if (!command.get_option_no_throw("--" + option)) return {};
+    return UsageError(fmt::format("[--{}] {}", option, rest));
+  };
+  if (colon != std::string::npos && colon > end)
+    if (const auto inner = flagged(text.substr(end + 2, colon - end - 2), text.substr(colon + 2))) return *inner;
+  return flagged(text.substr(1, end - 1), text.substr(end + 2)).value_or(error);
 }
 
 int run_command_line(int argc, char** argv) {

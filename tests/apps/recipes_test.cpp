@@ -278,7 +278,7 @@ TEST_F(Recommend, AnExhaustiveRaceSaysHowFarTheRecommendedRecipeIsBehind) {
   recipe("good", "mlp:784-32-10", "density = 0.5");
   recipe("narrow", "mlp:784-2-10");
   ASSERT_EQ(run(race("--epochs 1 --exhaustive")), exit_done) << err_;
-  EXPECT_PRED2(contains, out_, "exhaustive: everybody, up to 1 epoch");
+  EXPECT_PRED2(contains, out_, "exhaustive: all recipes, up to 1 epoch");
   EXPECT_PRED2(contains, out_, "gap          0.00 pp on validation data (within 0.50 pp), 0.00 pp on test data");
 }
 

@@ -201,7 +201,7 @@ TEST_F(ToolTables, MisuseEndsInOneLineAndADocumentedCode) {
            Bad{"train --scaling most --data " + good, exit_usage, "[--scaling] expected"},
            Bad{"train --encoding hash --data " + good, exit_usage, "[--encoding] expected"},
            Bad{"train --test-fraction 1.5 --data " + good, exit_usage, "[--test-fraction] expected"},
-           Bad{"train --test-data t.csv --data mnist", exit_usage, "[--test-data] expected --data to be a table, too"},
+           Bad{"train --test-data t.csv --data mnist", exit_usage, "[--test-data] expected data that are a table, too"},
            Bad{"train --test-data absent.csv --data " + good, exit_file,
                "absent.csv: expected a table, found no such file"},
            Bad{sparse("1 3:1 2:1\n"), exit_file, "bad.svm: line 1: expected ascending indices, found 2 after 3"},

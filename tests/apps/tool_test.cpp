@@ -541,7 +541,7 @@ TEST(Regression, RefusesWhatIsForClasses) {
     return "";
   };
   EXPECT_NE(says("cross-entropy", "none").find("numbers to predict"), std::string::npos);
-  EXPECT_NE(says("auto", "balanced").find("--class-weights"), std::string::npos);
+  EXPECT_NE(says("auto", "balanced").find("[class-weights]"), std::string::npos);
   EXPECT_EQ(says("huber", "none"), "");
 }
 
