@@ -7,6 +7,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/layers/models.h"
+#include "espalier/optim/inference.h"
 #include "support/training.h"
 
 namespace espalier {
