@@ -1049,7 +1049,8 @@ bool move_along(Parameter& W, const Tape& tape, const Node& node, const Reads& r
       if (project_out(basis, v) < 1e-3) continue;
     } else {
       if (basis.empty()) continue;
-      for (Index i = 0; i < length; ++i) v[i] = basis[n % basis.size()][i];
+      for (const auto& b : basis)
+        for (Index i = 0; i < length; ++i) v[i] += b[i];
     }
     moved = true;
     for (Index i = 0; i < length; ++i)
