@@ -15,14 +15,14 @@ namespace espalier {
 
 namespace {
 
-// The libraries name options: "[lanes] expected ...", "[loss] huber_delta: expected ...". Where the command has a flag of
-// that name, people see the flag.
+// The libraries name options: "[lanes] expected ...", "[loss] huber_delta: expected ...". Where the command has a flag
+// of that name, people see the flag.
 UsageError in_flags(const UsageError& error, const CLI::App& command) {
   const std::string text = error.what();
   const std::size_t end = text.find("] "), colon = text.find(": ");
   if (!text.starts_with('[') || end == std::string::npos) return error;
   const auto flagged = [&](std::string option, const std::string& rest) -> std::optional<UsageError> {
-    std::ranges::replace(option, '_', '-');
+    for (char& c : option) c = c == '_' || c == ' ' ? '-' : c;
     if (!command.get_option_no_throw("--" + option)) return {};
     return UsageError(fmt::format("[--{}] {}", option, rest));
   };

@@ -9,10 +9,10 @@
 #include <sstream>
 
 #include "apps/tool/commands.h"
-#include "espalier/experiment/recommend.h"
-#include "espalier/experiment/from_config.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/experiment/from_config.h"
+#include "espalier/experiment/recommend.h"
 #include "espalier/layers/models.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"

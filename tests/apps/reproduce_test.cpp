@@ -7,9 +7,9 @@
 #include <sstream>
 
 #include "apps/tool/commands.h"
-#include "espalier/experiment/from_config.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/experiment/from_config.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
 #include "support/tool.h"

@@ -1,6 +1,4 @@
 // Tables through the tool: raw files in, predictions out.
-#include "espalier/experiment/run_folder.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,6 +14,7 @@
 #include "espalier/core/error.h"
 #include "espalier/datasets/synthetic_table.h"
 #include "espalier/datasets/table.h"
+#include "espalier/experiment/run_folder.h"
 #include "espalier/layers/linear.h"
 #include "espalier/layers/sequential.h"
 #include "support/temporary_folder.h"
@@ -195,7 +194,7 @@ TEST_F(ToolTables, MisuseEndsInOneLineAndADocumentedCode) {
            Bad{"train --target z --data " + good, exit_usage, "[--target] "},
            Bad{"train --ignore z --data " + good, exit_usage, "[--ignore] "},
            Bad{"train --task ranking --data " + good, exit_usage,
-               "[table] task: expected auto or classification or regression"},
+               "[--task] expected auto or classification or regression"},
            Bad{"train --task regression --data " + good, exit_file,
                "line 2: column y, the target: expected a number, found \"yes\""},
            Bad{"train --scaling most --data " + good, exit_usage, "[--scaling] expected"},
