@@ -180,7 +180,7 @@ TEST_F(ToolTables, MisuseEndsInOneLineAndADocumentedCode) {
   const std::string bad_folder = folder_.path().string();
   for (const Bad& bad : {
            Bad{"train --data absent.csv", exit_file, "absent.csv: expected a table, found no such file"},
-           Bad{"train --data table.xls", exit_usage, "or a file that ends in .csv, .tsv, .svm or .libsvm"},
+           Bad{"train --data table.xls", exit_usage, "or a file that ends in .csv, .tsv, .svm, .libsvm or .txt"},
            Bad{data(""), exit_file, "line 1: expected a table, found an empty file"},
            Bad{data("x,y\n"), exit_file, "expected rows behind the header, found the end of the file"},
            Bad{data("x,y\n1,2\n3\n"), exit_file, "line 3: expected 2 fields, found 1"},
