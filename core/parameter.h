@@ -28,8 +28,8 @@ namespace espalier {
 enum class Storage { dense, masked, csr };
 std::string_view name_of(Storage storage);
 
-// A weight may be pruned and decays. A bias does neither, nor does the scale of a normalisation, which is 1 where a bias
-// is 0 when they are to do nothing.
+// A weight may be pruned and decays. A bias does neither, nor does the scale of a normalisation, which is 1 where a
+// bias is 0 when they are to do nothing.
 enum class Role { weight, bias, scale };
 
 class Parameter {

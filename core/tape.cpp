@@ -4,7 +4,6 @@
 #include <cassert>
 
 #include "espalier/core/clock.h"
-
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/elementwise.h"
 

@@ -126,7 +126,8 @@ Var conv2d_max_pool(const Var& x, const Parameter& W, const Parameter* b, const 
         for_bands(2 * pooled[1], [&](Lines lines) {
           differentiate_lines(f, y, dY, {lines.first / 2, lines.last / 2}, db.data());
           for (Index c = 0; c < shape[0]; ++c)
-            kernels::max_pool_backward(pooling(lines), winners.data() + (c * pooled[1] + lines.first / 2) * pooled[2] * y.lanes(),
+            kernels::max_pool_backward(pooling(lines),
+                                       winners.data() + (c * pooled[1] + lines.first / 2) * pooled[2] * y.lanes(),
                                        line_of(dY, c, lines.first / 2), {line_of(dZ, c, lines.first), pitch_of(dZ)},
                                        /*add=*/false);
           convolve_outer(W, w, dZ, X, lines, std::span(dW.data(), W.value().size()));

@@ -62,8 +62,8 @@ std::optional<Form> form_without_values(const Parameter& W, const Origin& origin
   return bytes.bitmap <= bytes.delta8 ? Form::seed_bitmap : Form::seed_delta8;
 }
 
-Packed pack(const Module& model, const std::map<std::string, std::string>& metadata, const std::optional<Origin>& origin,
-            Data data) {
+Packed pack(const Module& model, const std::map<std::string, std::string>& metadata,
+            const std::optional<Origin>& origin, Data data) {
   Packed packed;
   SafeTensors& file = packed.file;
   for (const auto& [key, value] : metadata) {

@@ -23,8 +23,8 @@ std::optional<std::pair<Index, Index>> two_numbers(std::string_view text, char b
   return std::pair{first, second};
 }
 
-// f(first, last) for every `positions` consecutive ones of the matrix, row by row: first and last say which live weights
-// are theirs, [first, last).
+// f(first, last) for every `positions` consecutive ones of the matrix, row by row: first and last say which live
+// weights are theirs, [first, last).
 template <typename F>
 void for_each_group(const Parameter& W, Index positions, F&& f) {
   Index group = 0;
