@@ -1,5 +1,8 @@
 #include "espalier/experiment/result.h"
 
+#include <cmath>
+
+#include "espalier/experiment/machine.h"
 #include "espalier/experiment/text.h"
 
 namespace espalier {
@@ -45,6 +48,38 @@ Quantity same(const char* title, const char* ratio, Value (*of)(const SideResult
 }
 
 }  // namespace
+
+Result result_of(const Experiment& e, const Trained* dense, const Trained& trained,
+                 const std::map<std::string, std::string>& metadata) {
+  std::vector<Module*> models;
+  if (dense) models.push_back(dense->model.get());
+  models.push_back(trained.model.get());
+  const auto measured = measure(models, e.data.train, e.loss, *e.optimizer,
+                                {.batch = e.batch,
+                                 .lanes = e.lanes,
+                                 .threads = e.threads,
+                                 .seed = e.seed,
+                                 .clip_norm = e.clip_norm,
+                                 .metadata = metadata,
+                                 .origin = trained.origin});
+  Result result{.dataset = e.data.name,
+                .provenance = e.data.provenance,
+                .model = trained.model->name(),
+                .method = e.pruning ? e.pruning->method.name : "none",
+                .schedule = e.pruning ? name_of(e.pruning->options.schedule.kind) : "none",
+                .density = e.pruning ? e.pruning->options.schedule.density : 1,
+                .seed = e.seed,
+                .threads = e.threads,
+                .lanes = e.lanes,
+                .batch = e.batch,
+                .epochs = e.epochs,
+                .processor = processor_name(),
+                .dense = {},
+                .sparse = side_of(trained, measured.back()),
+                .layers = layers_of(measured.back())};
+  if (dense) result.dense = side_of(*dense, measured.front());
+  return result;
+}
 
 SideResult side_of(const ModelMeasurement& m) {
   return {.parameters = m.census.parameters(),

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -67,6 +68,11 @@ struct Result {
   std::optional<std::vector<std::string>> surviving_inputs = {};
   Index input_columns = 0;
 };
+
+// Measures what came of an experiment, and of the same without pruning, which may be null, and puts everything
+// together. metadata: what the model's file will carry besides the weights.
+Result result_of(const Experiment& e, const Trained* dense, const Trained& trained,
+                 const std::map<std::string, std::string>& metadata = {});
 
 SideResult side_of(const ModelMeasurement& measured);
 SideResult side_of(const Trained& trained, const ModelMeasurement& measured);

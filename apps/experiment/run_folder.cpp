@@ -4,7 +4,6 @@
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
-#include "espalier/experiment/machine.h"
 #include "espalier/experiment/text.h"
 #include "espalier/layers/model_file.h"
 
@@ -122,34 +121,20 @@ void MetricsLog::write(const Json& line) {
 }
 
 Result result_of(const RunConfig& config, const DataParts& data, const Trained* dense, const Trained& sparse) {
-  std::vector<Module*> models;
-  if (dense) models.push_back(dense->model.get());
-  models.push_back(sparse.model.get());
-  const auto optimizer = make_optimizer(config.optimizer);
-  const auto measured = measure(models, data.train, loss_of(config, data), *optimizer,
-                                {.batch = config.batch,
-                                 .lanes = config.lanes,
-                                 .threads = threads_of(config),
-                                 .seed = config.seed,
-                                 .clip_norm = config.clip_norm,
-                                 .metadata = file_metadata(config, *sparse.model),
-                                 .origin = sparse.origin});
-  Result result{.dataset = data.name,
-                .provenance = data.provenance,
-                .model = config.model,
-                .method = config.method,
-                .schedule = config.schedule.kind,
-                .density = config.schedule.density,
-                .seed = config.seed,
-                .threads = threads_of(config),
-                .lanes = config.lanes,
-                .batch = config.batch,
-                .epochs = config.epochs,
-                .processor = processor_name(),
-                .control = config.control,
-                .sparse = side_of(sparse, measured.back()),
-                .layers = layers_of(measured.back())};
-  if (dense) result.dense = side_of(*dense, measured.front());
+  const Experiment e{.model = sparse.model,
+                     .data = data,
+                     .loss = loss_of(config, data),
+                     .optimizer = make_optimizer(config.optimizer),
+                     .epochs = config.epochs,
+                     .batch = config.batch,
+                     .lanes = config.lanes,
+                     .seed = config.seed,
+                     .threads = threads_of(config),
+                     .clip_norm = config.clip_norm,
+                     .pruning = pruning_of(config)};
+  Result result = result_of(e, dense, sparse, file_metadata(config, *sparse.model));
+  result.model = config.model;
+  result.control = config.control;
   if (data.preprocessing) {
     result.surviving_inputs = surviving_inputs(*sparse.model, *data.preprocessing);
     result.input_columns = data.preprocessing->source_column_count();

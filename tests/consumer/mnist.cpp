@@ -1,53 +1,56 @@
-// A program of a project that uses Espalier: trains a small network on generated digits while it prunes nine weights in
-// ten, saves it, loads it into a new one, and expects the same accuracy.
+// A program of a project that uses Espalier. Everything that it trains with is its own: a layer, a criterion, a method,
+// an optimizer, a data set. It trains, is interrupted and resumed, and expects the same bits; then it saves, loads, and
+// expects the same answers.
 #include <cstdio>
-#include <string>
 
-#include "espalier/datasets/synthetic_digits.h"
-#include "espalier/layers/linear.h"
-#include "espalier/layers/loss.h"
-#include "espalier/layers/model_file.h"
-#include "espalier/layers/sequential.h"
-#include "espalier/optim/fit.h"
-#include "espalier/optim/sgd.h"
-#include "espalier/pruning/pruner.h"
-
-using namespace espalier;
+#include "outside.h"
 
 namespace {
 
-Sequential network(std::uint64_t seed) {
-  Sequential net("digits");
-  net.add<Linear>(LinearOptions{.name = "hidden", .in = 784, .out = 100, .activation = Activation::relu}, seed);
-  net.add<Linear>(LinearOptions{.name = "output", .in = 100, .out = 10}, seed);
-  return net;
+using namespace outside;
+
+std::vector<Real> weights_of(const Module& model) {
+  std::vector<Real> all;
+  for (const Parameter* W : parameters_of(model)) all.insert(all.end(), W->value().begin(), W->value().end());
+  return all;
 }
 
-double accuracy_of(Sequential& net, const DatasetPtr& data) {
-  const Sgd sgd({});
-  Trainer trainer(net, softmax_cross_entropy, sgd, {.threads = 2});
-  return trainer.evaluate(Loader(data, {.batch = 500, .shuffle = false})).accuracy;
+bool goes_on_to_the_same_bits(const MethodInfo& method) {
+  Experiment whole = experiment_outside(method);
+  const Trained expected = train(whole);
+  const std::filesystem::path file = "checkpoint-" + method.name;
+  std::filesystem::remove(file);
+  Experiment pieces = experiment_outside(method);
+  int asked = 0;
+  try {
+    train(pieces, {}, {.file = file, .stop = [&] { return ++asked > 50; }});
+    return false;  // it was to be interrupted
+  } catch (const InterruptedError&) {
+  }
+  Experiment rest = experiment_outside(method);
+  const Trained resumed = train(rest, {}, {.file = file});
+  std::printf("%s: accuracy %.4f, %.0f %% of the weights; interrupted and resumed: %s\n", method.name.c_str(),
+              expected.test.accuracy, 100 * census_of(*whole.model).density(),
+              weights_of(*rest.model) == weights_of(*whole.model) ? "the same bits" : "other bits");
+  return weights_of(*rest.model) == weights_of(*whole.model) && resumed.test.loss == expected.test.loss &&
+         expected.test.accuracy > 0.8;
+}
+
+bool loads_what_it_saved(const MethodInfo& method) {
+  Experiment trained = experiment_outside(method);
+  const Trained t = train(trained);
+  save_model(*trained.model, {}, "outside.safetensors");
+  Experiment fresh = experiment_outside(method);
+  load_model(*fresh.model, "outside.safetensors");
+  const Score score = Inference(*fresh.model, 1)
+                          .score(Loader(fresh.data.test, {.batch = 64, .lanes = 16, .shuffle = false}), fresh.loss);
+  return score.evaluation.accuracy == t.test.accuracy;
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const std::string file = argc > 1 ? argv[1] : "digits.safetensors";
-  const TrainTest data = synthetic_digits(2000, 500);
-  Sequential net = network(1);
-  const Sgd sgd({.momentum = 0.9F});
-  Trainer trainer(net, softmax_cross_entropy, sgd, {.threads = 2});
-  Pruner pruner(trainer.parameters(), {.schedule = {.density = 0.1}});
-  Loader train(data.train, {});
-  fit(trainer, train, nullptr,
-      {.epochs = 4, .rate = {.rate = 0.1}, .progress = false, .after_step = [&](auto step, auto steps) {
-         pruner.after_step(step, steps);
-       }});
-  const double saved = accuracy_of(net, data.test);
-  save_model(net, {}, file);
-  Sequential again = network(2);
-  load_model(again, file);
-  const double loaded = accuracy_of(again, data.test);
-  std::printf("accuracy %.4f, after loading %.4f\n", saved, loaded);
-  return saved == loaded && saved > 0.5 ? 0 : 1;
+int main() {
+  methods().add(by_criterion());  // now it can be chosen by name, too
+  const bool same = goes_on_to_the_same_bits(methods().named("beside-the-row")) && goes_on_to_the_same_bits(by_hook());
+  return same && loads_what_it_saved(by_hook()) ? 0 : 1;
 }

@@ -66,6 +66,13 @@ for way in "${ways[@]}"; do
     say "$way, $compiler: $(cat "$scratch/said")"
   done
 done
+
+# The example that newcomers are shown, as they would build it.
+example=$scratch/example
+quietly cmake -S apps/example -B "$example" -G Ninja -DCMAKE_PREFIX_PATH="$prefix"
+quietly cmake --build "$example"
+(cd "$example" && ./example) >"$scratch/said" || fail "apps/example failed: $(cat "$scratch/said")"
+say "apps/example: $(grep 'training step' "$scratch/said")"
 [ "${1:-}" = --all ] || exit 0
 
 # Warnings, optimisation, instruction sets, sanitizers and precompiled headers are our own affair.
