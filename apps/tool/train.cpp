@@ -76,18 +76,8 @@ void add_data_flags(CLI::App& app, RunConfig& c) {
 
 namespace {
 
-void add_flags(CLI::App& app, TrainFlags& f) {
+void add_pruning_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
-  app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
-  app.add_option("--recipe", f.recipe,
-                 "Begin with a recipe (`espalier recipes` lists them; or a file .toml); flags override it. auto: race "
-                 "those that fit the data, and train the best")
-      ->excludes("--config");
-  add_race_flags(app, f.race);
-  add_data_flags(app, c);
-  app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
-      ->capture_default_str();
-  app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
   app.add_option("--method", c.method, "How to prune: `espalier methods` lists them")->capture_default_str();
   app.add_option_function<std::vector<std::string>>(
          "--set", [&c](const std::vector<std::string>& texts) { set_settings(c.settings, texts); },
@@ -118,6 +108,9 @@ void add_flags(CLI::App& app, TrainFlags& f) {
                  "place, for comparison")
       ->capture_default_str();
   app.add_option("--protect", c.protect, "Weights never to prune, e.g. output.weight")->delimiter(',');
+}
+
+void add_training_flags(CLI::App& app, RunConfig& c) {
   app.add_option("--epochs", c.epochs, "Epochs (of each round, with --rewind)")->capture_default_str();
   app.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
   app.add_option("--loss", c.loss, "auto (cross-entropy for classes, mse for numbers), " + losses().names())
@@ -143,6 +136,22 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--clip-norm", c.clip_norm,
                  "Clip the gradient's global norm; 0: never; -1: what suits the model: 1 for tables, else never")
       ->capture_default_str();
+}
+
+void add_flags(CLI::App& app, TrainFlags& f) {
+  RunConfig& c = f.config;
+  app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
+  app.add_option("--recipe", f.recipe,
+                 "Begin with a recipe (`espalier recipes` lists them; or a file .toml); flags override it. auto: race "
+                 "those that fit the data, and train the best")
+      ->excludes("--config");
+  add_race_flags(app, f.race);
+  add_data_flags(app, c);
+  app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
+      ->capture_default_str();
+  app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
+  add_pruning_flags(app, f);
+  add_training_flags(app, c);
   app.add_option("--seed", c.seed, "Of everything that is random")->capture_default_str();
   app.add_option("--seeds", f.seeds, "This many runs, with seeds --seed, --seed + 1, ...")->capture_default_str();
   app.add_option("--threads", c.threads, "0: one per processor; never changes the result")->capture_default_str();
