@@ -52,7 +52,7 @@ std::vector<Recipe> recipes_for_tables() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Recipes, SavedIsMeasured, ::testing::ValuesIn(recipes_for_tables()),
-                         [](const auto& info) { return testing::test_name(info.param.name); });
+                         [](const auto& recipe) { return testing::test_name(recipe.param.name); });
 
 TEST(Predictor, AModelWithBatchNormAnswersAsItWasMeasured) {
   for (const char* model : {"tabular:64-64+norm", "tabular:32+norm+dropout=0.2", "tabular-resnet:24x2+norm"})
