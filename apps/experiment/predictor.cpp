@@ -35,7 +35,8 @@ class Block final : public Dataset {
   }
   std::int32_t label(Index i) const override { return std::max(0, static_cast<std::int32_t>(value(i))); }
   void target(Index i, std::span<Real> values) const override {
-    values[0] = static_cast<Real>((value(i) - target_.mean) / target_.deviation);
+    const double as_in_a_table = static_cast<float>(value(i));  // which keeps its cells as floats
+    values[0] = static_cast<Real>((as_in_a_table - target_.mean) / target_.deviation);
   }
   // The class or the number; -1 or NaN: not known.
   double value(Index i) const { return values_[static_cast<std::size_t>(i)]; }

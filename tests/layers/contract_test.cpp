@@ -1048,8 +1048,9 @@ bool move_along(Parameter& W, const Tape& tape, const Node& node, const Reads& r
       if (project_out(basis, v) < 1e-3) continue;
     } else {
       if (basis.empty()) continue;
-      for (const auto& b : basis)
-        for (Index i = 0; i < length; ++i) v[i] += b[i];
+      for (std::size_t k = 0; k < basis.size();
+           ++k)  // by other parts for each vector: a shift of all is normalised away
+        for (Index i = 0; i < length; ++i) v[i] += random.normal(k) * basis[k][i];
     }
     moved = true;
     for (Index i = 0; i < length; ++i)
