@@ -166,6 +166,7 @@ void leave_behind(const RunFolder& folder, const RunConfig& config, const DataPa
   save_model(*sparse.model, file_metadata(config, *sparse.model), folder.path() / "model.safetensors", sparse.origin);
   if (data.preprocessing) folder.write(preprocessing_file, to_json(*data.preprocessing));
   folder.write("result.json", to_json(result).dump(2) + "\n");
+  folder.remove_checkpoints();  // not before: until then there is something to go on from
 }
 
 }  // namespace espalier

@@ -58,7 +58,7 @@ class MetricsLog {
 // Measures both models and puts everything together; dense may be null.
 Result result_of(const RunConfig& config, const DataParts& data, const Trained* dense, const Trained& sparse);
 
-// Everything but the metrics.
+// Everything but the metrics; then the checkpoints go.
 void leave_behind(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Trained& sparse,
                   const Result& result);
 

@@ -66,6 +66,8 @@ TEST(Tool, LeavesARunFolderWhoseResultHasEveryDocumentedKey) {
   EXPECT_GT(result["sparse"]["test_accuracy"], 0.9);
   EXPECT_EQ(result["sparse"]["file_bytes"], std::filesystem::file_size(out / "model.safetensors"));
   EXPECT_EQ(nlohmann::json::parse(read_file(out / "result.json", megabyte)), result);
+  for (const auto& entry : std::filesystem::directory_iterator(out))
+    EXPECT_FALSE(entry.path().filename().string().starts_with("checkpoint")) << entry.path();
   std::istringstream metrics(read_file(out / "metrics.jsonl", megabyte));
   std::size_t epochs = 0, prunings = 0;
   for (std::string line; std::getline(metrics, line);) {
