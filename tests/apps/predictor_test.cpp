@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <ostream>
+
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/synthetic_table.h"
@@ -13,6 +16,11 @@
 #include "support/tool.h"
 
 namespace espalier {
+
+void PrintTo(const Recipe& recipe, std::ostream* out) {
+  *out << recipe.name;
+}
+
 namespace {
 
 // Trains on one generated file and tests on another; the figures of the run and of its saved model must be the same.
