@@ -20,7 +20,7 @@
 namespace espalier {
 namespace {
 
-// One write to a file opened for appending: whole or not at all for everybody who appends at the same time.
+// One write to a file opened for appending: whole or not at all, whatever else is appended at the same time.
 void append_line(const std::filesystem::path& file, const std::string& line) {
   const int handle = ::open(file.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (handle < 0) throw FileError(fmt::format("{}: cannot be opened", file.string()));
@@ -130,7 +130,7 @@ class FoundNetworks {
  public:
   FoundNetworks(std::filesystem::path folder, std::span<const Pending> pending)
       : folder_(std::move(folder)), pending_(pending) {}
-  // Where the network of p has to be left, if somebody wants it.
+  // Where the network of p has to be left; empty if no control will ask for it.
   std::filesystem::path keep(const Pending& p) const {
     const bool wanted = p.row->config.control == "none" && std::ranges::any_of(pending_, [&](const Pending& other) {
                           return uses_found(other) && other.row->found == p.row->found && other.seed == p.seed;

@@ -19,12 +19,6 @@ namespace {
 
 using namespace outside;
 
-std::vector<Real> weights_of(const Module& model) {
-  std::vector<Real> all;
-  for (const Parameter* W : parameters_of(model)) all.insert(all.end(), W->value().begin(), W->value().end());
-  return all;
-}
-
 // Invariant 1.
 TEST(Experiment, ATrainingOfPartsFromOutsideGoesOnToTheBitsOfOneThatWasNotInterrupted) {
   for (const MethodInfo& method : {by_criterion(), by_hook()}) {

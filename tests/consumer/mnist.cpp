@@ -9,12 +9,6 @@ namespace {
 
 using namespace outside;
 
-std::vector<Real> weights_of(const Module& model) {
-  std::vector<Real> all;
-  for (const Parameter* W : parameters_of(model)) all.insert(all.end(), W->value().begin(), W->value().end());
-  return all;
-}
-
 bool goes_on_to_the_same_bits(const MethodInfo& method) {
   Experiment whole = experiment_outside(method);
   const Trained expected = train(whole);

@@ -135,4 +135,11 @@ inline Experiment experiment_outside(std::optional<MethodInfo> method) {
   return e;
 }
 
+// All stored weights, in the order of the model's parameters.
+inline std::vector<Real> weights_of(const Module& model) {
+  std::vector<Real> all;
+  for (const Parameter* W : parameters_of(model)) all.insert(all.end(), W->value().begin(), W->value().end());
+  return all;
+}
+
 }  // namespace outside
