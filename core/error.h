@@ -3,7 +3,7 @@
 //   UsageError     the caller's mistake: operation, expected, got                    exit code 2
 //   FileError      the world's mistake: file, where in it, expected, found           exit code 3
 //   DivergedError  training produced NaN or Inf: layer and step                      exit code 5
-//   InterruptedError   somebody asked to stop                                        exit code 4
+//   InterruptedError   the user asked to stop                                        exit code 4
 //   anything else  our mistake                                                       exit code 1
 #pragma once
 

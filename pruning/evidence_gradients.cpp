@@ -108,7 +108,7 @@ std::span<const Real> Evidence::squared_batch_gradient(const Parameter& W) {
 
 Evidence::Arrays Evidence::compute_squared_gradients() {
   // A loader of batches of one sample: those of the batches that others look at, one after the other.
-  const DatasetPtr all(DatasetPtr(), &data_.data());  // owns nothing: the loader, who does, outlives us
+  const DatasetPtr all(DatasetPtr(), &data_.data());  // owns nothing: the loader, which does, outlives this
   const Index first = batch(0) * data_.options().batch, samples = std::min(fisher_samples, all->samples());
   std::vector<Index> chosen;
   for (Index i = 0; i < samples; ++i) chosen.push_back(data_.sample((first + i) % all->samples()));

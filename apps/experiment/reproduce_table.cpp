@@ -33,8 +33,8 @@ const ReproduceRow* twin_of(const ReproduceRow& row, const std::vector<Reproduce
   return twin == rows.end() ? nullptr : &*twin;
 }
 
-// Whose FLOPs are 1: the twin's, or, of a row with a budget of its own, the first dense row's of the same model and
-// data.
+// The row whose FLOPs count as 1: the twin; or, for a row with a budget of its own, the first dense row of the same
+// model and data.
 const ReproduceRow* flops_unit_of(const ReproduceRow& row, const std::vector<ReproduceRow>& rows) {
   if (const ReproduceRow* twin = twin_of(row, rows)) return twin;
   const auto dense = std::ranges::find_if(rows, [&](const ReproduceRow& r) {

@@ -253,8 +253,8 @@ std::vector<Result> run_sweep(Sweep& sweep, DataParts& data, const RunFolder& fo
   return results;
 }
 
-// N:M, and densities given layer by layer, fix the overall density; whoever asked for another one is told so. open:
-// nobody asked.
+// N:M, and densities given layer by layer, fix the overall density. Throws UsageError if another one was asked for;
+// open: none was.
 void settle_densities(Sweep& sweep, Module& model, bool open) {
   RunConfig& base = sweep.base;
   std::optional<double> fixed = structure_named(base.structure).density();

@@ -133,7 +133,7 @@ TEST(Tool, LeavesASeedAndAMaskOfANetworkWhoseWeightsWereNeverTrained) {
 }
 
 // Stops the tool before the given step (counted over dense twin and sparse network), lets it go on, and compares with
-// a run that nobody interrupted.
+// a run without an interruption.
 void expect_same_bits_after_interruption(const std::string& command, std::initializer_list<Index> stops) {
   const testing::TemporaryFolder folder;
   const std::string whole = (folder.path() / "whole").string(), pieces = (folder.path() / "pieces").string();

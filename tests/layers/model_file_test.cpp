@@ -339,7 +339,7 @@ TEST_F(ModelFile, CarriesAWholeModelWithBiasesAndState) {
                                         {"state/norm.count", "dense", real_bytes}};
   EXPECT_EQ(written.layers, layers);
 
-  // What anybody's safetensors reader sees.
+  // What any reader of safetensors sees.
   const SafeTensors file = load_safetensors(path_);
   EXPECT_EQ(file.metadata, (Metadata{{"format", "espalier-1"},
                                      {"form/fc1.weight", "bitmap"},
@@ -785,7 +785,7 @@ TEST_F(ModelFile, AWeightThatWasTrainedIsWrittenWithItsLayersValues) {
             (std::vector<std::string>{"bitmap", "seed+bitmap", "dense", "dense", "constant"}));
   load_model(loaded, path_);
   EXPECT_EQ(contents_of(loaded), contents_of(saved));
-  // Nobody said where the weights are from.
+  // Without an origin nothing says where the weights are from.
   EXPECT_EQ(forms_of(save_model(saved, {}, path_)),
             (std::vector<std::string>{"bitmap", "bitmap", "dense", "dense", "dense"}));
 }

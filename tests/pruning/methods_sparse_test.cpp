@@ -404,7 +404,7 @@ TEST(RigL, GrowsTheLargestDenseGradientsAmongTheDead) {
     std::ranges::sort(expected);
     EXPECT_EQ(live_of(is), expected) << is.name();
     if (l == 0) {
-      EXPECT_NE(live_of(is), live_of(was));  // the output layer is nearly full: those who went may be the ones to come
+      EXPECT_NE(live_of(is), live_of(was));  // the output layer is nearly full: those that went may come back
     }
     // Values: those of before where they were, 0 where there was none. The same holds for slots.
     Parameter carried = was;

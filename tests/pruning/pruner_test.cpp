@@ -264,8 +264,8 @@ TEST(KeepLive, IsThePatternOfTheChosenOnesEvenWhereRowsAreEmpty) {
 
 // --- while training -------------------------------------------------------------------------------------------------
 
-// Dropout, a ragged last tile of eight, gradual pruning that switches storages in the middle: the same bits whoever
-// computes them.
+// Dropout, a ragged last tile of eight, gradual pruning that switches storages in the middle: the same bits whichever
+// threads compute them.
 std::vector<std::vector<Real>> trained_bits(int threads, double clip_norm, const std::string& optimizer_name) {
   Sequential model;
   model.add<Linear>(LinearOptions{.name = "fc1", .in = 40, .out = 60, .activation = Activation::relu}, 1)

@@ -49,7 +49,7 @@ inline void append_samples(const Tensor& x, std::vector<std::vector<Real>>& samp
   }
 }
 
-// The gradient that the tape computed for its input: the input's node keeps it, since nobody consumes it.
+// The gradient that the tape computed for its input: the input's node keeps it, since no operation consumes it.
 inline const Tensor& input_gradient(const Tape& tape) {
   return tape.node(0).gradient;
 }
