@@ -7,9 +7,8 @@
 //
 // Invariants (tests/datasets/loader_test.cpp names them by number):
 //   1. In each epoch the tiles cover every sample exactly once.
-//   2. What a tile holds depends on (data, options, epoch, batch, tile) only, not on the thread that fills it, when it
-//   does, or
-//      what the tile held before.
+//   2. What a tile holds depends on (data, options, epoch, batch, tile) only, and not on which thread fills it, when,
+//      or what the tile held before.
 //   3. Filling a tile again, with the same shape and lanes, allocates nothing; nor does starting another epoch.
 #pragma once
 

@@ -702,8 +702,7 @@ TEST_F(BrokenModelFile, AnyDamagedByteGivesAFileErrorOrAModelAndNoHalfModel) {
   EXPECT_GT(refused, 10'000);
 }
 
-// --- random weights that were never trained
-// ---------------------------------------------------------------------------
+// --- random weights that were never trained -------------------------------------------------------------------------
 
 constexpr Origin origin{Initialiser::signed_constant, 7};
 

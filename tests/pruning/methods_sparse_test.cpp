@@ -42,8 +42,7 @@ Positions live_of(const Parameter& W) {
   return live;
 }
 
-// --- drop and grow, by hand
-// -------------------------------------------------------------------------------------------
+// --- drop and grow, by hand -----------------------------------------------------------------------------------------
 
 // 3 x 4, with three equal magnitudes, a negative one that is large, and a slot that tells weights apart.
 //
@@ -160,8 +159,7 @@ TEST(ShareOut, IsProportionalExactAndFillsWhoIsTooSmall) {
   EXPECT_THROW(shared(10, {1, 3}, {5, 4}), UsageError);
 }
 
-// --- in training
-// ------------------------------------------------------------------------------------------------------
+// --- in training ----------------------------------------------------------------------------------------------------
 
 struct Session {
   explicit Session(const std::string& name, int threads = 1, std::map<std::string, double> settings = {})
