@@ -131,7 +131,7 @@ class Tensor {
   Real* data_ = nullptr;
 };
 
-// Bytes in a buffer of numbers: what a tape keeps that is no number (which pixel won), recycled like everything on it.
+// Bytes in a buffer of numbers: what a tape keeps besides numbers (which pixel won), recycled like all its buffers.
 class Bytes {
  public:
   Bytes() = default;  // none

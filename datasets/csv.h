@@ -5,7 +5,7 @@
 //   fields of the row       39 State-gov  Doe, "J".   <=50K
 //
 // What is read (RFC 4180, and what files hold besides):
-//   - rows end in LF or CRLF, the last one also in nothing; empty lines are no rows; a UTF-8 byte-order mark is skipped
+//   - rows end in LF or CRLF, the last one may end without; empty lines are skipped; a UTF-8 byte-order mark is skipped
 //   - the delimiter is a comma, semicolon, tab or pipe: the one that cuts the first lines into equally many fields
 //   - a field in quotes may hold delimiters, line ends, and quotes as ""; in an unquoted field a quote is a character
 //   - spaces around fields are not part of them, unless quoted
@@ -83,10 +83,10 @@ class CsvReader {
   std::vector<std::size_t> doubled_;  // fields in which "" stands for "
 };
 
-// What a field is if it is no word.
+// What a field is if it is not a word.
 enum class Number { none, finite, infinite };
 // Reads a decimal number, the whole of the field: 12, -0.5, +.5, 1e-3; inf and infinity are Number::infinite, as is
-// what no float can hold. nan is no number here, but a mark for a missing value.
+// what no float can hold. nan is not a number here, but a mark for a missing value.
 Number parse_number(std::string_view field, double& value);
 
 }  // namespace espalier

@@ -33,7 +33,8 @@ struct LoaderOptions {
 
 class Loader {
  public:
-  // Starts epoch 0. Throws UsageError for a batch below 1, impossible lanes, and augmentation of what is no image.
+  // Starts epoch 0. Throws UsageError for a batch below 1, impossible lanes, and augmentation of data that are not
+  // images.
   Loader(DatasetPtr data, LoaderOptions options);
 
   const Dataset& data() const { return *data_; }

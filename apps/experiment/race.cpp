@@ -93,7 +93,7 @@ class Racing {
 
   void run_rung(Length length, Index rung) {
     length_ = length;
-    // With next to no time the first rung is no longer than what was timed: it is known already.
+    // With hardly any time the first rung is no longer than the timed steps: its outcome is known already.
     const bool known = !pilots_.empty() && length.epochs == 1 && length.rows <= pilot_rows;
     if (known) std::ranges::move(pilots_, std::back_inserter(heats_));
     for (const std::size_t c : known ? std::vector<std::size_t>{} : alive_) {

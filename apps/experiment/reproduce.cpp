@@ -154,7 +154,7 @@ std::vector<ReproduceRow> read_experiments(const std::filesystem::path& file) {
   for (std::size_t i = 0; i < rows.size(); ++i)
     for (std::size_t j = 0; j < i; ++j)
       if (rows[i].label() == rows[j].label())
-        throw FileError(fmt::format("{}: experiment \"{}\" stands there twice", file.string(), rows[i].label()));
+        throw FileError(fmt::format("{}: experiment \"{}\" is defined twice", file.string(), rows[i].label()));
   return rows;
 }
 

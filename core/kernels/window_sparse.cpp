@@ -14,7 +14,7 @@ namespace espalier::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // One panel for one block: Y[row, block] (+)= sum over the row's weights in this panel of  weight * X. In passing, the
-// first panel fetches the next block's pixels of Y and the last one those of X, for images are larger than L2.
+// first panel fetches the next block's pixels of Y and the last one those of X, because images are larger than L2.
 template <class D, int R, int C, int step>
 void sparse_panel(const SweepCall& call, const SparseWeights& W, Index panel, const Place& place, const Strides& s) {
   const D d;

@@ -34,7 +34,7 @@ struct Profile {
   Index rows = 0;
 };
 
-// Reads all rows. Throws FileError, and UsageError for a target that is no column.
+// Reads all rows. Throws FileError, and UsageError for a target that is not a column.
 Profile profile_of(CsvReader& reader, const TableOptions& options);
 
 // The names of the target's classes, in the order of their numbers or of the alphabet; none: regression.

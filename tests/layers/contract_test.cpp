@@ -986,7 +986,7 @@ std::vector<std::pair<double, double>> products_and_values(const Tape& tape, con
   return all;
 }
 
-// Whatever activation follows: it rises, so the values are in the order of the products.
+// Whatever activation follows, it never falls where its input grows, so the values are in the order of the products.
 TEST_P(LayerContract, WhatAMatrixReadsExplainsWhatItMakes) {
   const ModulePtr module = make();
   prune(*module, Density::half, Storage::dense);

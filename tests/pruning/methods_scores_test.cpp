@@ -551,7 +551,7 @@ TEST(EvidenceBasedCriteria, PruneToTheSameBitsOnAnyNumberOfThreads) {
   }
 }
 
-// Dead weights are no part of the network, however it is stored.
+// Dead weights are not part of the network, however it is stored.
 TEST(EvidenceBasedCriteria, ScoreLiveWeightsTheSameInEveryStorage) {
   for (const char* name : criteria) {
     std::vector<Numbers> scores[2];
