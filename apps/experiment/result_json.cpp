@@ -72,6 +72,7 @@ Json to_json(const BaselineResult& b) {
   json["nonzeros"] = b.parameters;
   json["epochs"] = b.epochs;
   json["train_seconds"] = b.train_seconds;
+  if (b.validation) json[validation_key(b.test.classes > 0)] = *b.validation;
   return json;
 }
 
@@ -81,6 +82,8 @@ BaselineResult baseline_of(const std::string& name, const Json& json) {
   b.parameters = json.value("parameters", Index{0});
   b.epochs = json.value("epochs", Index{0});
   b.train_seconds = json.value("train_seconds", 0.0);
+  if (const char* key = validation_key(b.test.classes > 0); json.contains(key))
+    b.validation = json.at(key).get<double>();
   return b;
 }
 

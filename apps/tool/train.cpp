@@ -208,15 +208,14 @@ Sweep read_sweep(const std::filesystem::path& folder) {
 struct Beside {
   std::optional<Trained> dense;
   std::optional<std::vector<BaselineResult>> baselines;
-  std::filesystem::path dense_file, linear_file;
+  std::filesystem::path dense_file;
 };
 
 // One density of one seed.
 Result run_once(const RunConfig& config, const DataParts& data, Beside& beside, const RunFolder& folder) {
   folder.write("config.toml", to_toml(config));
   MetricsLog log(folder, config.epochs);
-  if (wants_baselines(config, data) && !beside.baselines)
-    beside.baselines = baselines_of(config, data, {.file = beside.linear_file});
+  if (wants_baselines(config, data) && !beside.baselines) beside.baselines = baselines_of(data, threads_of(config));
   if (config.dense_twin && !beside.dense)
     beside.dense = train_side(config, data, Side::dense, log.observer(Side::dense), {.file = beside.dense_file});
   const Trained sparse =
@@ -233,10 +232,8 @@ std::vector<Result> run_sweep(Sweep& sweep, DataParts& data, const RunFolder& fo
     RunConfig config = sweep.base;
     config.seed += s;
     if (s > 0) data = load_data(config);
-    Beside beside{.dense = {},
-                  .baselines = {},
-                  .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed)),
-                  .linear_file = folder.checkpoint(fmt::format("linear-seed-{}", config.seed))};
+    Beside beside{
+        .dense = {}, .baselines = {}, .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed))};
     for (const double density : sweep.densities) {
       config.schedule.density = density;
       const RunFolder own =
