@@ -227,7 +227,7 @@ class Tape {
 
  private:
   Node& next_node(const Record& what, const Tensor& value);
-  Halo wished_halo(const Var& x) const { return nodes_[static_cast<std::size_t>(x.node())]->gradient_halo; }
+  Halo wished_halo(const Var& x) const { return nodes_[x.node()]->gradient_halo; }
   std::optional<Sink> sink(const Var& x, Halo halo);
 
   BufferPool pool_;

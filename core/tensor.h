@@ -37,7 +37,7 @@ class Shape {
   Shape(std::initializer_list<Index> extents);
   explicit Shape(std::span<const Index> extents);
   int rank() const { return rank_; }
-  Index operator[](int axis) const { return extent_[static_cast<std::size_t>(axis)]; }
+  Index operator[](int axis) const { return extent_[axis]; }
   Index features() const;    // product of the extents
   std::string text() const;  // "[1, 28, 28]"
   bool operator==(const Shape&) const = default;

@@ -43,10 +43,10 @@ class Loader {
   // Puts the samples into the order of `epoch`, which does not depend on the epochs before. Not while tiles are filled.
   void start_epoch(Index epoch);
 
-  Index batches() const;               // 0 for an empty set
-  Index batch_samples(Index b) const;  // `batch`, or fewer in the last one
-  Index tiles(Index b) const;          // of batch b
-  Index sample(Index position) const { return order_[static_cast<std::size_t>(position)]; }  // of the epoch
+  Index batches() const;                                           // 0 for an empty set
+  Index batch_samples(Index b) const;                              // `batch`, or fewer in the last one
+  Index tiles(Index b) const;                                      // of batch b
+  Index sample(Index position) const { return order_[position]; }  // of the epoch
 
   // Writes tile t of batch b: input [shape, lanes], padding lanes zero; label [valid] or target [outputs, lanes];
   // first; denominator. Re-entrant for different tiles. An input that already has the right shape and lanes is kept,

@@ -55,9 +55,7 @@ class AllDense {
       Parameter dense(W->name(), W->rows(), W->cols(), W->role());
       const std::span<const Real> from = std::as_const(*W).value();
       const std::span<Real> to = dense.value();
-      W->for_each_weight([&](Index row, Index column, Index at) {
-        to[static_cast<std::size_t>(row * W->cols() + column)] = from[static_cast<std::size_t>(at)];
-      });
+      W->for_each_weight([&](Index row, Index column, Index at) { to[row * W->cols() + column] = from[at]; });
       dense_.push_back(std::move(dense));
     }
     swap();

@@ -25,8 +25,7 @@ void sparse_panel(const SweepCall& call, const SparseWeights& W, Index panel, co
   for (int i = 0; i < R; ++i) lines[i] = X + i * s.in_row;
   const bool begin = first && !call.add, relu = last && call.relu;
   Index channel = 0;
-  for (std::size_t v = W.plan.panel_begin[static_cast<std::size_t>(panel)];
-       v < W.plan.panel_begin[static_cast<std::size_t>(panel) + 1]; ++v) {
+  for (std::size_t v = W.plan.panel_begin[panel]; v < W.plan.panel_begin[static_cast<std::size_t>(panel) + 1]; ++v) {
     const SparseSweep::Visit visit = W.plan.visits[v];
     Real* HWY_RESTRICT y = call.Y + place.out + visit.row * s.out_plane;
     if (first && place.ahead_out != 0)
@@ -80,8 +79,7 @@ void sparse_outer_panel(const SweepOuterCall& call, const SparseWeights& W, Inde
     return hn::IfThenElseZero(j + 1 == C ? tail : whole, x);
   };
   Index channel = 0;
-  for (std::size_t v = W.plan.panel_begin[static_cast<std::size_t>(panel)];
-       v < W.plan.panel_begin[static_cast<std::size_t>(panel) + 1]; ++v) {
+  for (std::size_t v = W.plan.panel_begin[panel]; v < W.plan.panel_begin[static_cast<std::size_t>(panel) + 1]; ++v) {
     const SparseSweep::Visit visit = W.plan.visits[v];
     const Real* HWY_RESTRICT y = call.dY + place.out + visit.row * s.out_plane;
     if (first && place.ahead_out != 0)

@@ -60,10 +60,10 @@ struct Row {
 };
 
 std::vector<Row> rows_of(const Parameter& W, std::span<const std::uint32_t> kept) {
-  std::vector<Row> rows(static_cast<std::size_t>(W.rows()));
+  std::vector<Row> rows(W.rows());
   std::uint32_t n = 0;
   W.for_each_weight([&](Index r, Index c, Index at) {
-    Row& row = rows[static_cast<std::size_t>(r)];
+    Row& row = rows[r];
     row.column.push_back(static_cast<std::size_t>(c));
     row.at.push_back(static_cast<std::size_t>(at));
     row.stays.push_back(!kept.empty() && kept.front() == n);
@@ -111,7 +111,7 @@ class OptimalBrainSurgeon final : public Criterion {
     const std::vector<Row> rows = rows_of(W, kept);
     const auto w = W.value();
     parallel_for(W.rows(), evidence.trainer().threads(), [&](Index r) {
-      const Row& row = rows[static_cast<std::size_t>(r)];
+      const Row& row = rows[r];
       std::vector<std::size_t> S, at;
       for (std::size_t j = 0; j < row.at.size(); ++j)
         if (row.stays[j]) S.push_back(row.column[j]), at.push_back(row.at[j]);
@@ -137,9 +137,9 @@ class OptimalBrainSurgeon final : public Criterion {
     const Index groups = static_cast<Index>(squares.size()) / W.cols();
     std::size_t n = 0;
     W.for_each_weight([&](Index row, Index column, Index at) {
-      const auto w = static_cast<double>(W.value()[static_cast<std::size_t>(at)]);
+      const auto w = static_cast<double>(W.value()[at]);
       const Index group = row * groups / W.rows();
-      scores[n++] = static_cast<Real>(w * w * squares[static_cast<std::size_t>(group * W.cols() + column)]);
+      scores[n++] = static_cast<Real>(w * w * squares[group * W.cols() + column]);
     });
   }
   double damping_, widest_, rounds_;

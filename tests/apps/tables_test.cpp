@@ -241,16 +241,15 @@ TEST_F(ToolTables, PruningFindsTheColumnsThatMatter) {
 }
 
 TEST(SurvivingInputs, AreTheColumnsWithAWeightThatIsNotZero) {
-  const DataParts parts = load_table_text(
-      "t",
-      [] {
-        std::string text = "a,w,b,y\n";
-        for (int r = 0; r < 90; ++r)
-          text += fmt::format("{},{},{},{}\n", r, std::vector{"p", "q", "r"}[static_cast<std::size_t>(r % 3)], r * r,
-                              r % 2);
-        return text;
-      }(),
-      {});
+  const DataParts parts =
+      load_table_text("t",
+                      [] {
+                        std::string text = "a,w,b,y\n";
+                        for (int r = 0; r < 90; ++r)
+                          text += fmt::format("{},{},{},{}\n", r, std::vector{"p", "q", "r"}[r % 3], r * r, r % 2);
+                        return text;
+                      }(),
+                      {});
   ASSERT_EQ(parts.preprocessing->features(), 5);
   Sequential model("m");
   model.add(std::make_unique<Linear>(LinearOptions{.name = "fc1", .in = 5, .out = 2}, 1));

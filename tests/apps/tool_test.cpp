@@ -274,8 +274,8 @@ TEST(Tool, TrainsTwoOfFourToExactlyThat) {
   const ModulePtr model = trained("mlp:784-16-12-10", "--structure 2:4");
   for (const Parameter* W : parameters_of(*model)) {
     if (!W->prunable()) continue;
-    std::vector<int> live(static_cast<std::size_t>(W->positions() / 4), 0);
-    W->for_each_weight([&](Index r, Index c, Index) { ++live[static_cast<std::size_t>((r * W->cols() + c) / 4)]; });
+    std::vector<int> live(W->positions() / 4, 0);
+    W->for_each_weight([&](Index r, Index c, Index) { ++live[(r * W->cols() + c) / 4]; });
     for (const int group : live) EXPECT_EQ(group, 2);
   }
 }
@@ -525,7 +525,7 @@ TEST(Regression, AHighQuantileLiesAboveMostTargets) {
   double below = 0;
   for (Index i = 0; i < 512; ++i) {
     data.train->target(i, target);
-    below += target[0] < outputs[static_cast<std::size_t>(2 * i)];  // the second is linear: met, not exceeded
+    below += target[0] < outputs[2 * i];  // the second is linear: met, not exceeded
   }
   EXPECT_NEAR(below / 512, 0.9, 0.02);
 }

@@ -735,7 +735,7 @@ TEST_F(ModelFile, RandomWeightsCostTheirMaskAndComeBackBitByBit) {
           forms.push_back("constant");
           continue;
         }
-        const Index step = std::vector<Index>{2, 20, 3, 1}[static_cast<std::size_t>(layer)];
+        const Index step = std::vector<Index>{2, 20, 3, 1}[layer];
         draw(*W, step == 1 ? nullptr : every(W->rows(), W->cols(), step), std::sqrt(Real(1.1) + Real(layer++)), from);
         forms.push_back(step == 1 ? "seed" : step > 8 ? "seed+delta8" : "seed+bitmap");
         if (step > 1) mask_bytes += static_cast<std::uintmax_t>(step > 8 ? W->nonzeros() : (W->positions() + 7) / 8);

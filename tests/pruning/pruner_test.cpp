@@ -108,9 +108,7 @@ TEST(Pruner, MagnitudeKeepsTheLargestWeightsOfAllLayersTogether) {
   pruner.prune_to(0.1, 0);
   for (const Parameter& W : model.owned)
     if (W.prunable())
-      W.for_each_weight([&](Index, Index, Index at) {
-        EXPECT_GE(std::abs(W.value()[static_cast<std::size_t>(at)]), magnitudes[199]);
-      });
+      W.for_each_weight([&](Index, Index, Index at) { EXPECT_GE(std::abs(W.value()[at]), magnitudes[199]); });
   EXPECT_EQ(model.live(), 200);
 }
 

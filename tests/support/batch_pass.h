@@ -36,8 +36,7 @@ inline std::vector<Real> settle_all(const Ledger& ledger, std::size_t at, const 
   std::vector<Real> G(W.value().size(), nan);
   for (std::size_t b = 0; b < W.blocks().size(); ++b) {
     const RowBlock& block = W.blocks()[b];
-    ledger.settle(
-        at, b, std::span(G).subspan(static_cast<std::size_t>(block.first), static_cast<std::size_t>(block.weights())));
+    ledger.settle(at, b, std::span(G).subspan(block.first, block.weights()));
   }
   return G;
 }
