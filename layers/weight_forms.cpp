@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint8_t skip_and_continue = 255;  // as a delta: that many dead positions, and no weight yet
 
-std::string shape_text(const Parameter& W) {
+std::string matrix_text(const Parameter& W) {
   return fmt::format("{}x{}", W.rows(), W.cols());
 }
 std::string_view column_dtype(const Parameter& W) {
@@ -309,7 +309,7 @@ PatternPtr delta8_pattern(const SafeTensor& tensor, const Parameter& W, std::opt
     next += deltas[i];
     if (deltas[i] == skip_and_continue) continue;
     if (next >= W.positions())
-      fail(file, tensor.name, fmt::format("positions below {} = {}", shape_text(W), W.positions()),
+      fail(file, tensor.name, fmt::format("positions below {} = {}", matrix_text(W), W.positions()),
            fmt::format("{} at delta {}", next, i));
     positions.push_back(next++);
   }

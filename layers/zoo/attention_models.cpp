@@ -22,22 +22,22 @@
 namespace espalier::zoo {
 namespace {
 
-constexpr std::string_view prefix = "attention:", tokens_suffix = "+tokens=";
+constexpr std::string_view attention_prefix = "attention:", tokens_suffix = "+tokens=";
 
-struct Parsed {
+struct AttentionName {
   Index features = 0, heads = 0, blocks = 0;
   Index tokens = 0;  // the vocabulary; 0: samples are sequences of features
 };
 
-Parsed parsed(const std::string& name) {
+AttentionName parsed(const std::string& name) {
   constexpr Index most_blocks = 1000, most_tokens = Index{1} << 24;
-  const std::string_view text = behind(prefix, name), extents = text.substr(0, text.find('+'));
+  const std::string_view text = behind(attention_prefix, name), extents = text.substr(0, text.find('+'));
   const std::vector<Index> n = extents_in(extents, name, "attention:64x4x2", 'x');
   require(n.size() == 3 && n[2] <= most_blocks && n[0] % n[1] == 0,
           "[model] {}: expected features, heads that divide them and 1 to {} blocks such as attention:64x4x2, got "
           "\"{}\"",
           name, most_blocks, extents);
-  Parsed model{.features = n[0], .heads = n[1], .blocks = n[2]};
+  AttentionName model{.features = n[0], .heads = n[1], .blocks = n[2]};
   const std::string_view suffix = text.substr(extents.size());
   if (suffix.empty()) return model;
   require(suffix.starts_with(tokens_suffix), "[model] {}: expected nothing or +tokens=VOCABULARY, got \"{}\"", name,
@@ -82,7 +82,7 @@ void block(Builder& model, const std::string& name, Index heads) {
 }
 
 ModulePtr attention(const std::string& name, const ModelOptions& options) {
-  const Parsed parts = parsed(name);
+  const AttentionName parts = parsed(name);
   Builder model(name, options);
   require(options.input.rank() == (parts.tokens ? 1 : 2), "[model] {}: expected samples of {}, got {}", name,
           parts.tokens ? "tokens [steps]" : "sequences [steps, features]", options.input.text());
@@ -102,7 +102,7 @@ ModulePtr attention(const std::string& name, const ModelOptions& options) {
   return model.mean_over_time().linear("output", options.outputs).done();
 }
 
-ModelProfile profile(const std::string& name) {
+ModelProfile attention_profile(const std::string& name) {
   const bool tokens = parsed(name).tokens > 0;
   return {.input = tokens ? Shape{64} : Shape{64, 3},
           .outputs = 8,
@@ -115,10 +115,10 @@ ModelProfile profile(const std::string& name) {
 }  // namespace
 
 std::vector<ModelFamily> attention_models() {
-  return {{.name = std::string(prefix),
+  return {{.name = std::string(attention_prefix),
            .form = "attention:FEATURESxHEADSxBLOCKS[+tokens=VOCABULARY]",
            .line = "blocks of attention and a hidden layer beside shortcuts, the mean over time, a linear layer",
-           .profile = profile,
+           .profile = attention_profile,
            .make = attention}};
 }
 
