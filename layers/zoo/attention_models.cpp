@@ -107,7 +107,7 @@ ModelProfile attention_profile(const std::string& name) {
   return {.input = tokens ? Shape{64} : Shape{64, 3},
           .outputs = 8,
           .sequences = !tokens,
-          .rate = 0.05,
+          .rate = 0.2,
           .warmup = 0.1,
           .clip_norm = 1};
 }
