@@ -1,0 +1,15 @@
+// A file's contents, as messages show them: nothing of a file reaches a terminal raw.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace espalier {
+
+// In quotes, at most 40 characters, on one line: control characters and bytes that are no UTF-8 as \n, \t, \x1b, ...;
+// "..." where it was cut, never within a character.
+std::string quoted(std::string_view text);
+// The same without quotes, for names of columns and classes.
+std::string shown(std::string_view text);
+
+}  // namespace espalier
