@@ -53,6 +53,8 @@ void add_data_flags(CLI::App& app, RunConfig& c) {
   app.option_defaults()->group(data_group);
   app.add_option("--data", c.data, fmt::format("auto: what suits the model, if found; {}", data_help()))
       ->capture_default_str();
+  app.add_option("--format", c.format, "Of a file of any name: " + format_help() + "; auto: by its ending")
+      ->capture_default_str();
   app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
   app.add_option("--target", c.table.target, "Of a table: the column to predict (default: the last)");
   app.add_option("--test-data", c.test_data, "Of a table: the file to test on (default: a part drawn from the table)");
@@ -313,7 +315,7 @@ void run_train(TrainFlags& f, CLI::App& app) {
   require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
   RunConfig& base = sweep.base;
   const bool open = race || base.schedule.density == 0;
-  if (!resume && f.recipe.empty() && app.count("--model") == 0 && names_table(base.data) &&
+  if (!resume && f.recipe.empty() && app.count("--model") == 0 && names_table(base.data, base.format) &&
       base.model == RunConfig().model)
     base.model = default_table_model;
   if (!race) base = settled(base);
