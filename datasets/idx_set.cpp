@@ -9,6 +9,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "espalier/core/catalogue.h"
 #include "espalier/core/error.h"
 
 namespace espalier {
@@ -77,10 +78,13 @@ std::vector<IdxSet> idx_sets_in(const Path& folder) {
 
 // --- what is in them -------------------------------------------------------------------------------------------------
 
-void require_there(const Path& path, const IdxSet& set, std::string_view part, Kind kind) {
-  if (path.empty())
-    throw FileError(fmt::format("{}: expected {} (also with .gz, or as {}), found no such file", set.folder.string(),
-                                file_name(set.prefix, part, kind, '-'), file_name(set.prefix, part, kind, '.')));
+// parts: what may stand in the file's name.
+void require_there(const Path& path, const IdxSet& set, std::span<const std::string_view> parts, Kind kind) {
+  if (!path.empty()) return;
+  std::vector<std::string> names;
+  for (const std::string_view part : parts) names.push_back(file_name(set.prefix, part, kind, '-'));
+  throw FileError(fmt::format("{}: expected {} (also with .gz, or with .idx for -idx), found no such file",
+                              set.folder.string(), listed(names)));
 }
 
 IdxPart read_part(const IdxFiles& files) {
@@ -172,10 +176,10 @@ std::vector<IdxSet> idx_sets_below(const Path& folder) {
 }
 
 IdxParts read_idx_set(const IdxSet& set) {
-  require_there(set.train.images, set, train_parts.front(), images);
-  require_there(set.train.labels, set, train_parts.front(), labels);
-  require_there(set.test.images, set, test_parts.front(), images);
-  require_there(set.test.labels, set, test_parts.front(), labels);
+  require_there(set.train.images, set, train_parts, images);
+  require_there(set.train.labels, set, train_parts, labels);
+  require_there(set.test.images, set, test_parts, images);
+  require_there(set.test.labels, set, test_parts, labels);
   IdxParts parts{.train = read_part(set.train), .test = read_part(set.test)};
   const std::vector<Index>&train = parts.train.images.extents, &test = parts.test.images.extents;
   if (train[1] != test[1] || train[2] != test[2])
