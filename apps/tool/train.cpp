@@ -10,6 +10,7 @@
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/baselines.h"
+#include "espalier/experiment/config_changes.h"
 #include "espalier/experiment/data.h"
 #include "espalier/experiment/machine.h"
 #include "espalier/experiment/recommend.h"
@@ -189,17 +190,33 @@ constexpr const char* sweep_file = "sweep.json";
 
 void write_sweep(const RunFolder& folder, const Sweep& sweep) {
   folder.write("config.toml", to_toml(sweep.base));
-  folder.write(sweep_file, Json{{"densities", sweep.densities}, {"seeds", sweep.seeds}}.dump() + "\n");
+  folder.write(
+      sweep_file,
+      Json{{"densities", sweep.densities}, {"seeds", sweep.seeds}, {"config", to_toml(sweep.base)}}.dump() + "\n");
+}
+
+// Throws FileError if config.toml says something else than when the run began. Threads change no bit, and files may
+// have been moved; the density of a single run stands among the densities.
+void require_unchanged(const Sweep& sweep, const std::string& before, const std::filesystem::path& file) {
+  std::vector<std::string_view> free{"run.threads", "data.folder"};
+  if (!sweep.many()) free.push_back("pruning.density");
+  const auto changes = config_changes(before, to_toml(sweep.base), free);
+  if (changes.empty()) return;
+  const auto value = [](const std::string& text) { return text.empty() ? "the default" : text; };
+  throw FileError(fmt::format("{}: expected {} = {} as when the run began, found {} (train --config begins anew)",
+                              file.string(), changes[0].key, value(changes[0].before), value(changes[0].now)));
 }
 
 Sweep read_sweep(const std::filesystem::path& folder) {
-  Sweep sweep{.base = from_toml(folder / "config.toml")};
+  const std::filesystem::path config_file = folder / "config.toml";
+  Sweep sweep{.base = from_toml(config_file)};
   const std::filesystem::path path = folder / sweep_file;
   constexpr std::uintmax_t limit_bytes = 1 << 20;
   try {
     const Json json = Json::parse(read_file(path, limit_bytes));
     sweep.densities = json.at("densities").get<std::vector<double>>();
     sweep.seeds = json.at("seeds").get<std::uint64_t>();
+    if (json.contains("config")) require_unchanged(sweep, json["config"].get<std::string>(), config_file);
   } catch (const Json::exception& error) {
     throw FileError(fmt::format("{}: expected densities and seeds, found: {}", path.string(), error.what()));
   }
