@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "espalier/core/real.h"
+#include "espalier/datasets/numbers.h"
 
 namespace espalier {
 
@@ -82,11 +83,5 @@ class CsvReader {
   std::vector<std::string_view> fields_;
   std::vector<std::size_t> doubled_;  // fields in which "" stands for "
 };
-
-// What a field is if it is no word.
-enum class Number { none, finite, infinite };
-// Reads a decimal number, the whole of the field: 12, -0.5, +.5, 1e-3; inf and infinity are Number::infinite, as is
-// what no float can hold. nan is no number here, but a mark for a missing value.
-Number parse_number(std::string_view field, double& value);
 
 }  // namespace espalier
