@@ -15,8 +15,7 @@ namespace espalier {
 namespace {
 
 // Lines are rows of a single field: no text has the delimiter.
-constexpr CsvOptions lines_only{.delimiter = '\x1f',
-                                .header = CsvOptions::Header::no,
+constexpr CsvOptions lines_only{.dialect = {.delimiter = '\x1f', .header = Header::no},
                                 .longest_row_bytes = std::size_t{1} << 26,
                                 .longest_field_bytes = std::size_t{1} << 26};
 

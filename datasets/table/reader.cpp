@@ -12,7 +12,7 @@ namespace {
 CsvOptions options_for(const Preprocessing& rules) {
   const bool unnamed =
       rules.target.name.starts_with('c') && rules.target.name.find_first_not_of("0123456789", 1) == std::string::npos;
-  return {.header = unnamed ? CsvOptions::Header::no : CsvOptions::Header::yes};
+  return {.dialect = {.header = unnamed ? Header::no : Header::yes}};
 }
 
 }  // namespace
