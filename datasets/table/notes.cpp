@@ -158,6 +158,21 @@ std::vector<std::string> ignored_columns(const Preprocessing& p) {
   return notes;
 }
 
+std::vector<std::string> notes_of(const CsvSkipped& skipped) {
+  std::vector<std::string> notes;
+  if (skipped.sep_line) notes.push_back("line 1 names the delimiter, and is no row");
+  if (skipped.comments > 0)
+    notes.push_back(fmt::format("skipped {} comments (lines that begin with # and are no rows), the first in line {}",
+                                skipped.comments, skipped.comment_line));
+  if (skipped.bad_rows > 0)
+    notes.push_back(fmt::format("skipped {} rows of another number of fields, the first in line {}", skipped.bad_rows,
+                                skipped.bad_row_line));
+  if (skipped.trailing_columns > 0)
+    notes.push_back(
+        fmt::format("dropped {} last columns, which have neither names nor values", skipped.trailing_columns));
+  return notes;
+}
+
 std::vector<std::string> notes_of(const LeftOut& left_out) {
   std::vector<std::string> notes;
   const auto add = [&](const std::vector<Index>& lines, const std::string& one, const std::string& many) {
@@ -188,7 +203,7 @@ std::vector<std::string> notes_of(const Table& table, const Profile& profile, co
   notes.push_back(fmt::format("{} rows for training, {} for validation{}", std::ranges::count(parts, Part::train),
                               std::ranges::count(parts, Part::validation),
                               testing ? fmt::format(", {} for testing", testing) : std::string()));
-  append(profile.notes);
+  append(notes_of(profile.skipped));
   append(notes_of(profile.left_out));
   append(notes_of_target(table, target_name));
   append(notes_of_mixtures(profile, layout));

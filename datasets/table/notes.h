@@ -21,7 +21,8 @@ std::string strays_text(const std::vector<StrayWords>& strays, const std::vector
 // Of each reason, the columns: "ignored (dates): day, night [use day,night]".
 std::vector<std::string> ignored_columns(const Preprocessing& rules);
 
-// What there is to say about the rows that were left out.
+// What there is to say about the lines that were read over, and the rows that were left out.
+std::vector<std::string> notes_of(const CsvSkipped& skipped);
 std::vector<std::string> notes_of(const LeftOut& left_out);
 
 // Lines about the file, the target, rows and parts; about what is missing, replaced and ignored.

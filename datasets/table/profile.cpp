@@ -138,7 +138,7 @@ Profile empty_profile(const CsvReader& reader, const TableOptions& options) {
                             profile.names.size()));
   profile.target =
       options.target.empty() ? profile.names.size() - 1 : column_named(profile, options.target, "target");
-  profile.dialect = reader.dialect();
+  profile.header_line = reader.has_header() ? reader.line() : 0;
   profile.columns.resize(profile.names.size());
   for (std::size_t c = 0; c < profile.names.size(); ++c)
     profile.columns[c].like_an_id = c != profile.target && names_an_id(profile.names[c]);
@@ -164,6 +164,8 @@ Profile profile_of(const OpenTable& open, const TableOptions& options) {
     while (rows.next()) profiler.add_row(rows.fields(), rows.line());
     if (profile.rows == 0) reader->fail("expected rows behind the header, found the end of the file");
     profile.left_out = rows.left_out();
+    profile.skipped = reader->skipped();
+    profile.dialect = reader->dialect();
     profile.dialect.decimal = decimal;
     const char settled = asked ? decimal : profiler.votes().settled(profile.dialect.delimiter);
     if (settled == decimal || decimal == ',') return profile;

@@ -77,10 +77,10 @@ struct Profile {
   std::size_t target = 0;
   TargetTexts texts;        // up to most_classes + 1 different ones
   Dialect dialect;          // settled
-  Index header_line = 0;
+  Index header_line = 0;    // 0: there is none
   Index rows = 0;           // without those left out
   LeftOut left_out;
-  std::vector<std::string> notes;  // of the reader
+  CsvSkipped skipped;
 };
 
 // Opens the file again at its beginning.
