@@ -74,8 +74,8 @@ std::string Preprocessing::column_name(Index column) const {
 // --- missing marks -----------------------------------------------------------------------------------------------
 
 std::vector<std::string> usual_missing_marks() {
-  return {"?",        "na",       "n/a",     "nan",     "-nan", "null", "none", "<na>", "#na", "#n/a", "#n/a n/a",
-          "-1.#ind",  "1.#ind",   "-1.#qnan", "1.#qnan"};
+  return {"?",   "na",   "n/a",      "nan",     "-nan",   "null",     "none",   "<na>",
+          "#na", "#n/a", "#n/a n/a", "-1.#ind", "1.#ind", "-1.#qnan", "1.#qnan"};
 }
 
 MissingMarks::MissingMarks(const std::vector<std::string>& marks) {

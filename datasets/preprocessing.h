@@ -64,9 +64,9 @@ struct ColumnRule {
   bool bounded = false;                    // numeric: robust scaling's last step
   // numeric: the range of the training part, less the offset
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
-  std::vector<std::string> words = {};     // binary, categorical, ordinal: in alphabetical order
-  bool other = false;                      // categorical: a feature for rare and unseen words
-  bool missing = false;                    // a feature for missing ones
+  std::vector<std::string> words = {};  // binary, categorical, ordinal: in alphabetical order
+  bool other = false;                   // categorical: a feature for rare and unseen words
+  bool missing = false;                 // a feature for missing ones
   Index features() const;
 };
 

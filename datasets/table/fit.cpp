@@ -59,7 +59,7 @@ double quantile(const std::vector<float>& sorted, double q) {
 void fit_numbers(ColumnRule& rule, const NumberStatistics& s, const NumberRange& range, std::vector<float> sample,
                  const TableOptions& options) {
   rule.kind = ColumnKind::ignored;
-  rule.why = s.count == 0                   ? "no values in the training part"
+  rule.why = s.count == 0                  ? "no values in the training part"
              : range.low() == range.high() ? "constant"
                                            : "constant in the training part";
   if (s.count == 0 || (!s.two && s.missing == 0)) return;

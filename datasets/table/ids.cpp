@@ -38,8 +38,8 @@ bool names_an_index(std::string_view name) {
 
 bool names_an_id(std::string_view name) {
   constexpr std::array<std::string_view, 22> names{
-      "id",  "ids",  "idx",   "row",    "rowid",  "row_id",        "rownum", "rownumber", "row_number", "rownames", "uuid",
-      "key", "guid", "no",    "no.",    "nr",     "nr.",           "#",      "num",       "s.no",       "sno",      "srno"};
+      "id",  "ids",  "idx", "row", "rowid", "row_id", "rownum", "rownumber", "row_number", "rownames", "uuid",
+      "key", "guid", "no",  "no.", "nr",    "nr.",    "#",      "num",       "s.no",       "sno",      "srno"};
   const std::string lower = in_small_letters(name);
   return names_an_index(name) || std::ranges::find(names, lower) != names.end() || has_id_as_a_word(name);
 }

@@ -1,5 +1,5 @@
-// Columns that tell rows apart and nothing else: counters, and names of rows. A network that reads them learns the file's
-// order, or nothing.
+// Columns that tell rows apart and nothing else: counters, and names of rows. A network that reads them learns the
+// file's order, or nothing.
 #pragma once
 
 #include <cstdint>

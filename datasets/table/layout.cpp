@@ -6,8 +6,8 @@
 namespace espalier::table {
 namespace {
 
-// A list of names, as places. Where a name with a comma in it was cut there, its pieces are put together again: they are
-// no columns, but the whole is one.
+// A list of names, as places. Where a name with a comma in it was cut there, its pieces are put together again: they
+// are no columns, but the whole is one.
 std::set<std::size_t> columns_named(const Profile& profile, const std::vector<std::string>& list, const char* option) {
   const auto is_column = [&](const std::string& name) { return std::ranges::count(profile.names, name) > 0; };
   std::set<std::size_t> columns;

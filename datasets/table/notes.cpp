@@ -85,9 +85,10 @@ std::vector<std::string> notes_of_target(const Table& table, const std::string& 
   if (table.without_target > 0)
     notes.push_back(fmt::format("{} rows without a target (column {}) were left out", table.without_target, name));
   if (const StrayWords& stray = table.target; stray.count > 0)
-    notes.push_back(fmt::format("{} rows were left out for a word among the target's numbers (column {}), the first "
-                                "{} in line {} [categorical {}]",
-                                stray.count, name, quoted(stray.first), stray.line, as_in_a_list(name)));
+    notes.push_back(
+        fmt::format("{} rows were left out for a word among the target's numbers (column {}), the first "
+                    "{} in line {} [categorical {}]",
+                    stray.count, name, quoted(stray.first), stray.line, as_in_a_list(name)));
   return notes;
 }
 
@@ -100,12 +101,12 @@ std::vector<std::string> notes_of_mixtures(const Profile& profile, const Layout&
     const StrayWords& words = column.words;
     if (words.count == 0 || words.count > column.numbers || layout.content[c] == Content::ignored) continue;
     const bool numbers = layout.content[c] == Content::numbers;
-    notes.push_back(fmt::format("column {} was read as {}: {} of {} fields are not numbers{}, the first is {} in line "
-                                "{}{}",
-                                shown(name), numbers ? "numbers" : "words", words.count, column.known(),
-                                numbers ? " and count as missing" : "", quoted(words.first), words.line,
-                                numbers ? change({"categorical " + as_in_a_list(name)})
-                                        : change({"missing " + as_in_a_list(words.first)})));
+    notes.push_back(fmt::format(
+        "column {} was read as {}: {} of {} fields are not numbers{}, the first is {} in line "
+        "{}{}",
+        shown(name), numbers ? "numbers" : "words", words.count, column.known(), numbers ? " and count as missing" : "",
+        quoted(words.first), words.line,
+        numbers ? change({"categorical " + as_in_a_list(name)}) : change({"missing " + as_in_a_list(words.first)})));
   }
   if (notes.size() > most_listed) {
     notes[most_listed] = fmt::format("and {} more columns of numbers and words", notes.size() - most_listed);
@@ -152,8 +153,7 @@ std::vector<std::string> ignored_columns(const Preprocessing& p) {
       option += (i > 0 ? "," : "") + as_in_a_list(names[i]);
     }
     if (names.size() > most_listed) list += fmt::format(" and {} more", names.size() - most_listed);
-    notes.push_back(
-        fmt::format("ignored ({}): {}{}", why, list, may_be_used(why) ? change({option}) : std::string()));
+    notes.push_back(fmt::format("ignored ({}): {}{}", why, list, may_be_used(why) ? change({option}) : std::string()));
   }
   return notes;
 }

@@ -21,8 +21,8 @@ void check(const TableOptions& o) {
   require(o.test_fraction > 0 && o.test_fraction < 1, "[table] test fraction: expected a fraction in (0, 1), got {}",
           o.test_fraction);
   const char decimal = o.csv.dialect.decimal;
-  require(decimal == 0 || decimal == '.' || decimal == ',', "[table] decimal: expected auto, point or comma, got \"{}\"",
-          decimal);
+  require(decimal == 0 || decimal == '.' || decimal == ',',
+          "[table] decimal: expected auto, point or comma, got \"{}\"", decimal);
   require(o.csv.skip_bad_rows >= 0, "[table] skip bad rows: expected at least 0 rows, got {}", o.csv.skip_bad_rows);
 }
 

@@ -118,8 +118,7 @@ class Profiler {
     TargetTexts& texts = profile_.texts;
     if (texts.size() > static_cast<std::size_t>(most_classes)) return;
     auto found = texts.find(field);
-    if (found == texts.end())
-      found = texts.emplace(field, TargetText{.place = static_cast<Index>(texts.size())}).first;
+    if (found == texts.end()) found = texts.emplace(field, TargetText{.place = static_cast<Index>(texts.size())}).first;
     ++found->second.rows;
   }
 
@@ -136,8 +135,7 @@ Profile empty_profile(const CsvReader& reader, const TableOptions& options) {
   if (profile.names.size() < 2)
     reader.fail(fmt::format("expected at least two columns (comma, semicolon, tab or pipe between them), found {}",
                             profile.names.size()));
-  profile.target =
-      options.target.empty() ? profile.names.size() - 1 : column_named(profile, options.target, "target");
+  profile.target = options.target.empty() ? profile.names.size() - 1 : column_named(profile, options.target, "target");
   profile.header_line = reader.has_header() ? reader.line() : 0;
   profile.columns.resize(profile.names.size());
   for (std::size_t c = 0; c < profile.names.size(); ++c)

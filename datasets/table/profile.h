@@ -19,6 +19,11 @@
 
 namespace espalier::table {
 
+// Whether whole numbers of which so many differ are classes.
+inline bool looks_like_classes(Index different, Index rows) {
+  return different <= most_integer_classes && 2 * different <= rows;
+}
+
 inline bool is_whole(double x) {
   constexpr double no_decimals_from = 4503599627370496;  // 2^52
   return std::abs(x) >= no_decimals_from || x == static_cast<double>(static_cast<std::int64_t>(x));
@@ -75,10 +80,10 @@ struct Profile {
   std::vector<std::string> names;
   std::vector<ColumnProfile> columns;  // [names]
   std::size_t target = 0;
-  TargetTexts texts;        // up to most_classes + 1 different ones
-  Dialect dialect;          // settled
-  Index header_line = 0;    // 0: there is none
-  Index rows = 0;           // without those left out
+  TargetTexts texts;      // up to most_classes + 1 different ones
+  Dialect dialect;        // settled
+  Index header_line = 0;  // 0: there is none
+  Index rows = 0;         // without those left out
   LeftOut left_out;
   CsvSkipped skipped;
 };

@@ -15,10 +15,11 @@ bool says_total(std::string_view field) {
   const auto letter = [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; };
   if (field.empty() || !letter(field[0]) || field.size() > longest) return false;  // nearly all numbers
   constexpr std::array<std::string_view, 19> words{
-      "total",    "totals", "totale", "sum",     "sums", "summe",  "gesamt",      "insgesamt",    "gesamtsumme", "somme",
-      "subtotal", "suma",   "mean",   "average", "avg",  "median", "mittelwert",  "durchschnitt", "moyenne"};
+      "total",    "totals", "totale", "sum",     "sums", "summe",  "gesamt",     "insgesamt",    "gesamtsumme", "somme",
+      "subtotal", "suma",   "mean",   "average", "avg",  "median", "mittelwert", "durchschnitt", "moyenne"};
   std::array<char, longest> lower{};
-  std::ranges::transform(field, lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+  std::ranges::transform(field, lower.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
   std::string_view word(lower.data(), field.size());
   if (word.starts_with("grand ")) word.remove_prefix(6);
   const auto end = std::ranges::find_if_not(word, letter);

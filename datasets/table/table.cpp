@@ -93,8 +93,7 @@ DatasetPtr load_test(const std::filesystem::path& file, const EncoderPtr& encode
   TableReader::Samples samples(reader);
   const TargetRule& target = encoder->rules().target;
   if (!reader.has_target())
-    throw FileError(
-        fmt::format("{}: expected the target, a column {}, found none", file.string(), shown(target.name)));
+    throw FileError(fmt::format("{}: expected the target, a column {}, found none", file.string(), shown(target.name)));
   const std::size_t columns = encoder->rules().columns.size();
   std::unique_ptr<Table> table(new Table{.name = file.string(), .cells = {columns + 1, options.memory_bytes}});
   const bool classes = !target.classes.empty();

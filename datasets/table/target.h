@@ -18,9 +18,4 @@ struct TargetChoice {
 // By the rule in datasets/table.h. Throws FileError if the target can be neither.
 TargetChoice target_of(const Profile& profile, const TableOptions& options);
 
-// Whether whole numbers of which so many differ are classes.
-inline bool looks_like_classes(Index different, Index rows) {
-  return different <= most_integer_classes && 2 * different <= rows;
-}
-
 }  // namespace espalier::table
