@@ -64,15 +64,15 @@ int run_command_line(int argc, char** argv) {
                                                             {recipes, add_recipes(*recipes)},
                                                             {recommend, add_recommend(*recommend)}};
   const auto named = [&] {
-    return *std::ranges::find_if(commands, [](const auto& candidate) { return candidate.first->parsed(); });
+    return std::ranges::find_if(commands, [](const auto& candidate) { return candidate.first->parsed(); });
   };
   try {
     app.parse(argc, argv);
-    named().second();
+    named()->second();
   } catch (const CLI::Success& wanted) {  // --help, --version
     return app.exit(wanted);
   } catch (const UsageError& error) {
-    throw in_flags(error, *named().first);
+    throw named() == commands.end() ? error : in_flags(error, *named()->first);
   }
   return exit_done;
 }
