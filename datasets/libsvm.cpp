@@ -19,8 +19,7 @@ namespace espalier {
 namespace {
 
 // Lines are rows of a single field: no text has the delimiter.
-constexpr CsvOptions lines_only{.delimiter = '\x1f',
-                                .header = CsvOptions::Header::no,
+constexpr CsvOptions lines_only{.dialect = {.delimiter = '\x1f', .header = Header::no},
                                 .longest_row_bytes = std::size_t{1} << 26,
                                 .longest_field_bytes = std::size_t{1} << 26};
 
@@ -119,8 +118,7 @@ std::vector<std::string> classes_of(const SparseRows& data, const TableOptions& 
     integers = integers && target == std::floor(target);
   }
   const auto rows = static_cast<Index>(data.targets.size()), count = static_cast<Index>(numbers.size());
-  if (options.task == "regression" ||
-      (options.task == "auto" && !(integers && table::looks_like_classes(numbers, rows))))
+  if (options.task == "regression" || (options.task == "auto" && !(integers && table::looks_like_classes(count, rows))))
     return {};
   if (count < 2 || count > most_classes)
     throw FileError(fmt::format("{}: expected 2 to {} classes, found {}", data.name, most_classes,
