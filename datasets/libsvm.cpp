@@ -219,9 +219,9 @@ std::vector<std::string> notes_of(const LibsvmReader& reader) {
   return notes;
 }
 
-SparseRows read_rows(const std::filesystem::path& file, std::vector<std::string>& notes) {
+SparseRows read_rows(const std::filesystem::path& file, const TableOptions& options, std::vector<std::string>& notes) {
   SparseRows rows;
-  LibsvmReader reader(file);
+  LibsvmReader reader(file, options.csv.skip_bad_rows);
   while (reader.next()) rows.append(reader, reader.entries());
   notes = notes_of(reader);
   rows.name = file.string();
@@ -280,11 +280,11 @@ std::vector<std::string> notes_of(const SparseRows& data, const TargetRule& targ
 }
 
 // The rows of a test file; features beyond those of the training file are left out, and counted in `notes`.
-SparseRows read_test_rows(const std::filesystem::path& file, const Preprocessing& rules,
+SparseRows read_test_rows(const std::filesystem::path& file, const Preprocessing& rules, const TableOptions& options,
                           std::vector<std::string>& notes) {
   SparseRows test;
   Index beyond = 0;
-  LibsvmReader reader(file);
+  LibsvmReader reader(file, options.csv.skip_bad_rows);
   const SparseClasses classes(rules.target.classes);
   while (reader.next()) {
     if (!rules.target.classes.empty() && classes.of(reader.target()) < 0)
@@ -310,7 +310,7 @@ DataParts load_libsvm(const std::filesystem::path& file, const std::filesystem::
                       const TableOptions& options) {
   check(options);
   std::vector<std::string> beside;
-  const auto data = std::make_shared<const SparseRows>(read_rows(file, beside));
+  const auto data = std::make_shared<const SparseRows>(read_rows(file, options, beside));
   const auto rules = std::make_shared<Preprocessing>();
   rules->sparse_features = data->features;
   rules->target = {.name = "target", .classes = classes_of(*data, options)};
@@ -330,7 +330,7 @@ DataParts load_libsvm(const std::filesystem::path& file, const std::filesystem::
     result.provenance += fmt::format(", {:g} % of them drawn for testing", 100 * options.test_fraction);
     return result;
   }
-  const auto test = std::make_shared<const SparseRows>(read_test_rows(test_file, *rules, result.notes));
+  const auto test = std::make_shared<const SparseRows>(read_test_rows(test_file, *rules, options, result.notes));
   std::vector<std::uint32_t> all(test->targets.size());
   std::iota(all.begin(), all.end(), 0u);
   result.test = std::make_shared<SparsePart>(test, rules, std::move(all));

@@ -69,8 +69,8 @@ class SparseClasses {
   std::map<double, std::int32_t> numbers_;
 };
 
-// Of the options: task, validation, test_fraction, seed. The features are those of the training file; of a test file,
-// indices beyond them are left out and counted in the notes.
+// Of the options: task, validation, test_fraction, seed, and how many rows may be bad. The features are those of the
+// training file; of a test file, indices beyond them are left out and counted in the notes.
 DataParts load_libsvm(const std::filesystem::path& file, const std::filesystem::path& test_file,
                       const TableOptions& options);
 
