@@ -266,13 +266,16 @@ void fit_target(TargetRule& target, const SparseRows& data, const std::vector<st
     throw FileError(fmt::format("{}: expected targets that differ, found {} in every row", data.name, data.targets[0]));
 }
 
-std::vector<std::string> notes_of(const SparseRows& data, const TargetRule& target, const PartRows& parts) {
+std::vector<std::string> notes_of(const SparseRows& data, const TargetRule& target, const PartRows& parts,
+                                  const TableOptions& options) {
   std::vector<std::string> notes;
-  notes.push_back(fmt::format(
-      "{}: {} rows, {} features, {:.2g} % of them not zero; {}", data.name, data.targets.size(), data.features,
-      100 * static_cast<double>(data.entries.size()) /
-          (static_cast<double>(data.features) * static_cast<double>(data.targets.size())),
-      target.classes.empty() ? "regression" : fmt::format("{} classes", target.classes.size())));
+  const bool regression = target.classes.empty();
+  const char* const change = options.task != "auto" ? "" : regression ? " [task classification]" : " [task regression]";
+  notes.push_back(fmt::format("{}: {} rows, {} features, {:.2g} % of them not zero; {}{}", data.name,
+                              data.targets.size(), data.features,
+                              100 * static_cast<double>(data.entries.size()) /
+                                  (static_cast<double>(data.features) * static_cast<double>(data.targets.size())),
+                              regression ? "regression" : fmt::format("{} classes", target.classes.size()), change));
   notes.push_back(fmt::format("{} rows for training, {} for validation, {} for testing",
                               rows_of(parts, Part::train).size(), rows_of(parts, Part::validation).size(),
                               rows_of(parts, Part::test).size()));
@@ -324,7 +327,7 @@ DataParts load_libsvm(const std::filesystem::path& file, const std::filesystem::
                    .test = part(Part::test),
                    .provenance = fmt::format("{} ({} rows)", data->name, data->targets.size()),
                    .preprocessing = rules,
-                   .notes = notes_of(*data, rules->target, parts)};
+                   .notes = notes_of(*data, rules->target, parts, options)};
   std::ranges::move(beside, std::back_inserter(result.notes));
   if (test_file.empty()) {
     result.provenance += fmt::format(", {:g} % of them drawn for testing", 100 * options.test_fraction);

@@ -109,6 +109,11 @@ class CsvRows final : public Rows {
     const bool more = reader_.next();
     for (; bad_ < reader_.rows().skipped().bad_rows; ++bad_) block.add_unreadable(kept_.size());
     if (!more) return false;
+    if (reader_.repeats_header()) {
+      headers_.add("", reader_.rows().line());
+      block.add_unreadable(kept_.size());
+      return true;
+    }
     encoder_->expand(reader_.cells(), block.add(reader_.has_target() ? reader_.known_target() : unknown_target(block)));
     for (const std::size_t field : kept_) block.keep(reader_.rows().fields()[field]);
     return true;
@@ -123,6 +128,9 @@ class CsvRows final : public Rows {
           fmt::format("{} rows have no answer, for they could not be read: another number of fields, first in "
                       "line {}",
                       bad_, reader_.rows().skipped().bad_row_line));
+    if (headers_.count > 0)
+      notes.push_back(fmt::format("{} rows have no answer, for they repeat the header, first in line {}",
+                                  headers_.count, headers_.line));
     return notes;
   }
 
@@ -130,6 +138,7 @@ class CsvRows final : public Rows {
   EncoderPtr encoder_;
   TableReader reader_;
   std::vector<std::size_t> kept_;  // fields of the file
+  StrayWords headers_;             // rows that repeat the header
   Index bad_ = 0;
 };
 
