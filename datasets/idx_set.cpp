@@ -197,9 +197,11 @@ DataParts idx_set(const Path& folder, Turned turned) {
   if (turned == Turned::yes || (turned == Turned::by_name && begins_with_emnist(name))) {
     turn(parts.train.images);
     turn(parts.test.images);
-    result.notes.push_back(
-        fmt::format("{}: images were turned, for {} (data idx:FOLDER,as-stored leaves them)", name,
-                    turned == Turned::yes ? "that was asked for" : "EMNIST's are stored column by column"));
+    if (turned == Turned::by_name)
+      result.notes.push_back(
+          fmt::format("{}: images were turned, for by the name they are EMNIST's, stored column by column "
+                      "[data idx:{},as-stored]",
+                      name, folder.string()));
   }
   const auto [least, most] = std::ranges::minmax(parts.train.labels.values);
   if (least == most)

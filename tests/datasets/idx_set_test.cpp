@@ -121,7 +121,7 @@ TEST_F(IdxSets, EmnistIsTurnedUnlessToldOtherwise) {
     const DataParts data = idx_set(root_.path() / folder, how);
     const bool is_turned = data.train->shape() == Shape{1, 3, 2};
     EXPECT_EQ(data.test->shape(), data.train->shape());
-    EXPECT_EQ(data.notes.size(), is_turned ? 1u : 0u);
+    EXPECT_EQ(data.notes.size(), is_turned && how == Turned::by_name ? 1u : 0u) << "a guess is said";
     EXPECT_EQ(image(*data.train, 1), is_turned ? turned : stored);
     return is_turned;
   };
