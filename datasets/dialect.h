@@ -41,6 +41,9 @@ SampleRows cut_sample(std::string_view sample, char delimiter);
 // How many fields a line has, if it is a row of its own; 0 if it ends within quotes.
 std::size_t fields_of_line(std::string_view line, char delimiter);
 
+// Leaves out rows that begin with # and have another number of fields than most that do not.
+void drop_comments(SampleRows& rows);
+
 // The delimiter, by the rules in dialect.cpp: comma, semicolon, tab or pipe.
 char detected_delimiter(std::string_view sample);
 

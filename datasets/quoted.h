@@ -9,7 +9,10 @@ namespace espalier {
 // In quotes, at most 40 characters, on one line: control characters and bytes that are no UTF-8 as \n, \t, \x1b, ...;
 // "..." where it was cut, never within a character.
 std::string quoted(std::string_view text);
-inline std::string quoted(const std::string& text) {  // which would otherwise be std::quoted, likewise below
+inline std::string quoted(const std::string& text) {  // these three would otherwise be std::quoted
+  return quoted(std::string_view(text));
+}
+inline std::string quoted(std::string& text) {
   return quoted(std::string_view(text));
 }
 inline std::string quoted(const char* text) {
