@@ -12,10 +12,10 @@ std::string quoted(std::string_view text);
 inline std::string quoted(const std::string& text) {  // these three would otherwise be std::quoted
   return quoted(std::string_view(text));
 }
-inline std::string quoted(const char* text) {
+inline std::string quoted(std::string& text) {
   return quoted(std::string_view(text));
 }
-inline std::string quoted(std::string& text) {
+inline std::string quoted(const char* text) {
   return quoted(std::string_view(text));
 }
 // The same without quotes, for names of columns and classes.

@@ -131,7 +131,7 @@ TEST(Strays, OneOtherWordInAColumnOfNumbersIsMissingAndNamedWithLineAndCount) {
                "column x was read as numbers: 1 of 100 fields are not numbers and count as missing, the first is " +
                    quoted("oops\x1b[31m") + " in line 20 [categorical x]");
   EXPECT_EQ(rows_of(parts), 100);
-  EXPECT_EQ(column(load(with_field("oops"), {.categorical = {"x"}}), "x").kind, ColumnKind::ignored);
+  EXPECT_EQ(column(load(with_field("oops"), {.categorical = {"x"}}), "x").kind, ColumnKind::categorical);
 }
 
 TEST(Strays, WordsInMoreThanATenthOfTheRowsMakeAColumnOfWordsAndASentence) {
