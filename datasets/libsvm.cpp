@@ -98,8 +98,7 @@ std::vector<std::string> classes_of(const SparseRows& data, const TableOptions& 
     integers = integers && target == std::floor(target);
   }
   const auto rows = static_cast<Index>(data.targets.size()), count = static_cast<Index>(numbers.size());
-  if (options.task == "regression" ||
-      (options.task == "auto" && !(integers && table::looks_like_classes(numbers, rows))))
+  if (options.task == "regression" || (options.task == "auto" && !(integers && table::looks_like_classes(count, rows))))
     return {};
   if (count < 2 || count > most_classes)
     throw FileError(fmt::format("{}: expected 2 to {} classes, found {}", data.name, most_classes,

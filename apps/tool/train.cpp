@@ -47,35 +47,6 @@ void set_settings(std::map<std::string, double>& settings, const std::vector<std
   }
 }
 
-}  // namespace
-
-void add_data_flags(CLI::App& app, RunConfig& c) {
-  app.option_defaults()->group(data_group);
-  app.add_option("--data", c.data, fmt::format("auto: what suits the model, if found; {}", data_help()))
-      ->capture_default_str();
-  app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
-  app.add_option("--target", c.table.target, "Of a table: the column to predict (default: the last)");
-  app.add_option("--test-data", c.test_data, "Of a table: the file to test on (default: a part drawn from the table)");
-  app.add_option("--test-fraction", c.table.test_fraction, "Of a table without --test-data: the part drawn for testing")
-      ->capture_default_str();
-  app.add_option("--task", c.table.task, "Of a table: auto, classification or regression")->capture_default_str();
-  app.add_option("--scaling", c.table.scaling, "Of a table's numbers: standard, robust (median and quartiles) or none")
-      ->capture_default_str();
-  app.add_option("--encoding", c.table.encoding, "Of a table's words: one-hot or ordinal")->capture_default_str();
-  app.add_option("--impute", c.table.impute, "What stands for missing numbers: mean, median or auto")
-      ->capture_default_str();
-  app.add_option("--missing", c.table.missing_marks, "Marks for missing values, besides nothing at all")
-      ->delimiter(',')
-      ->capture_default_str();
-  app.add_option("--ignore", c.table.ignore, "Columns of a table to leave out")->delimiter(',');
-  app.add_option("--categorical", c.table.categorical, "Columns of numbers that are to be taken for words")
-      ->delimiter(',');
-  app.add_option("--validation", c.validation, "Training samples held out for choices")->capture_default_str();
-  app.option_defaults()->group("Options");
-}
-
-namespace {
-
 void add_pruning_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
   app.add_option("--method", c.method, "How to prune: `espalier methods` lists them")->capture_default_str();
@@ -318,7 +289,7 @@ void run_train(TrainFlags& f, CLI::App& app) {
     base.model = default_table_model;
   if (!race) base = settled(base);
   DataParts data = load_data(base);  // "auto" is settled once, for all seeds
-  for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", note);
+  for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", in_flags(note, app));
   if (race) base = raced(app, f, base, data);
   if (f.out.empty()) {
     f.out = fmt::format("runs/{}-{}-{}", data.name, base.model, base.method);
