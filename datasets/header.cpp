@@ -122,13 +122,14 @@ std::optional<long> step_of(const Row& row, const std::vector<std::size_t>& colu
   return step;
 }
 
-// Whether the numbers among the names go up in equal steps, and those below them do not.
+// Whether the numbers among the names go up in equal steps, and those below them do not go up in the same.
 bool numbers_go_up(const Row& names, const std::vector<std::size_t>& columns, const Body& body) {
-  if (!step_of(names, columns)) return false;
+  const std::optional<long> step = step_of(names, columns);
+  if (!step) return false;
   const long first = *integer_of(names[columns[0]]), last = *integer_of(names[columns.back()]);
   const bool years = first >= 1000 && last < 3000;
   if (columns.size() == 2 && first != 0 && first != 1 && !years) return false;
-  const auto alike = std::ranges::count_if(body, [&](const Row* row) { return step_of(*row, columns).has_value(); });
+  const auto alike = std::ranges::count_if(body, [&](const Row* row) { return step_of(*row, columns) == step; });
   return 2 * static_cast<std::size_t>(alike) < body.size();
 }
 

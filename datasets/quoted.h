@@ -9,7 +9,8 @@ namespace espalier {
 // In quotes, at most 40 characters, on one line: control characters and bytes that are no UTF-8 as \n, \t, \x1b, ...;
 // "..." where it was cut, never within a character.
 std::string quoted(std::string_view text);
-inline std::string quoted(const std::string& text) {  // these three would otherwise be std::quoted
+// These are needed lest std::quoted is found, which strings bring along.
+inline std::string quoted(const std::string& text) {
   return quoted(std::string_view(text));
 }
 inline std::string quoted(std::string& text) {

@@ -273,7 +273,7 @@ TEST(Csv, SomeBadRowsMayBeLeftOut) {
 }
 
 TEST(Csv, KnowsARowThatRepeatsTheHeader) {
-  CsvReader reader("table", ",b\n1,x\n,b\n2,y\n");
+  CsvReader reader("table", ",b,n\n1,x,5\n,b,n\n2,y,6\n");
   std::vector<bool> repeats;
   while (reader.next()) repeats.push_back(reader.repeats_header());
   EXPECT_EQ(repeats, (std::vector<bool>{false, true, false}));
