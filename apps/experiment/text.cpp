@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 
+#include "espalier/experiment/class_table.h"
 #include "espalier/experiment/statistics.h"
 
 namespace espalier {
@@ -132,9 +133,13 @@ std::string page_of(const Result& result) {
       fmt::format("{} on {}: {}, {:.1f} % of the weights gone, seed {}, {} thread{}, {}\n{}\n", result.model,
                   result.dataset, method, 100 * (1 - result.sparse.density), result.seed, result.threads,
                   result.threads == 1 ? "" : "s", result.processor, result.provenance);
-  const std::string baselines = baseline_table_of(result), inputs = inputs_line_of(result);
-  return headline + "\n" + table_of(result) + (baselines.empty() ? "" : "\n") + baselines + verdict_on_linear(result) +
-         "\n" + layer_table_of(result) + (inputs.empty() ? "" : "\n") + inputs;
+  std::string text = headline, notes;
+  for (const std::string& note : result.notes) notes += note + "\n";
+  const std::string classes = class_table_of(result.confusion, result.class_names, {.classes = 5, .mistakes = 5});
+  for (const std::string& part :
+       {table_of(result), baseline_table_of(result) + verdict_on_linear(result), classes, layer_table_of(result), inputs_line_of(result), notes})
+    if (!part.empty()) text += "\n" + part;
+  return text;
 }
 
 // --- several runs ----------------------------------------------------------------------------------------------------
@@ -245,7 +250,13 @@ std::string seeds_table_of(const std::vector<Result>& results) {
     for (const Result* result : seeds) row.add(result->sparse, headline);
     text += row.text(fmt::format("density {:g}", density), headline);
   }
-  return text + gains_of(by_density, headline);
+  std::vector<std::string> notes;  // each once
+  for (const Result& result : results)
+    for (const std::string& note : result.notes)
+      if (std::ranges::count(notes, note) == 0) notes.push_back(note);
+  text += gains_of(by_density, headline);
+  for (const std::string& note : notes) text += (&note == notes.data() ? "\n" : "") + note + "\n";
+  return text;
 }
 
 }  // namespace espalier

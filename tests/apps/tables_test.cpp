@@ -138,7 +138,7 @@ TEST_F(ToolTables, SparseRowsAreTrainedOnAndPredicted) {
   ASSERT_EQ(trained.code, exit_done) << trained.err;
   const Ran predicted = tool("predict " + path("run") + " " + write("more.svm", "1 1:1 99:1\n-1 2:1\n"));
   ASSERT_EQ(predicted.code, exit_done) << predicted.err;
-  EXPECT_EQ(lines_of(predicted.out)[0], "target,p(-1),p(1)");
+  EXPECT_EQ(lines_of(predicted.out)[0], "target,p(-1),p(+1)");
   EXPECT_PRED2(contains, predicted.err, "ignored 1 numbers of features absent from the training file");
   EXPECT_EQ(tool("predict " + path("run") + " " + write("rows.csv", "a,b\n1,2\n")).code, exit_usage);
 }
