@@ -133,7 +133,7 @@ TEST_F(Predict, NeverWritesOverWhatItReads) {
   const std::string model = read_file(path("run/model.safetensors"), megabyte);
   std::filesystem::create_symlink("rows.csv", path("link.csv"));
   std::filesystem::create_hard_link(path("run/config.toml"), path("hard.toml"));
-  for (const std::string out : {training_file_, path("./rows.csv"), path("link.csv"), path("run/model.safetensors"),
+  for (const std::string& out : {training_file_, path("./rows.csv"), path("link.csv"), path("run/model.safetensors"),
                                 path("run/preprocessing.json"), path("run/metrics.jsonl"), path("hard.toml")}) {
     const Ran ran = tool("predict " + path("run") + " " + training_file_ + " --out " + out);
     EXPECT_EQ(ran.code, exit_usage) << out;
