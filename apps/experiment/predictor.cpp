@@ -94,10 +94,8 @@ class CsvRows final : public Rows {
   CsvRows(const Questions& questions, EncoderPtr encoder)
       : encoder_(encoder), reader_(questions.file, encoder, questions.csv) {
     const std::vector<std::string>& names = reader_.rows().columns();
-    if (questions.keep == std::vector<std::string>{"all"})
-      columns_ = names;
-    else
-      columns_ = questions.keep;
+    for (const std::string& name : questions.keep == std::vector<std::string>{"all"} ? names : questions.keep)
+      if (std::ranges::count(columns_, name) == 0) columns_.push_back(name);
     for (const std::string& name : columns_) {
       const auto found = std::ranges::find(names, name);
       require(found != names.end(), "[keep] {}: expected columns of the file, {}, got {}", questions.file,
