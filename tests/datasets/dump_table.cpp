@@ -16,7 +16,7 @@ nlohmann::json contents_of(const std::string& file) {
   const table::OpenTable open = [&] { return std::make_unique<CsvReader>(file, options.csv); };
   const table::Profile profile = table::profile_of(open, options);
   options.csv.dialect = profile.dialect;
-  const MissingMarks marks(options.missing_marks);
+  const MissingMarks marks(missing_marks_of(options));
   nlohmann::json rows = nlohmann::json::array();
   const auto reader = open();
   while (reader->next()) {
