@@ -136,8 +136,8 @@ std::string page_of(const Result& result) {
   std::string text = headline, notes;
   for (const std::string& note : result.notes) notes += note + "\n";
   const std::string classes = class_table_of(result.confusion, result.class_names, {.classes = 5, .mistakes = 5});
-  for (const std::string& part :
-       {table_of(result), baseline_table_of(result) + verdict_on_linear(result), classes, layer_table_of(result), inputs_line_of(result), notes})
+  for (const std::string& part : {table_of(result), baseline_table_of(result) + verdict_on_linear(result), classes,
+                                  layer_table_of(result), inputs_line_of(result), notes})
     if (!part.empty()) text += "\n" + part;
   return text;
 }

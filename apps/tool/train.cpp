@@ -9,6 +9,7 @@
 #include "apps/tool/commands.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/datasets/fingerprint.h"
 #include "espalier/experiment/baselines.h"
 #include "espalier/experiment/config_changes.h"
 #include "espalier/experiment/data.h"
@@ -152,6 +153,7 @@ struct Sweep {
   RunConfig base;
   std::vector<double> densities;
   std::uint64_t seeds = 1;
+  std::string fingerprint = {};  // of the data; empty: the run is from before it was kept
   bool many() const { return seeds * densities.size() > 1; }
 };
 
@@ -159,9 +161,11 @@ constexpr const char* sweep_file = "sweep.json";
 
 void write_sweep(const RunFolder& folder, const Sweep& sweep) {
   folder.write("config.toml", to_toml(sweep.base));
-  folder.write(
-      sweep_file,
-      Json{{"densities", sweep.densities}, {"seeds", sweep.seeds}, {"config", to_toml(sweep.base)}}.dump() + "\n");
+  const Json json = {{"densities", sweep.densities},
+                     {"seeds", sweep.seeds},
+                     {"config", to_toml(sweep.base)},
+                     {"data", sweep.fingerprint}};
+  folder.write(sweep_file, json.dump() + "\n");
 }
 
 // Throws FileError if config.toml says something else than when the run began. Threads change no bit, and files may
@@ -185,6 +189,7 @@ Sweep read_sweep(const std::filesystem::path& folder) {
     const Json json = Json::parse(read_file(path, limit_bytes));
     sweep.densities = json.at("densities").get<std::vector<double>>();
     sweep.seeds = json.at("seeds").get<std::uint64_t>();
+    sweep.fingerprint = json.value("data", "");
     if (json.contains("config")) require_unchanged(sweep, json["config"].get<std::string>(), config_file);
   } catch (const Json::exception& error) {
     throw FileError(fmt::format("{}: expected densities and seeds, found: {}", path.string(), error.what()));
@@ -303,6 +308,11 @@ void run_train(TrainFlags& f, CLI::App& app) {
     base.model = default_table_model;
   if (!race) base = settled(base);
   DataParts data = load_data(base);  // "auto" is settled once, for all seeds
+  const std::string print = fmt::format("{:016x}", fingerprint(data));
+  if (resume && !sweep.fingerprint.empty() && sweep.fingerprint != print)
+    throw FileError(fmt::format("{}: expected the data of {} as when this run began, found other ones",
+                                (std::filesystem::path(f.out) / sweep_file).string(), data.train->name()));
+  sweep.fingerprint = print;
   for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", in_flags(note, app));
   if (race) base = raced(app, f, base, data);
   if (f.out.empty()) {
