@@ -15,7 +15,7 @@ std::uint64_t fingerprint(std::span<const Real> features);
 // Of a data set: the number of samples and their extents, every label or target, and the features of every sample, or
 // of some that are spread evenly if all are more than 2^26 numbers.
 std::uint64_t fingerprint(const Dataset& data);
-// Of all parts that there are.
+// Of all parts that there are, and of how a table's rows become features.
 std::uint64_t fingerprint(const DataParts& parts);
 
 }  // namespace espalier
