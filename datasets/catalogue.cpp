@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <utility>
 
 #include "espalier/core/error.h"
@@ -16,6 +15,7 @@
 #include "espalier/datasets/synthetic_signals.h"
 #include "espalier/datasets/synthetic_table.h"
 #include "espalier/datasets/synthetic_text.h"
+#include "espalier/datasets/utf8.h"
 
 namespace espalier {
 namespace {
@@ -60,11 +60,6 @@ struct FileFormat {
 constexpr std::array file_formats{FileFormat{"csv", ".csv", read_csv}, FileFormat{"csv", ".tsv", read_csv},
                                   FileFormat{"libsvm", ".svm", read_libsvm},
                                   FileFormat{"libsvm", ".libsvm", read_libsvm}, FileFormat{"text", ".txt", read_text}};
-
-std::string in_small_letters(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 // "folder/Adult.CSV.gz" -> "Adult" and ".csv"
 std::pair<std::string, std::string> stem_and_ending(const std::string& name) {

@@ -55,6 +55,12 @@ char* behind_spaces(char* at, const char* end, char delimiter) {
 
 }  // namespace
 
+std::string in_csv_quotes(std::string_view field) {
+  std::string text = "\"";
+  for (const char c : field) text += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return text + "\"";
+}
+
 // --- what the first rows say -----------------------------------------------------------------------------------------
 
 CsvReader::CsvReader(const std::filesystem::path& path, CsvOptions options)

@@ -53,6 +53,9 @@ struct CsvSkipped {
   Index bad_rows = 0, bad_row_line = 0;  // rows of another number of fields, likewise
 };
 
+// A field in quotes, as the reader takes it: quotes within are doubled.
+std::string in_csv_quotes(std::string_view field);
+
 class CsvReader {
  public:
   // Opens the file, and settles delimiter, header and number of columns from its first lines. Throws FileError.

@@ -57,7 +57,7 @@ std::string_view name_in(const Names& names, Value value) {
 char delimiter_named(std::string_view name) {
   if (name.size() != 1) return value_named(delimiter_names, name, "delimiter");
   const char c = name[0];
-  const bool letter = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+  const bool letter = (c >= '0' && c <= '9') || is_letter(c);
   constexpr std::string_view others("\"\n\r.+-\0", 7);
   require(!letter && others.find(c) == std::string_view::npos && static_cast<unsigned char>(c) < 0x80,
           "[table] delimiter: expected a character that is in no number and no word, got {}", quoted(name));
@@ -88,8 +88,7 @@ std::string_view name_of(Charset charset) {
   return name_in(charset_names, charset);
 }
 
-// --- cutting a sample
-// --------------------------------------------------------------------------------------------------
+// --- cutting a sample -----------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -186,8 +185,7 @@ SampleShape shape_of(const SampleRows& rows) {
   return shape;
 }
 
-// --- the delimiter
-// -----------------------------------------------------------------------------------------------------
+// --- the delimiter --------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <iterator>
 #include <set>
 #include <span>
@@ -11,6 +10,7 @@
 
 #include "espalier/core/catalogue.h"
 #include "espalier/core/error.h"
+#include "espalier/datasets/utf8.h"
 
 namespace espalier {
 namespace {
@@ -134,11 +134,6 @@ std::string name_of(const IdxSet& set) {
   return folder.has_filename() ? folder.filename().string() : "images";
 }
 
-bool begins_with_emnist(std::string name) {
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return name.starts_with("emnist");
-}
-
 // images: [samples, H, W] -> [samples, W, H]
 void turn(Idx& idx) {
   const auto height = static_cast<std::size_t>(idx.extents[1]), width = static_cast<std::size_t>(idx.extents[2]);
@@ -194,7 +189,7 @@ DataParts idx_set(const Path& folder, Turned turned) {
   const std::string name = name_of(set);
   IdxParts parts = read_idx_set(set);
   DataParts result{.name = name};
-  if (turned == Turned::yes || (turned == Turned::by_name && begins_with_emnist(name))) {
+  if (turned == Turned::yes || (turned == Turned::by_name && in_small_letters(name).starts_with("emnist"))) {
     turn(parts.train.images);
     turn(parts.test.images);
     if (turned == Turned::by_name)

@@ -1,7 +1,8 @@
-// UTF-8, and spaces in it.
+// UTF-8: its characters, spaces and letters.
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace espalier {
@@ -21,5 +22,12 @@ std::size_t leading_space(std::string_view text);
 std::size_t trailing_space(std::string_view text);
 // Without the spaces around it.
 std::string_view trimmed(std::string_view text);
+
+// Of ASCII.
+constexpr bool is_letter(char c) {
+  return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
+// With small letters for the capital ones of ASCII.
+std::string in_small_letters(std::string_view text);
 
 }  // namespace espalier

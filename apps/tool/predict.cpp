@@ -51,10 +51,7 @@ class Output {
 // In quotes where it would be read as something else without.
 std::string csv_field(const std::string& text) {
   const bool plain = text.find_first_of(",;\t|\"\r\n") == std::string::npos && trimmed(text) == text;
-  if (plain && !text.starts_with('#')) return text;
-  std::string in_quotes = "\"";
-  for (const char c : text) in_quotes += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return in_quotes + "\"";
+  return plain && !text.starts_with('#') ? text : in_csv_quotes(text);
 }
 
 std::string csv_line(const std::vector<std::string>& fields) {

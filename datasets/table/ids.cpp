@@ -2,20 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <functional>
 #include <string>
+
+#include "espalier/datasets/utf8.h"
 
 namespace espalier::table {
 namespace {
 
 constexpr std::size_t most_different = std::size_t{1} << 20;
-
-std::string in_small_letters(std::string_view name) {
-  std::string text(name);
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 // customer_id, customer id, customer-id, customerId, customerID, id_customer; but not grid and not COVID.
 bool has_id_as_a_word(std::string_view name) {

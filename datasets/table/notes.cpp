@@ -20,10 +20,7 @@ std::string change(const std::vector<std::string>& options) {
 
 // A name as an option takes it, among others apart by commas.
 std::string as_in_a_list(const std::string& name) {
-  if (name.find_first_of(",\"") == std::string::npos) return shown(name);
-  std::string text = "\"";
-  for (const char c : shown(name)) text += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return text + "\"";
+  return name.find_first_of(",\"") == std::string::npos ? shown(name) : in_csv_quotes(shown(name));
 }
 
 std::string lines_text(const std::vector<Index>& lines) {

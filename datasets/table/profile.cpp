@@ -5,6 +5,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/datasets/quoted.h"
+#include "espalier/datasets/utf8.h"
 
 namespace espalier::table {
 namespace {
@@ -86,12 +87,13 @@ class Profiler {
     if (c == profile_.target) add_target(field);
   }
 
-  // A number as people write it, or a word.
+  // A number as people write it, which begins with no letter, or a word.
   Number add_unusual(ColumnProfile& column, std::string_view field, double& value) {
-    if (voting_) votes_.add(field);
+    const bool letter = is_letter(field[0]);
     long double exact = 0;
-    const Number number = read_number(field, decimal_, exact);
+    const Number number = letter ? Number::none : read_number(field, decimal_, exact);
     value = static_cast<double>(exact);
+    if (voting_ && !letter) votes_.add(field);
     if (number != Number::none) {
       column.notation.add(field, line_);
     } else {

@@ -7,6 +7,7 @@
 #include "espalier/core/error.h"
 #include "espalier/datasets/quoted.h"
 #include "espalier/datasets/table/notes.h"
+#include "espalier/datasets/table/profile.h"
 
 namespace espalier {
 namespace {
@@ -39,13 +40,6 @@ EncoderPtr with_decimal(EncoderPtr encoder, char decimal) {
   return std::make_shared<const Encoder>(std::move(rules));
 }
 
-std::string listed(const std::vector<std::string>& names) {
-  constexpr std::size_t most = 8;
-  std::string text;
-  for (std::size_t i = 0; i < std::min(most, names.size()); ++i) text += (i > 0 ? ", " : "") + shown(names[i]);
-  return names.size() > most ? text + ", ..." : text;
-}
-
 }  // namespace
 
 TableReader::TableReader(const std::filesystem::path& file, EncoderPtr encoder, CsvOptions asked)
@@ -60,7 +54,7 @@ TableReader::TableReader(const std::filesystem::path& file, EncoderPtr encoder, 
     const auto found = std::ranges::find(names, column.name);
     if (column.kind != ColumnKind::ignored && found == names.end())
       reader_.fail(fmt::format("expected a column {}, which the model was trained with, found {}", shown(column.name),
-                               listed(names)));
+                               table::listed_names(names)));
     used += found != names.end();
     field_of_.push_back(found == names.end() ? 0 : static_cast<std::size_t>(found - names.begin()));
   }
