@@ -2,7 +2,7 @@
 //
 //   first row                 the rows below it                                                        evidence
 //   a word                    numbers or dates                                                            +2
-//                             words, this one among them                                                  -2
+//                             words, this one among them                                                  -3
 //                             words, nearly all of which stand in two rows or more, but not this one      +1
 //   a number                  numbers (but see below)                                                     -2
 //                             words                                                                       +1
@@ -18,7 +18,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <limits>
+#include <cmath>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -82,7 +83,7 @@ Below below(const Body& body, std::size_t column) {
 
 int evidence_of_word(std::string_view name, const Below& b) {
   if (b.mostly(b.numbers + b.dates)) return 2;
-  if (b.words.contains(name)) return -2;
+  if (b.words.contains(name)) return -3;
   std::size_t repeated = 0;
   for (const auto& [word, rows] : b.words) repeated += rows > 1 ? rows : 0;
   return b.mostly(repeated) ? 1 : 0;
@@ -106,38 +107,50 @@ int evidence_of(std::string_view name, const Below& b, bool first_column) {
   return evidence_of_word(name, b);
 }
 
-// The step in which these fields of a row go up, if it is the same everywhere.
-std::optional<long> step_of(const Row& row, const std::vector<std::size_t>& columns) {
-  std::optional<long> step, last;
+// The numbers that a row has in these columns; none where a field is anything else.
+std::vector<double> numbers_in(const Row& row, const std::vector<std::size_t>& columns) {
+  std::vector<double> numbers;
   for (const std::size_t c : columns) {
-    const std::optional<long> value = integer_of(row[c]);
-    constexpr long most = std::numeric_limits<long>::max() / 4;
-    if (!value || *value < -most || *value > most) return std::nullopt;
-    if (last) {
-      if (*value <= *last || (step && *step != *value - *last)) return std::nullopt;
-      step = *value - *last;
-    }
-    last = value;
+    double value = 0;
+    if (parse_number(row[c], value) != Number::finite) return {};
+    numbers.push_back(value);
   }
+  return numbers;
+}
+
+bool go_up(const std::vector<double>& numbers) {
+  return numbers.size() > 1 && std::ranges::adjacent_find(numbers, std::greater_equal<>()) == numbers.end();
+}
+
+// The step in which numbers go up, if it is the same everywhere, to rounding; else 0.
+double step_of(const std::vector<double>& numbers) {
+  if (!go_up(numbers)) return 0;
+  const double step = numbers[1] - numbers[0];
+  for (std::size_t i = 2; i < numbers.size(); ++i)
+    if (std::abs(numbers[i] - numbers[i - 1] - step) > 1e-3 * step) return 0;
   return step;
 }
 
-// Whether the numbers among the names go up in equal steps, and those below them do not go up in the same.
+// Whether numbers in the first row go up as places, years and wavelengths do, and those below them do not.
 bool numbers_go_up(const Row& names, const std::vector<std::size_t>& columns, const Body& body) {
-  const std::optional<long> step = step_of(names, columns);
-  if (!step) return false;
-  const long first = *integer_of(names[columns[0]]), last = *integer_of(names[columns.back()]);
-  const bool years = first >= 1000 && last < 3000;
-  if (columns.size() == 2 && first != 0 && first != 1 && !years) return false;
-  const auto alike = std::ranges::count_if(body, [&](const Row* row) { return step_of(*row, columns) == step; });
+  constexpr std::size_t many = 6;  // so many numbers go up by chance once in 720 rows
+  const std::vector<double> numbers = numbers_in(names, columns);
+  const double step = step_of(numbers);
+  if (step == 0 && !(numbers.size() >= many && go_up(numbers))) return false;
+  const bool years = numbers.size() > 1 && numbers.front() >= 1000 && numbers.back() < 3000;
+  if (numbers.size() == 2 && numbers[0] != 0 && numbers[0] != 1 && !years) return false;
+  const auto alike = std::ranges::count_if(body, [&](const Row* row) {
+    const std::vector<double> below = numbers_in(*row, columns);
+    return numbers.size() >= many ? go_up(below) : step_of(below) == step;
+  });
   return 2 * static_cast<std::size_t>(alike) < body.size();
 }
 
 // 0, 1, 2, 3 and nothing else above numbers.
 bool only_numbers_count(const Row& names, const std::vector<std::size_t>& columns, const Body& body) {
   const std::size_t unnamed = names[0].empty();
-  const long first = *integer_of(names[columns[0]]);
-  if (columns.size() + unnamed != names.size() || (first != 0 && first != 1) || *step_of(names, columns) != 1)
+  const std::vector<double> numbers = numbers_in(names, columns);
+  if (columns.size() + unnamed != names.size() || (numbers[0] != 0 && numbers[0] != 1) || step_of(numbers) != 1)
     return false;
   if (std::ranges::any_of(body, [&](const Row* row) { return *row == names; })) return false;
   const bool decimals = std::ranges::all_of(columns, [&](std::size_t c) {

@@ -26,7 +26,8 @@ nlohmann::json contents_of(const std::string& file) {
       long double value = 0;
       if (marks.holds(field))
         row.push_back(nullptr);
-      else if (profile.columns[c].holds_numbers() && read_number(field, profile.dialect.decimal, value) == Number::finite)
+      else if (profile.columns[c].holds_numbers() &&
+               read_number(field, profile.dialect.decimal, value) == Number::finite)
         row.push_back(static_cast<double>(value));
       else
         row.push_back(field);
