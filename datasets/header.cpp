@@ -10,9 +10,9 @@
 //   nothing                   numbers that count the rows: an index                                       +2
 //   a mark such as ? or NA    numbers                                                                     -1
 //
-// Numbers are names if they look like none of their column's: 7 above decimals only. They also are if they go up in
-// equal steps (0, 1, 2; 1990, 2000, 2010), the rows do not, and something else is for it; or if they count from 0 or 1,
-// in many columns, and nothing but numbers is there.
+// A whole number above decimals only looks like none of its column: it says nothing. Nor do numbers that go up in equal
+// steps (0, 1, 2; 1990, 2000), or in any if they are many (wavelengths), while the rows do not: then the other columns
+// decide. If these numbers are many and count from 0 or 1, that is evidence of its own, +1.
 //
 // When the sum is 0, the first row is a header if all of it is words: a table of words that are all different.
 #include <algorithm>
@@ -146,18 +146,17 @@ bool numbers_go_up(const Row& names, const std::vector<std::size_t>& columns, co
   return 2 * static_cast<std::size_t>(alike) < body.size();
 }
 
-// 0, 1, 2, 3 and nothing else above numbers.
-bool only_numbers_count(const Row& names, const std::vector<std::size_t>& columns, const Body& body) {
-  const std::size_t unnamed = names[0].empty();
+// 0, 1, 2, 3 or 1, 2, 3, 4, or fewer above decimals where nothing else is.
+bool numbers_count(const Row& names, const std::vector<std::size_t>& columns, const Body& body) {
   const std::vector<double> numbers = numbers_in(names, columns);
-  if (columns.size() + unnamed != names.size() || (numbers[0] != 0 && numbers[0] != 1) || step_of(numbers) != 1)
-    return false;
+  if ((numbers[0] != 0 && numbers[0] != 1) || step_of(numbers) != 1) return false;
   if (std::ranges::any_of(body, [&](const Row* row) { return *row == names; })) return false;
+  const std::size_t unnamed = names[0].empty();
   const bool decimals = std::ranges::all_of(columns, [&](std::size_t c) {
     const Below b = below(body, c);
     return b.mostly(b.marked);
   });
-  return columns.size() >= 4 || (columns.size() == 3 && decimals);
+  return columns.size() >= 4 || (columns.size() == 3 && decimals && columns.size() + unnamed == names.size());
 }
 
 // The rows below the first, without those that repeat it if there is a word above nothing but numbers: a header does
@@ -182,7 +181,7 @@ bool detected_header(const SampleRows& rows) {
   if (rows.empty()) return false;
   const Row& names = rows[0];
   const Body body = body_of(rows);
-  int sum = 0, of_numbers = 0;
+  int sum = 0, against = 0;  // against: of numbers in the first row
   bool all_words = true;
   std::vector<std::size_t> numbers;  // columns with a number in the first row
   for (std::size_t c = 0; c < names.size(); ++c) {
@@ -190,13 +189,12 @@ bool detected_header(const SampleRows& rows) {
     const int evidence = evidence_of(names[c], below(body, c), c == 0);
     all_words = all_words && kind == Kind::word;
     if (kind == Kind::number) numbers.push_back(c);
-    (kind == Kind::number ? of_numbers : sum) += evidence;
+    (kind == Kind::number && evidence < 0 ? against : sum) += evidence;
   }
-  if (numbers.size() > 1 && numbers_go_up(names, numbers, body)) {
-    of_numbers = std::max(of_numbers, 0);
-    if (only_numbers_count(names, numbers, body)) return true;
-  }
-  sum += of_numbers;
+  if (numbers.size() > 1 && numbers_go_up(names, numbers, body))
+    sum += numbers_count(names, numbers, body);
+  else
+    sum += against;
   return sum != 0 ? sum > 0 : all_words;
 }
 

@@ -130,6 +130,7 @@ TEST(DetectedHeader, MayBeOfNumbersThatGoUp) {
   EXPECT_TRUE(header("0,1,label\n1,blue,yes\n4,red,no\n4,red,no\n3,blue,yes\n"));
   EXPECT_TRUE(header("country,1990,1991,label\nA,5,3,x\nB,7,7,y\nC,6,1,x\nD,7,7,y\n"));
   EXPECT_TRUE(header("id,10,20,30\n1,5,4,3\n2,5,6,9\n3,8,8,1\n"));
+  EXPECT_TRUE(header("0,1,2,3,kind\n5,7,9,1,x\n2,2,1,1,y\n")) << "words below that say nothing";
   EXPECT_TRUE(header("0,1,2,3\n5,1,4,4\n0,0,3,7\n1,6,2,1\n"));
   EXPECT_TRUE(header("0,1,2\n0.5,1.5,4.4\n0.1,0.2,3.7\n"));
   EXPECT_TRUE(header("1100.5,1102.5,1104.5,label\n0.5,0.4,0.6,1\n0.7,0.8,0.3,0\n"));
