@@ -82,11 +82,12 @@ TEST(AtomicFile, SaysWhyAFolderCannotBeWritten) {
   EXPECT_EQ(files_in(locked), 0);
 }
 
-TEST(AtomicFile, LeavesNothingBehindWhenItCannotBeRenamed) {
+TEST(AtomicFile, LeavesNothingBehindWhereAFolderStands) {
   const TemporaryFolder folder;
   std::filesystem::create_directory(folder.path() / "target");
   const std::filesystem::path path = folder.path() / "target";
-  EXPECT_PRED2(contains, complaint(path.string(), [&] { write_file_atomically(path, "contents"); }), "renaming");
+  EXPECT_PRED2(contains, complaint(path.string(), [&] { write_file_atomically(path, "contents"); }),
+               "expected a file to write, found a folder");
   EXPECT_EQ(files_in(folder.path()), 1);
 }
 
