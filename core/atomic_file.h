@@ -8,8 +8,8 @@
 //
 // If any step fails the temporary file is removed and what stood under the target's name still stands there.
 //
-// A symbolic link stays one: the target is what it leads to. A FIFO, a terminal or another device is no file that could be
-// replaced, and is written into as it is.
+// A symbolic link stays one: the target is what it leads to. A FIFO, a terminal or another device is no file that could
+// be replaced, and is written into as it is.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@
 
 namespace espalier {
 
-// A file that is written piece by piece. Every function throws FileError, one line: the path, what failed, and the system's
-// reason.
+// A file that is written piece by piece. Every function throws FileError, one line: the path, what failed, and the
+// system's reason.
 class OutputFile final {
  public:
   // Opens it, which waits for a reader if it is a FIFO.

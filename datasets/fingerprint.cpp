@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "espalier/core/random.h"
+#include "espalier/datasets/preprocessing.h"
 
 namespace espalier {
 namespace {
@@ -56,6 +57,8 @@ std::uint64_t fingerprint(const DataParts& parts) {
   std::uint64_t print = beginning;
   for (const DatasetPtr* part : {&parts.train, &parts.validation, &parts.test})
     print = joined(print, *part ? fingerprint(**part) : 0);
+  // The same features of other rows, all of them moved by one: answers would be others.
+  if (parts.preprocessing) print = joined(print, Random::hash(to_json(*parts.preprocessing)));
   return print;
 }
 

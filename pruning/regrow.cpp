@@ -14,10 +14,10 @@ namespace {
 std::vector<Index> kept_positions(const Parameter& W, Index drop) {
   std::vector<Real> magnitude;
   std::vector<Index> position;
-  magnitude.reserve(static_cast<std::size_t>(W.nonzeros()));
-  position.reserve(static_cast<std::size_t>(W.nonzeros()));
+  magnitude.reserve(W.nonzeros());
+  position.reserve(W.nonzeros());
   W.for_each_weight([&](Index row, Index column, Index at) {
-    magnitude.push_back(std::abs(W.value()[static_cast<std::size_t>(at)]));
+    magnitude.push_back(std::abs(W.value()[at]));
     position.push_back(row * W.cols() + column);
   });
   std::vector<Index> kept;

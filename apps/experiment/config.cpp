@@ -21,7 +21,7 @@
 namespace espalier {
 namespace {
 
-// The one list of keys: written, read back and checked for strangers from here.
+// The one list of keys: written, read back and checked for unknown keys from here.
 //   field(section, key, reference to the member)
 template <typename Config, typename Field>
 void for_each_field(Config& c, Field&& field) {

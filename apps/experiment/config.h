@@ -66,7 +66,7 @@ struct RunConfig {
   StorageRules storage;
 
   bool dense_twin = true;
-  bool baselines = false;  // also for data that are no table
+  bool baselines = false;  // also for data other than tables
 };
 
 // The configuration with all that was left open settled: by what suits the model, and by the method's own defaults.

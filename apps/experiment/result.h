@@ -47,7 +47,8 @@ struct LayerResult {
 struct BaselineResult {
   std::string name;  // majority, mean, linear
   Metrics test = {};
-  Index parameters = 0, epochs = 0;  // 0: nothing was trained
+  std::optional<double> validation = {};  // as of a network; none of a constant
+  Index parameters = 0, epochs = 0;       // epochs: passes over the training rows; 0: nothing was trained
   double train_seconds = 0;
   std::string failed = {};  // why there are no numbers
 };

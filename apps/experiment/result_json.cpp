@@ -20,14 +20,6 @@ std::span<const MetricKey> metric_keys(bool classification) {
   return classification ? std::span<const MetricKey>(of_classes) : std::span<const MetricKey>(of_regression);
 }
 
-Metrics metrics_of(const Json& json) {
-  const bool classification = json.contains("test_accuracy");
-  Metrics m{.samples = 1, .classes = classification ? 1 : 0};  // how many there were is not said
-  for (const auto& [key, metric] : metric_keys(classification))
-    if (json.contains(key) && json[key].is_number()) m.*metric = json[key].get<double>();
-  return m;
-}
-
 void add_timing(Json& json, const std::string& name, const Timing& t) {
   json[name + "_seconds"] = t.median;
   json[name + "_quartiles"] = {t.lower, t.upper};
@@ -72,6 +64,7 @@ Json to_json(const BaselineResult& b) {
   json["nonzeros"] = b.parameters;
   json["epochs"] = b.epochs;
   json["train_seconds"] = b.train_seconds;
+  if (b.validation) json[validation_key(b.test.classes > 0)] = *b.validation;
   return json;
 }
 
@@ -99,6 +92,8 @@ BaselineResult baseline_of(const std::string& name, const Json& json) {
   b.parameters = json.value("parameters", Index{0});
   b.epochs = json.value("epochs", Index{0});
   b.train_seconds = json.value("train_seconds", 0.0);
+  if (const char* key = validation_key(b.test.classes > 0); json.contains(key))
+    b.validation = json.at(key).get<double>();
   return b;
 }
 
@@ -113,6 +108,14 @@ Json to_json(const Metrics& m) {
   for (const auto& [key, metric] : metric_keys(m.classes > 0))
     json[key] = std::isfinite(m.*metric) ? Json(m.*metric) : Json();
   return json;
+}
+
+Metrics metrics_of(const Json& json) {
+  const bool classification = json.contains("test_accuracy");
+  Metrics m{.samples = 1, .classes = classification ? 1 : 0};
+  for (const auto& [key, metric] : metric_keys(classification))
+    if (json.contains(key) && json[key].is_number()) m.*metric = json[key].get<double>();
+  return m;
 }
 
 Json to_json(const SideResult& side) {

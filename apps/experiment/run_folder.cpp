@@ -167,10 +167,9 @@ std::vector<std::string> surviving_inputs(const Module& model, const Preprocessi
       parameters, [&](const Parameter* W) { return W->prunable() && W->cols() == static_cast<Index>(source.size()); });
   if (first == parameters.end()) return {};
   const Parameter& W = **first;
-  std::vector<bool> survives(static_cast<std::size_t>(preprocessing.source_column_count()));
+  std::vector<bool> survives(preprocessing.source_column_count());
   W.for_each_weight([&](Index, Index column, Index n) {
-    if (W.value()[static_cast<std::size_t>(n)] != 0)
-      survives[static_cast<std::size_t>(source[static_cast<std::size_t>(column)])] = true;
+    if (W.value()[n] != 0) survives[source[column]] = true;
   });
   std::vector<std::string> names;
   for (std::size_t c = 0; c < survives.size(); ++c)

@@ -7,17 +7,17 @@
 namespace espalier::zoo {
 namespace {
 
-constexpr std::string_view prefix = "mlp:", lenet = "lenet-300-100";
+constexpr std::string_view mlp_prefix = "mlp:", lenet = "lenet-300-100";
 
 // Inputs, hidden ..., outputs.
 std::vector<Index> extents_of(const std::string& name) {
   if (name == lenet) return {784, 300, 100, 10};  // on MNIST, for which it was made
-  const std::vector<Index> extents = extents_in(behind(prefix, name), name, "mlp:784-300-10");
+  const std::vector<Index> extents = extents_in(behind(mlp_prefix, name), name, "mlp:784-300-10");
   require(extents.size() >= 2, "[model] {}: expected at least inputs and outputs, got {} extent", name, extents.size());
   return extents;
 }
 
-ModelProfile profile(const std::string& name) {
+ModelProfile mlp_profile(const std::string& name) {
   const std::vector<Index> extents = extents_of(name);
   return {.input = {extents.front()}, .outputs = extents.back()};
 }
@@ -39,7 +39,7 @@ ModulePtr make(const std::string& name, const ModelOptions& options) {
 }
 
 std::string resized(const std::string&, const std::vector<Index>& extents) {
-  return fmt::format("{}{}", prefix, fmt::join(extents, "-"));
+  return fmt::format("{}{}", mlp_prefix, fmt::join(extents, "-"));
 }
 
 }  // namespace
@@ -48,13 +48,13 @@ std::vector<ModelFamily> mlps() {
   return {{.name = std::string(lenet),
            .form = std::string(lenet),
            .line = "hidden layers of 300 and 100 with ReLU between (LeCun et al. 1998)",
-           .profile = profile,
+           .profile = mlp_profile,
            .make = make,
            .resized = resized},
-          {.name = std::string(prefix),
+          {.name = std::string(mlp_prefix),
            .form = "mlp:INPUTS-HIDDEN-...-OUTPUTS",
            .line = "linear layers of any extents with ReLU between",
-           .profile = profile,
+           .profile = mlp_profile,
            .make = make,
            .resized = resized}};
 }

@@ -52,7 +52,8 @@ TEST(StandardOutput, ThatCannotBeWrittenIsAFileErrorOfEveryCommand) {
   std::string csv = "x,label\n";
   for (int r = 0; r < 60; ++r) csv += fmt::format("{},{}\n", r % 10, r % 10 < 5 ? "no" : "yes");
   write_file_atomically(data, csv);
-  const std::string train = "train --data " + data + " --model tabular:4 --epochs 1 --no-dense --out " + out;
+  const std::string train =
+      "train --data " + data + " --model tabular:4 --epochs 1 --density 0.5 --no-dense --out " + out;
   ASSERT_EQ(tool(train).code, exit_done);
   for (const std::string& line :
        {std::string("--help"), std::string("--version"), std::string("train --help"), std::string("methods"),

@@ -33,7 +33,7 @@ std::vector<std::string> lines_of(const std::string& text) {
 }
 
 // A run on 200 rows: x and w say what the label is.
-class Predict : public ::testing::Test {
+class PredictCommand : public ::testing::Test {
  protected:
   void SetUp() override {
     std::string csv = "name,x,w,label\n";
@@ -56,7 +56,7 @@ class Predict : public ::testing::Test {
   std::string training_file_;
 };
 
-TEST_F(Predict, KeepsColumnsInFrontOfTheAnswers) {
+TEST_F(PredictCommand, KeepsColumnsInFrontOfTheAnswers) {
   const std::string asked = "id,x,w,note\n7,3,a,\"one, two\"\n8,15,b,\"say \"\"hi\"\"\"\n9,15,b,\n";
   const auto kept = lines_of(predict(asked, "--keep id,note").out);
   ASSERT_EQ(kept.size(), 4u);
@@ -71,12 +71,12 @@ TEST_F(Predict, KeepsColumnsInFrontOfTheAnswers) {
   EXPECT_PRED2(contains, wrong.err, "id, x, w, note, got \"identity\"");
 }
 
-TEST_F(Predict, CallsTheAnswerOtherwiseWhereAKeptColumnHasItsName) {
+TEST_F(PredictCommand, CallsTheAnswerOtherwiseWhereAKeptColumnHasItsName) {
   const Ran ran = predict("x,w,label\n3,a,no\n", "--keep label");
   EXPECT_EQ(lines_of(ran.out)[0], "label,predicted label,p(no),p(yes)") << ran.err;
 }
 
-TEST_F(Predict, CountsTargetsThatAreNoClassAndLeavesThemOutOfTheMetrics) {
+TEST_F(PredictCommand, CountsTargetsThatAreNoClassAndLeavesThemOutOfTheMetrics) {
   const Ran ran = predict("x,w,label\n3,a,no\n4,a,unknown\n15,b,?\n15,b,tbd\n16,b,yes\n17,a,\n");
   ASSERT_EQ(ran.code, exit_done) << ran.err;
   EXPECT_EQ(lines_of(ran.out).size(), 7u);
@@ -84,7 +84,7 @@ TEST_F(Predict, CountsTargetsThatAreNoClassAndLeavesThemOutOfTheMetrics) {
   EXPECT_PRED2(contains, ran.err, "of 2 rows whose label is known: accuracy 100.00 %");
 }
 
-TEST_F(Predict, AnswersRowsThatCannotBeReadWithEmptyFields) {
+TEST_F(PredictCommand, AnswersRowsThatCannotBeReadWithEmptyFields) {
   const std::string asked = "x,w\n3\n3,a\n4,a,5\n15,b\n1,2,3,4\n";
   const Ran refused = predict(asked);
   EXPECT_EQ(refused.code, exit_file);
@@ -102,7 +102,7 @@ TEST_F(Predict, AnswersRowsThatCannotBeReadWithEmptyFields) {
                "line 2");
 }
 
-TEST_F(Predict, AnswersARowThatRepeatsTheHeaderWithEmptyFields) {
+TEST_F(PredictCommand, AnswersARowThatRepeatsTheHeaderWithEmptyFields) {
   const Ran ran = predict("x,w\n3,a\nx,w\n15,b\n");
   ASSERT_EQ(ran.code, exit_done) << ran.err;
   const auto lines = lines_of(ran.out);
@@ -112,7 +112,7 @@ TEST_F(Predict, AnswersARowThatRepeatsTheHeaderWithEmptyFields) {
   EXPECT_PRED2(contains, ran.err, "1 rows have no answer, for they repeat the header, first in line 3");
 }
 
-TEST_F(Predict, SaysHowManyRowsWereTrainedOn) {
+TEST_F(PredictCommand, SaysHowManyRowsWereTrainedOn) {
   const Ran same = tool("predict " + path("run") + " " + training_file_ + " --out " + path("out.csv"));
   ASSERT_EQ(same.code, exit_done) << same.err;
   EXPECT_PRED2(contains, same.out, "144 of the 200 rows are rows that the network was trained on");  // 200 * 0.8 * 0.9
@@ -121,7 +121,7 @@ TEST_F(Predict, SaysHowManyRowsWereTrainedOn) {
   EXPECT_EQ(tool("predict " + path("run") + " " + training_file_).err.find("trained on"), std::string::npos);
 }
 
-TEST_F(Predict, ShowsATableByClassWhereTargetsAreKnown) {
+TEST_F(PredictCommand, ShowsATableByClassWhereTargetsAreKnown) {
   const Ran ran = tool("predict " + path("run") + " " + training_file_ + " --out " + path("out.csv"));
   EXPECT_PRED2(contains, ran.out,
                "by class               rows  precision    recall        F1   taken for:     no    yes");
@@ -129,12 +129,12 @@ TEST_F(Predict, ShowsATableByClassWhereTargetsAreKnown) {
   EXPECT_EQ(predict("x,w\n3,a\n").err.find("by class"), std::string::npos);
 }
 
-TEST_F(Predict, NeverWritesOverWhatItReads) {
+TEST_F(PredictCommand, NeverWritesOverWhatItReads) {
   const std::string model = read_file(path("run/model.safetensors"), megabyte);
   std::filesystem::create_symlink("rows.csv", path("link.csv"));
   std::filesystem::create_hard_link(path("run/config.toml"), path("hard.toml"));
-  for (const std::string out : {training_file_, path("./rows.csv"), path("link.csv"), path("run/model.safetensors"),
-                                path("run/preprocessing.json"), path("run/metrics.jsonl"), path("hard.toml")}) {
+  for (const std::string& out : {training_file_, path("./rows.csv"), path("link.csv"), path("run/model.safetensors"),
+                                 path("run/preprocessing.json"), path("run/metrics.jsonl"), path("hard.toml")}) {
     const Ran ran = tool("predict " + path("run") + " " + training_file_ + " --out " + out);
     EXPECT_EQ(ran.code, exit_usage) << out;
     EXPECT_TRUE(ran.err.starts_with("error: [--out] expected ")) << ran.err;
@@ -145,7 +145,7 @@ TEST_F(Predict, NeverWritesOverWhatItReads) {
       << "a file of one's own beside them is no trouble";
 }
 
-TEST_F(Predict, WritesIntoAFifoAndThroughALink) {
+TEST_F(PredictCommand, WritesIntoAFifoAndThroughALink) {
   ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
   std::string received;
   std::jthread reader([&] {
@@ -166,7 +166,7 @@ TEST_F(Predict, WritesIntoAFifoAndThroughALink) {
   EXPECT_EQ(read_file(path("real.csv"), megabyte), received);
 }
 
-TEST_F(Predict, TakesTheTrainingFilesFormatForAFileOfAnyEnding) {
+TEST_F(PredictCommand, TakesTheTrainingFilesFormatForAFileOfAnyEnding) {
   write("rows.data", read_file(training_file_, megabyte));
   EXPECT_EQ(tool("predict " + path("run") + " " + path("rows.data")).code, exit_done);
   write("rows.svm", "x,w\n3,a\n");
@@ -174,7 +174,7 @@ TEST_F(Predict, TakesTheTrainingFilesFormatForAFileOfAnyEnding) {
   EXPECT_EQ(tool("predict " + path("run") + " " + path("rows.svm") + " --format csv").code, exit_done);
 }
 
-TEST_F(Predict, OfSparseRowsAnswersThoseWithoutATargetToo) {
+TEST_F(PredictCommand, OfSparseRowsAnswersThoseWithoutATargetToo) {
   std::string rows;
   for (int r = 0; r < 200; ++r)
     rows += r % 2 ? fmt::format("+1 1:1 {}:1\n", 3 + r % 5) : fmt::format("-0 2:1 {}:1\n", 3 + r % 4);
@@ -196,7 +196,7 @@ TEST_F(Predict, OfSparseRowsAnswersThoseWithoutATargetToo) {
   EXPECT_EQ(tool("predict " + path("sparse") + " " + asked + " --skip-bad-rows 1 --keep id").code, exit_usage);
 }
 
-TEST_F(Predict, OneColumnMayBeEmpty) {
+TEST_F(PredictCommand, OneColumnMayBeEmpty) {
   std::string csv = "x,label\n";
   for (int r = 0; r < 100; ++r) csv += fmt::format("{},{}\n", r % 10, r % 10 < 5 ? "no" : "yes");
   ASSERT_EQ(tool("train --data " + write("one.csv", csv) + quick + "--out " + path("one")).code, exit_done);

@@ -95,7 +95,8 @@ TEST(AtomicFile, DoesWithoutAFolderThatCannotBeSynchronised) {
   EXPECT_EQ(read_file(folder.path() / "file", 100), "contents");
 }
 
-// --- what is no file of its own ----------------------------------------------------------------------------------------
+// --- what is no file of its own
+// ----------------------------------------------------------------------------------------
 
 using std::filesystem::create_symlink;
 using std::filesystem::is_symlink;

@@ -54,7 +54,7 @@ Bytes cifar_records(Index records, std::size_t labels) {
   Bytes bytes;
   for (Index r = 0; r < records; ++r) {
     bytes.resize(bytes.size() + labels, static_cast<std::uint8_t>(r % 10));
-    const Bytes pixels = counting(3072, 251, static_cast<std::size_t>(r));
+    const Bytes pixels = counting(3072, 251, r);
     bytes.insert(bytes.end(), pixels.begin(), pixels.end());
   }
   return bytes;

@@ -16,7 +16,7 @@ nlohmann::json contents_of(const std::string& file) {
   const table::OpenTable open = [&] { return std::make_unique<CsvReader>(file, options.csv); };
   const table::Profile profile = table::profile_of(open, options);
   options.csv.dialect = profile.dialect;
-  const MissingMarks marks(options.missing_marks);
+  const MissingMarks marks(missing_marks_of(options));
   nlohmann::json rows = nlohmann::json::array();
   const auto reader = open();
   while (reader->next()) {
@@ -26,7 +26,8 @@ nlohmann::json contents_of(const std::string& file) {
       long double value = 0;
       if (marks.holds(field))
         row.push_back(nullptr);
-      else if (profile.columns[c].holds_numbers() && read_number(field, profile.dialect.decimal, value) == Number::finite)
+      else if (profile.columns[c].holds_numbers() &&
+               read_number(field, profile.dialect.decimal, value) == Number::finite)
         row.push_back(static_cast<double>(value));
       else
         row.push_back(field);

@@ -83,7 +83,7 @@ TEST(FindData, ListsTheFilesIfItIsToldTheirNames) {
 TEST(FindData, ReturnsAnEmptyPathWhenNothingIsFoundAndNothingWasAskedFor) {
   const testing::TemporaryFolder empty;
   const Environment environment(empty.path().string());
-  EXPECT_TRUE(find_data("", "a-data-set-that-nobody-has", [](const fs::path&) { return false; }).empty());
+  EXPECT_TRUE(find_data("", "a-data-set-that-does-not-exist", [](const fs::path&) { return false; }).empty());
 }
 
 TEST(FindData, TriesTheEnvironmentThenDataInTheCurrentFolder) {

@@ -26,6 +26,7 @@ DIALECTS = {
     "pipe": dict(delimiter="|", decimal=",", quoting=csv.QUOTE_ALL, lineterminator="\r\n"),
 }
 HEADERS = ["words", "sentences", "none", "counted", "years", "index", "one without a name", "c1, c2, ..."]
+THOUSANDS = {".": ",", ",": "."}  # for each decimal mark
 MISSING = ["", "NA", "nan", "NULL", "N/A"]
 WORDS = [["red", "green", "blue"], ["Zürich", "Genève", "Łódź", "日本"], ["yes", "no"], ["a;b", "c,d", "e|f", 'say "hi"', "two\nlines"]]
 
@@ -41,6 +42,8 @@ def column(draw, kind, rows, decimal):
     if kind == "integers":
         most = draw.choice([5, 90000])
         return [str(draw.randrange(-most, most)) for _ in range(rows)]
+    if kind == "thousands":
+        return [f"{draw.randrange(-3000000, 3000000):,}".replace(",", THOUSANDS[decimal]) for _ in range(rows)]
     if kind == "dates":
         return [f"{draw.randrange(1990, 2030)}-{draw.randrange(1, 13):02}-{draw.randrange(1, 29):02}" for _ in range(rows)]
     words = draw.choice(WORDS)
@@ -68,7 +71,7 @@ def header(draw, kind, columns):
 def table(draw, head, dialect):
     """Rows of text, the header first if there is one."""
     columns, rows = draw.randrange(4, 9), draw.choice([20, 60, 250])
-    kinds = ["decimals", "integers", "words"] + draw.choices(["decimals", "integers", "words", "dates"], k=columns - 3)
+    kinds = ["decimals", "integers", "words"] + draw.choices(["decimals", "integers", "thousands", "words", "dates"], k=columns - 3)
     draw.shuffle(kinds)
     cells = [column(draw, kind, rows, dialect["decimal"]) for kind in kinds]
     for kind, values in zip(kinds, cells):
@@ -84,8 +87,9 @@ def table(draw, head, dialect):
 
 def told(path, head, dialect):
     """What pandas reads, as dump_table prints it."""
-    frame = pandas.read_csv(path, sep=dialect["delimiter"], decimal=dialect["decimal"], header=None if head == "none" else 0,
-                            float_precision="round_trip", true_values=[], false_values=[])
+    exact = {} if int(pandas.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
+    frame = pandas.read_csv(path, sep=dialect["delimiter"], header=None if head == "none" else 0,
+                            decimal=dialect["decimal"], thousands=THOUSANDS[dialect["decimal"]], **exact)
     names = [f"c{i + 1}" for i in range(frame.shape[1])] if head == "none" else [str(name) for name in frame.columns]
     rows = [[None if pandas.isna(cell) else cell if isinstance(cell, str) else float(cell) for cell in row]
             for row in frame.itertuples(index=False, name=None)]

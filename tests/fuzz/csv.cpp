@@ -1,6 +1,8 @@
-// libFuzzer's harness of the CSV reader. The first byte says what the options say, the rest is a file. Whatever it holds, it
-// ends in a FileError of one printable line, or is read; then all rows have as many fields as there are columns, all text
-// is UTF-8, and what was settled reads the same once more.
+// libFuzzer's harness of the CSV reader. The first byte says what the options say, the rest is a file. Whatever it
+// holds, it ends in a FileError of one printable line, or is read; then all rows have as many fields as there are
+// columns, all text is UTF-8, and what was settled reads the same once more.
+#include "espalier/datasets/csv.h"
+
 #include <cstdint>
 #include <cstdlib>
 #include <set>
@@ -8,7 +10,6 @@
 #include <string_view>
 
 #include "espalier/core/error.h"
-#include "espalier/datasets/csv.h"
 #include "espalier/datasets/quoted.h"
 #include "espalier/datasets/utf8.h"
 
@@ -66,7 +67,8 @@ void try_text(const std::string& text, CsvOptions options) {
     expect(again.columns == first.columns && again.fields == first.fields && again.dialect == first.dialect);
   } catch (const FileError& error) {
     const std::string_view what = error.what();
-    expect(what.starts_with("fuzz: line ") && what.find('\n') == std::string_view::npos && utf8_prefix(what) == what.size());
+    expect(what.starts_with("fuzz: line ") && what.find('\n') == std::string_view::npos &&
+           utf8_prefix(what) == what.size());
   }
 }
 

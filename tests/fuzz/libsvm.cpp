@@ -1,4 +1,6 @@
 // libFuzzer's harness of the LIBSVM reader: a file of any bytes is loaded, or ends in an Error of one line.
+#include "espalier/datasets/libsvm.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -8,7 +10,6 @@
 #include <vector>
 
 #include "espalier/core/error.h"
-#include "espalier/datasets/libsvm.h"
 
 namespace {
 
@@ -35,8 +36,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
   const std::string task = tasks[data[0] % 3];
   const MemoryFile file(data + 1, bytes - 1);
   try {
-    const espalier::DataParts parts = espalier::load_libsvm(
-        file.path(), data[0] & 0x80 ? file.path() : std::string(), {.task = task, .validation = 2, .test_fraction = 0.3});
+    const espalier::DataParts parts = espalier::load_libsvm(file.path(), data[0] & 0x80 ? file.path() : std::string(),
+                                                            {.task = task, .validation = 2, .test_fraction = 0.3});
     if (parts.train->features() > 10000) return 0;
     std::vector<espalier::Real> features(static_cast<std::size_t>(parts.train->features()));
     for (espalier::Index i = 0; i < parts.train->samples(); ++i) {

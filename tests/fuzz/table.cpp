@@ -1,4 +1,6 @@
 // libFuzzer's harness of tables: any text is loaded, and its rows are read, or ends in an Error of one line.
+#include "espalier/datasets/table.h"
+
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -6,7 +8,6 @@
 #include <vector>
 
 #include "espalier/core/error.h"
-#include "espalier/datasets/table.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t bytes) {
   if (bytes == 0) return 0;

@@ -54,7 +54,7 @@ TEST(Confusion, ListsMistakesByFrequency) {
 
 TEST(Confusion, RefusesClassesThatItDoesNotHave) {
   Confusion confusion(2);
-  for (const Confusion::Pair pair : {Confusion::Pair{2, 0}, {0, 2}, {-1, 0}, {0, -1}})
+  for (const Confusion::Pair& pair : {Confusion::Pair{2, 0}, {0, 2}, {-1, 0}, {0, -1}})
     EXPECT_THROW(confusion.add(pair), UsageError);
   EXPECT_THROW(confusion_of(std::vector<Real>(5), std::vector<std::int32_t>{0, 1}, 3), UsageError);
 }
