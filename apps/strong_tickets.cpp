@@ -187,10 +187,10 @@ ModulePtr make_teacher(Index inputs, Index neurons, std::uint64_t seed) {
   const auto parameters = parameters_of(*teacher);
   const auto W = parameters[0]->value(), v = parameters[1]->value();
   for (Index j = 0; j < neurons; ++j) {
-    const auto w = W.subspan(static_cast<std::size_t>(j * inputs), static_cast<std::size_t>(inputs));
+    const auto w = W.subspan(j * inputs, inputs);
     const Real length = std::sqrt(std::inner_product(w.begin(), w.end(), w.begin(), Real{0}));
     for (Real& value : w) value /= length;
-    v[static_cast<std::size_t>(j)] = static_cast<Real>((j % 2 ? -1 : 1) / std::sqrt(static_cast<double>(neurons)));
+    v[j] = static_cast<Real>((j % 2 ? -1 : 1) / std::sqrt(static_cast<double>(neurons)));
   }
   return teacher;
 }

@@ -1,10 +1,10 @@
 // Errors, told apart by type and, at the top of a program, by exit code.
 //
-//   UsageError     the caller's mistake: operation, expected, got                    exit code 2
-//   FileError      the world's mistake: file, where in it, expected, found           exit code 3
-//   DivergedError  training produced NaN or Inf: layer and step                      exit code 5
-//   InterruptedError   somebody asked to stop                                        exit code 4
-//   anything else  our mistake                                                       exit code 1
+//   UsageError        the caller's mistake: operation, expected, got                 exit code 2
+//   FileError         the world's mistake: file, where in it, expected, found        exit code 3
+//   InterruptedError  the user asked to stop                                         exit code 4
+//   DivergedError     training produced NaN or Inf: layer and step                   exit code 5
+//   anything else     a mistake in Espalier                                          exit code 1
 #pragma once
 
 #include <fmt/format.h>

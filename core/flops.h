@@ -1,7 +1,8 @@
 // Floating point operations, counted by the products that execute them. A multiplication and an addition are two.
 //
 //   executed  what the processor did: stored weights (dense: all of them) times lanes; padding lanes too, where the
-//   kernel walks them useful    what the mathematics needed: live weights times valid lanes
+//             kernel walks over them
+//   useful    what the mathematics needed: live weights times valid lanes
 //
 // Element-wise passes (bias, activation, loss, update) are not counted, as in the papers' formulas.
 #pragma once

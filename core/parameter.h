@@ -91,7 +91,7 @@ class Parameter {
       if (!pattern_) {
         for (Index c = 0; c < cols_; ++c) body(r, c, r * cols_ + c);
       } else {
-        Index n = pattern_->row_begin()[static_cast<std::size_t>(r)];
+        Index n = pattern_->row_begin()[r];
         for (const std::uint32_t c : pattern_->row(r)) {
           body(r, static_cast<Index>(c), storage_ == Storage::csr ? n : r * cols_ + static_cast<Index>(c));
           ++n;

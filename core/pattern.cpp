@@ -67,8 +67,8 @@ PatternPtr Pattern::make(Index rows, Index cols, std::vector<Index> row_begin, s
 
 PatternPtr Pattern::full(Index rows, Index cols) {
   require_extents(rows, cols);
-  std::vector<Index> begin(static_cast<std::size_t>(rows + 1));
-  std::vector<std::uint32_t> column(static_cast<std::size_t>(rows * cols));
+  std::vector<Index> begin(rows + 1);
+  std::vector<std::uint32_t> column(rows * cols);
   for (Index r = 0; r <= rows; ++r) begin[r] = r * cols;
   for (Index r = 0; r < rows; ++r) std::iota(column.begin() + r * cols, column.begin() + (r + 1) * cols, 0u);
   return make(rows, cols, std::move(begin), std::move(column));
@@ -91,7 +91,7 @@ PatternPtr Pattern::from_mask(Index rows, Index cols, std::span<const std::uint8
 PatternPtr Pattern::from_positions(Index rows, Index cols, std::span<const Index> ascending) {
   require_extents(rows, cols);
   require(std::ranges::is_sorted(ascending), "[pattern] expected positions in ascending order");
-  std::vector<Index> begin(static_cast<std::size_t>(rows + 1), 0);
+  std::vector<Index> begin(rows + 1, 0);
   std::vector<std::uint32_t> column;
   column.reserve(ascending.size());
   for (const Index position : ascending) {
@@ -125,7 +125,7 @@ PatternPtr Pattern::random(Index rows, Index cols, Index nonzeros, const Random&
   }
   if (!complement) return from_positions(rows, cols, drawn);
   std::vector<Index> kept;
-  kept.reserve(static_cast<std::size_t>(nonzeros));
+  kept.reserve(nonzeros);
   auto dropped = drawn.begin();
   for (Index p = 0; p < positions; ++p) {
     if (dropped != drawn.end() && *dropped == p)
@@ -137,8 +137,7 @@ PatternPtr Pattern::random(Index rows, Index cols, Index nonzeros, const Random&
 }
 
 std::span<const std::uint32_t> Pattern::row(Index r) const {
-  return column().subspan(static_cast<std::size_t>(forward_.begin[r]),
-                          static_cast<std::size_t>(forward_.begin[r + 1] - forward_.begin[r]));
+  return column().subspan(forward_.begin[r], forward_.begin[r + 1] - forward_.begin[r]);
 }
 
 bool Pattern::live(Index r, Index c) const {
@@ -146,7 +145,7 @@ bool Pattern::live(Index r, Index c) const {
 }
 
 std::vector<std::uint8_t> Pattern::mask() const {
-  std::vector<std::uint8_t> live(static_cast<std::size_t>(positions()), 0);
+  std::vector<std::uint8_t> live(positions(), 0);
   for (Index r = 0; r < rows(); ++r)
     for (const std::uint32_t c : row(r)) live[r * cols() + c] = 1;
   return live;

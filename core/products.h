@@ -45,8 +45,7 @@ void zero_off_pattern(const Pattern& pattern, Index first_row, Index last_row, s
 
 // --- the same for samples that say which column of W they read -------------------------------------------------------
 // X = one 1 in each lane, in row column[lane]: W X copies columns, so nothing is multiplied and no FLOP is counted.
-// There is no dX.                                                                            column: [lanes], each
-// below cols()
+// There is no dX.                                                        column: [lanes], each number below cols()
 
 // Y[:, lane] = W[:, column[lane]]
 void look_up(const Parameter& W, std::span<const std::uint32_t> column, Tensor& Y);

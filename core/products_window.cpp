@@ -58,11 +58,10 @@ kernels::SparseWeights sparse_weights(const SparseSweep& plan, const Real* value
 const std::int32_t* dense_offsets(const Sweep& sweep, Index channels, Index lanes) {
   Scratch& scratch = thread_scratch();
   const auto taps = static_cast<Index>(sweep.offset.size());
-  scratch.resize(0, static_cast<std::size_t>(channels * taps));
+  scratch.resize(0, channels * taps);
   for (Index c = 0; c < channels; ++c)
     for (Index t = 0; t < taps; ++t)
-      scratch.offset[static_cast<std::size_t>(c * taps + t)] =
-          static_cast<std::int32_t>((c * sweep.in_plane + sweep.offset[static_cast<std::size_t>(t)]) * lanes);
+      scratch.offset[c * taps + t] = static_cast<std::int32_t>((c * sweep.in_plane + sweep.offset[t]) * lanes);
   return scratch.offset.data();
 }
 
@@ -79,18 +78,17 @@ Transposed transposed_weights(const Parameter& W, const Window& w, const Sweep& 
   Scratch& scratch = thread_scratch();
   const Index out = W.rows() / w.groups, taps = w.taps(), in = W.cols() / taps;
   const auto used = static_cast<Index>(sweep.tap.size());
-  const auto ky_of = [&](Index t) { return sweep.tap[static_cast<std::size_t>(t)] / w.kernel_width; };
+  const auto ky_of = [&](Index t) { return sweep.tap[t] / w.kernel_width; };
   Index across = 1;  // taps of one line
   while (across < used && ky_of(across) == ky_of(0)) ++across;
   const Index depth = out * used;
-  scratch.resize(static_cast<std::size_t>(in * depth), static_cast<std::size_t>(depth));
+  scratch.resize(in * depth, depth);
   for (Index t = 0; t < used; ++t)
     for (Index o = 0; o < out; ++o) {
       const Index n = (t / across * out + o) * across + t % across;
-      scratch.offset[static_cast<std::size_t>(n)] =
-          static_cast<std::int32_t>((o * sweep.in_plane + sweep.offset[static_cast<std::size_t>(t)]) * lanes);
-      const Real* from = W.value().data() + (group * out + o) * W.cols() + sweep.tap[static_cast<std::size_t>(t)];
-      for (Index c = 0; c < in; ++c) scratch.value[static_cast<std::size_t>(c * depth + n)] = from[c * taps];
+      scratch.offset[n] = static_cast<std::int32_t>((o * sweep.in_plane + sweep.offset[t]) * lanes);
+      const Real* from = W.value().data() + (group * out + o) * W.cols() + sweep.tap[t];
+      for (Index c = 0; c < in; ++c) scratch.value[c * depth + n] = from[c * taps];
     }
   return {scratch.value.data(), scratch.offset.data(), used / across, out * across};
 }

@@ -1,5 +1,5 @@
 // Randomness is an argument, and it is counter-based: the n-th number of a stream is a pure function of
-// (seed, purpose, step, sample, n). Nobody's draws depend on who drew before, so results do not depend on
+// (seed, purpose, step, sample, n). It does not depend on what was drawn before, so results do not depend on
 // the order in which threads happen to run.
 //
 // The function is SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014):

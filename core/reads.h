@@ -36,7 +36,7 @@ struct Patches {
   Window window;  // transposed: of the convolution whose transpose this is
 };
 struct Steps {
-  TimeWindow window;  // transposed likewise
+  TimeWindow window;  // transposed: likewise
 };
 struct States {};
 struct Tokens {};
@@ -50,7 +50,8 @@ struct Reads {
   int input = 0;        // which of the node's inputs; own: none, but what the node computed itself
   Tensor operand = {};  // empty: the value of that input; of States the node's value
 
-  // Whether what is read is no input of the node: then rows and columns need not stand for units of input and value.
+  // Whether what is read is not an input of the node: then rows and columns need not stand for units of input and
+  // value.
   bool inside() const { return input == own || std::holds_alternative<States>(kind); }
 };
 
@@ -91,7 +92,7 @@ Sliding sliding_of(const Tape& tape, const Node& node, const Reads& reads);  // 
 // Between which units a weight leads. Only in nodes without an entry that is inside(): rows of others may be no units.
 struct Edge {
   static constexpr Index all = -1;
-  Index from = 0;  // unit of the node's input; all: of each (a token is no unit)
+  Index from = 0;  // unit of the node's input; all: of each (a token is not a unit)
   Index to = 0;    // unit of the node's value
 };
 class Edges {

@@ -1,8 +1,8 @@
 // Settling: from what the tiles' tapes owe to gradients, row block by row block, in tile order.
 //
-// G = sum over tiles of dY X' on W's pattern. The sum runs in the order of the tiles whoever computes it, so the result
-// does not depend on the number of threads; and a block's gradient can be used up (update, probes) while it is still in
-// cache, so that no second copy of a large gradient need ever exist.
+// G = sum over tiles of dY X' on W's pattern. Whichever thread computes it, the sum runs in the order of the tiles, so
+// the result does not depend on the number of threads; and a block's gradient can be used up (update, probes) while it
+// is still in cache, so that no second copy of a large gradient need ever exist.
 #pragma once
 
 #include <span>

@@ -71,7 +71,7 @@ Node& Tape::next_node(const Record& what, const Tensor& value) {
   node.needs_gradient = !node.parameters.empty();
   for (const Var& input : what.inputs) {
     node.inputs.push_back(input.node());
-    node.needs_gradient |= nodes_[static_cast<std::size_t>(input.node())]->needs_gradient;
+    node.needs_gradient |= nodes_[input.node()]->needs_gradient;
   }
   for (const Reads& reads : what.reads)
     if (reads.W) node.reads.push_back(reads);
@@ -97,7 +97,7 @@ Tensor Tape::with_halo(const Tensor& x, Halo halo) {
 }
 
 void Tape::backward(const Var& loss, Real denominator) {
-  Node& last = *nodes_[static_cast<std::size_t>(loss.node())];
+  Node& last = *nodes_[loss.node()];
   if (!last.needs_gradient) return;
   last.gradient = make(loss.shape());
   for (Index i = 0; i < last.gradient.features(); ++i) {
@@ -106,7 +106,7 @@ void Tape::backward(const Var& loss, Real denominator) {
     std::fill(row + lanes_.valid, row + lanes_.count, Real{0});
   }
   for (int i = loss.node(); i >= 0; --i) {
-    Node& node = *nodes_[static_cast<std::size_t>(i)];
+    Node& node = *nodes_[i];
     if (!node.gradient || !node.backward) continue;
     Tensor dY = std::move(node.gradient);
     node.gradient = {};
@@ -115,7 +115,7 @@ void Tape::backward(const Var& loss, Real denominator) {
 }
 
 std::optional<Tape::Sink> Tape::sink(const Var& x, Halo halo) {
-  Node& node = *nodes_[static_cast<std::size_t>(x.node())];
+  Node& node = *nodes_[x.node()];
   if (!node.needs_gradient) return std::nullopt;
   const bool first = !node.gradient;
   if (first)
@@ -126,7 +126,7 @@ std::optional<Tape::Sink> Tape::sink(const Var& x, Halo halo) {
 }
 
 void Tape::give_gradient(const Var& x, Tensor gradient) {
-  Node& node = *nodes_[static_cast<std::size_t>(x.node())];
+  Node& node = *nodes_[x.node()];
   if (!node.needs_gradient) return;
   if (node.gradient) {
     put(gradient, node.gradient, Write::add);

@@ -9,13 +9,13 @@
 // tiles are through and the ledger (core/settle.h) turns them into gradients, row block by row block.
 //
 // Invariants:
-//   1. A gradient buffer belongs to exactly one node: whoever holds dY may change it in place.
+//   1. A gradient buffer belongs to exactly one node, which may change dY in place.
 //   2. Nodes, buffers, debts and observations are recycled by begin(): the second step of the same shape allocates
 //      nothing.
 //   3. With Mode::inference nothing is recorded, and a buffer returns to the pool as soon as the last Var that uses it
 //      is gone.
 //   4. Forward changes no module: what a layer learns of a tile without a gradient (batch statistics) it leaves here as
-//      an observation. Whoever trains lets the modules merge what was observed, in the order of the tiles.
+//      an observation. After the step the trainer lets the modules merge what was observed, in the order of the tiles.
 //   5. Every prunable parameter of a recorded node has an entry in its reads.
 #pragma once
 
@@ -102,7 +102,7 @@ struct Node {
   std::vector<Reads> reads;  // of each prunable parameter, and of others that are matrices
   std::vector<Mixing> mixes;
   Tensor value;
-  Tensor gradient;  // empty until somebody downstream has written it
+  Tensor gradient;  // empty until a node downstream has written it
   Backward backward;
   Halo gradient_halo;  // that backward would like its dY to have
   bool needs_gradient = false;
@@ -191,16 +191,16 @@ class Tape {
   // Starts with d(total loss)/d(lane) = 1 / denominator for valid lanes, 0 for padding.    loss: [1, lanes]
   void backward(const Var& loss, Real denominator);
 
-  // Where the gradient of x is to be written, and how: a tensor without halo. Empty if nobody needs it.
+  // Where the gradient of x is to be written, and how: a tensor without halo. Empty if it is not needed.
   struct Sink {
     Tensor* tensor;
     Write write;
   };
   std::optional<Sink> gradient_of(const Var& x) { return sink(x, {}); }
-  // The same inside the halo that x's node asked for: for whoever can write into the middle of a border.
+  // The same inside the halo that x's node asked for: for operations that can write into the middle of a border.
   std::optional<Sink> image_gradient_of(const Var& x) { return sink(x, wished_halo(x)); }
-  // Gives a finished tensor away as (a part of) the gradient of x. Nobody else may hold it (invariant 1): whoever gives
-  // one gradient to two inputs gives the second a copy.
+  // Gives a finished tensor away as (a part of) the gradient of x. Nothing else may hold it (invariant 1): an operation
+  // that gives one gradient to two inputs gives the second a copy.
   void give_gradient(const Var& x, Tensor gradient);
 
   void owe_outer(Tensor dY, Tensor X, const Parameter& W) { debts_.push_back({&W, std::move(dY), std::move(X)}); }
@@ -227,7 +227,7 @@ class Tape {
 
  private:
   Node& next_node(const Record& what, const Tensor& value);
-  Halo wished_halo(const Var& x) const { return nodes_[static_cast<std::size_t>(x.node())]->gradient_halo; }
+  Halo wished_halo(const Var& x) const { return nodes_[x.node()]->gradient_halo; }
   std::optional<Sink> sink(const Var& x, Halo halo);
 
   BufferPool pool_;

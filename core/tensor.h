@@ -8,7 +8,7 @@
 //   1. A row starts on a 64-byte boundary, unless lanes == 1, where rows are adjacent numbers.
 //   2. lanes is 1 or a multiple of `lane_quantum`; 0 <= valid <= lanes. Lanes valid.. are padding: they hold
 //      anything at all, NaN included, and no result may depend on them.
-//   3. A halo is zero, and stays zero: nobody writes there.
+//   3. A halo is zero, and stays zero: no code writes there.
 //   4. Buffers come from a pool and go back to it when the last tensor that uses them is gone: a training
 //      step that has run once allocates nothing when it runs again.
 #pragma once
@@ -37,7 +37,7 @@ class Shape {
   Shape(std::initializer_list<Index> extents);
   explicit Shape(std::span<const Index> extents);
   int rank() const { return rank_; }
-  Index operator[](int axis) const { return extent_[static_cast<std::size_t>(axis)]; }
+  Index operator[](int axis) const { return extent_[axis]; }
   Index features() const;    // product of the extents
   std::string text() const;  // "[1, 28, 28]"
   bool operator==(const Shape&) const = default;
@@ -131,7 +131,7 @@ class Tensor {
   Real* data_ = nullptr;
 };
 
-// Bytes in a buffer of numbers: what a tape keeps that is no number (which pixel won), recycled like everything on it.
+// Bytes in a buffer of numbers: what a tape keeps besides numbers (which pixel won), recycled like all its buffers.
 class Bytes {
  public:
   Bytes() = default;  // none
@@ -148,7 +148,7 @@ class Bytes {
   Tensor storage_;
 };
 
-// Hands out buffers and finds them again when nobody else holds them. One pool per tape, one thread at a time.
+// Hands out buffers and finds them again when no tensor holds them any more. One pool per tape, one thread at a time.
 class BufferPool {
  public:
   // poison: fill every buffer with NaN before handing it out (tests).

@@ -5,12 +5,12 @@
 //   ┌─────────────┐   pad zeros around the image, then an image's size out of the middle of that,
 //   │ 0 ┌───────┐ │   anywhere: (2 pad + 1)² places
 //   │   │  ┌────┼─┤
-//   │   │  │    │ │   Zero after standardising is the mean of the training set: nothing stands out.
+//   │   │  │    │ │   After standardising zero is the mean of the training set, so the border does not stand out.
 //   └───┴──┴────┴─┘
 //
 // Invariants (tests/datasets/augment_test.cpp names them by number):
-//   1. What happens to a sample is a function of (seed, epoch, sample), whatever tile it comes in and whichever thread
-//   fills it.
+//   1. What happens to a sample is a function of (seed, epoch, sample), whatever tile it comes in and whichever
+//      thread fills it.
 //   2. Pixels are moved, never computed: each result is a number of the sample's own, or zero.
 //   3. Nothing is allocated.
 #pragma once

@@ -36,7 +36,7 @@ ByteSamples::ByteSamples(std::string name, Shape shape, Index classes, std::vect
 }
 
 std::span<const std::uint8_t> ByteSamples::bytes(Index i) const {
-  return std::span(bytes_).subspan(static_cast<std::size_t>(i * features_), static_cast<std::size_t>(features_));
+  return std::span(bytes_).subspan(i * features_, features_);
 }
 
 void ByteSamples::read(Index i, std::span<Real> features) const {
@@ -94,8 +94,8 @@ struct Running {
 ChannelMoments moments(const Dataset& data) {
   require(data.samples() > 0, "[moments] {}: expected samples, got an empty set", data.name());
   const Shape shape = data.shape();
-  std::vector<Running> channels(static_cast<std::size_t>(channels_of(shape)));
-  std::vector<Real> sample(static_cast<std::size_t>(shape.features()));
+  std::vector<Running> channels(channels_of(shape));
+  std::vector<Real> sample(shape.features());
   const std::size_t plane = sample.size() / channels.size();
   for (Index i = 0; i < data.samples(); ++i) {
     data.read(i, sample);

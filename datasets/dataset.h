@@ -70,7 +70,7 @@ class ByteSamples final : public Dataset {
   Shape shape() const override { return shape_; }
   Index classes() const override { return classes_; }
   void read(Index i, std::span<Real> features) const override;
-  std::int32_t label(Index i) const override { return labels_[static_cast<std::size_t>(i)]; }
+  std::int32_t label(Index i) const override { return labels_[i]; }
 
   // The bytes of sample i, as they were given.
   std::span<const std::uint8_t> bytes(Index i) const;
@@ -103,7 +103,7 @@ class Subset final : public Dataset {
   const std::vector<Index>& indices() const { return indices_; }
 
  private:
-  Index base(Index i) const { return indices_[static_cast<std::size_t>(i)]; }
+  Index base(Index i) const { return indices_[i]; }
   DatasetPtr data_;
   std::vector<Index> indices_;
 };

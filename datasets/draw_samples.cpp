@@ -22,7 +22,7 @@ DataParts draw_samples(const Drawing& d, Index train_samples, Index test_samples
   const auto part = [&](std::uint64_t number, const char* name, Index samples) {
     const auto bytes = static_cast<std::size_t>(d.shape.features());
     std::vector<std::uint8_t> all(static_cast<std::size_t>(samples) * bytes);
-    std::vector<std::int32_t> labels(static_cast<std::size_t>(samples));
+    std::vector<std::int32_t> labels(samples);
     parallel_for(samples, threads, [&](Index i) {
       const auto sample = static_cast<std::size_t>(i);
       labels[sample] = d.draw(Random(seed, purpose, number, sample), std::span(all).subspan(sample * bytes, bytes));

@@ -56,7 +56,7 @@ template <typename Read>
 void fill_lanes(Tensor& tensor, Real padding, Read&& read) {
   const Index features = tensor.features(), block = std::min(tensor.lanes(), lane_quantum);
   thread_local AlignedVector<Real> rows;  // [block, features]; kept, so that the steady state allocates nothing
-  rows.resize(static_cast<std::size_t>(block * features));
+  rows.resize(block * features);
   for (Index first = 0; first < tensor.lanes(); first += block) {
     for (Index s = 0; s < block; ++s) {
       const std::span<Real> row(rows.data() + s * features, static_cast<std::size_t>(features));
@@ -68,7 +68,7 @@ void fill_lanes(Tensor& tensor, Real padding, Read&& read) {
     if (block == lane_quantum)
       turn(rows.data(), features, tensor, first);
     else  // one lane
-      for (Index f = 0; f < features; ++f) *tensor.row(f) = rows[static_cast<std::size_t>(f)];
+      for (Index f = 0; f < features; ++f) *tensor.row(f) = rows[f];
   }
 }
 
@@ -82,7 +82,7 @@ Loader::Loader(DatasetPtr data, LoaderOptions options) : data_(std::move(data)),
   shape_ = data_->shape();
   samples_ = data_->samples();
   require_augmentable(options_.augment, shape_, name_);
-  order_.resize(static_cast<std::size_t>(samples_));
+  order_.resize(samples_);
   start_epoch(0);
 }
 
@@ -122,9 +122,8 @@ void Loader::fill(Index b, Index t, Tile& tile) const {
   });
   if (data_->classes() > 0) {
     tile.target = Tensor();
-    tile.label.resize(static_cast<std::size_t>(lanes.valid));
-    for (Index lane = 0; lane < lanes.valid; ++lane)
-      tile.label[static_cast<std::size_t>(lane)] = data_->label(sample(start + lane));
+    tile.label.resize(lanes.valid);
+    for (Index lane = 0; lane < lanes.valid; ++lane) tile.label[lane] = data_->label(sample(start + lane));
   } else {
     tile.label.clear();
     prepare(tile.target, Shape{data_->outputs()}, lanes);

@@ -7,9 +7,8 @@
 //
 // Invariants (tests/datasets/loader_test.cpp names them by number):
 //   1. In each epoch the tiles cover every sample exactly once.
-//   2. What a tile holds depends on (data, options, epoch, batch, tile) only, not on the thread that fills it, when it
-//   does, or
-//      what the tile held before.
+//   2. What a tile holds depends on (data, options, epoch, batch, tile) only, and not on which thread fills it, when,
+//      or what the tile held before.
 //   3. Filling a tile again, with the same shape and lanes, allocates nothing; nor does starting another epoch.
 #pragma once
 
@@ -34,7 +33,8 @@ struct LoaderOptions {
 
 class Loader {
  public:
-  // Starts epoch 0. Throws UsageError for a batch below 1, impossible lanes, and augmentation of what is no image.
+  // Starts epoch 0. Throws UsageError for a batch below 1, impossible lanes, and augmentation of data that are not
+  // images.
   Loader(DatasetPtr data, LoaderOptions options);
 
   const Dataset& data() const { return *data_; }
@@ -43,10 +43,10 @@ class Loader {
   // Puts the samples into the order of `epoch`, which does not depend on the epochs before. Not while tiles are filled.
   void start_epoch(Index epoch);
 
-  Index batches() const;               // 0 for an empty set
-  Index batch_samples(Index b) const;  // `batch`, or fewer in the last one
-  Index tiles(Index b) const;          // of batch b
-  Index sample(Index position) const { return order_[static_cast<std::size_t>(position)]; }  // of the epoch
+  Index batches() const;                                           // 0 for an empty set
+  Index batch_samples(Index b) const;                              // `batch`, or fewer in the last one
+  Index tiles(Index b) const;                                      // of batch b
+  Index sample(Index position) const { return order_[position]; }  // of the epoch
 
   // Writes tile t of batch b: input [shape, lanes], padding lanes zero; label [valid] or target [outputs, lanes];
   // first; denominator. Re-entrant for different tiles. An input that already has the right shape and lanes is kept,

@@ -157,7 +157,7 @@ class Canvas {
         const float px = static_cast<float>(x) - a.x, py = static_cast<float>(y) - a.y;
         const float t = std::clamp((px * dx + py * dy) * inverse, 0.0f, 1.0f);
         const float rx = px - t * dx, ry = py - t * dy;
-        float& nearest = nearest_[static_cast<std::size_t>(y * side + x)];
+        float& nearest = nearest_[y * side + x];
         nearest = std::min(nearest, rx * rx + ry * ry);
       }
   }

@@ -1,5 +1,5 @@
 // Colour images drawn by a program, in CIFAR-10's shape, for trying convolutions where no data is at hand: tests, first
-// runs, machines without a network. They are no photographs, and an accuracy reached on them says nothing about CIFAR.
+// runs, machines without a network. They are not photographs, and an accuracy reached on them says nothing about CIFAR.
 //
 // Each image is one figure on a ground of two colours that run into each other. Seven classes are outlines: disc, ring,
 // square, triangle, star, cross, crescent, filled with one colour. Three are textures: stripes, checkerboard, dots,

@@ -36,7 +36,7 @@ std::string contents_of(const std::filesystem::path& path) {
     const std::size_t before = text.size();
     text.resize(before + chunk_bytes);
     const int bytes = gzread(file.get(), text.data() + before, chunk_bytes);
-    text.resize(before + static_cast<std::size_t>(std::max(bytes, 0)));
+    text.resize(before + std::max(bytes, 0));
     int code = Z_OK;
     const char* const message = gzerror(file.get(), &code);
     if (code == Z_BUF_ERROR) fail(name, text.size(), "expected more gzip data, found the end of the file (truncated)");

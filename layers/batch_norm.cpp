@@ -64,7 +64,7 @@ Var batch_norm(const Var& x, const Parameter& gamma, const Parameter& beta, cons
                        for (Index c = 0; c < C; ++c) {
                          const kernels::ConstPlane X = plane(x.value(), c), Y = plane(y, c), dy = plane(dY, c);
                          const kernels::NormaliseSums sums = kernels::normalise_sums(p, X, mean[c], f, Y, dy);
-                         const Real scale = r(mean, c), a = gamma.value()[static_cast<std::size_t>(c)] * scale;
+                         const Real scale = r(mean, c), a = gamma.value()[c] * scale;
                          dbeta.data()[c] = static_cast<Real>(sums.dZ);
                          dgamma.data()[c] = static_cast<Real>(sums.dZ_X) * scale;
                          if (!dX) continue;

@@ -21,7 +21,7 @@ struct BatchNormOptions {
   Index channels = 0;
   Activation activation = Activation::none;  // fused, and differentiated from its output
   Real epsilon = Real{1e-5};
-  double momentum = 0.1;  // of a batch's statistics in the running ones
+  double momentum = 0.1;  // the weight of a new batch in the running statistics
 };
 
 struct RunningStatistics {

@@ -12,9 +12,9 @@ namespace espalier {
 Var conv2d(const Var& x, const Parameter& W, const Parameter* b, const Window& window, Activation f = Activation::none,
            Halo halo = {});
 
-// The same and a 2 x 2 maximum, stride 2, over its output, which is never kept: of every four pixels only the winner
-// and its place are. Activations rise, so f(max(z)) = max(f(z)), and f and its derivative cost a quarter.   -> [out,
-// H'/2, W'/2]
+// The same and a 2 x 2 maximum, stride 2, over its output, which is never kept: of every four pixels only the largest
+// and its place are. No activation ever falls where z grows, so f(max(z)) = max(f(z)), and f and its derivative cost a
+// quarter.    ->   [out, H'/2, W'/2]
 Var conv2d_max_pool(const Var& x, const Parameter& W, const Parameter* b, const Window& window,
                     Activation f = Activation::none, Halo halo = {});
 

@@ -12,7 +12,7 @@
 namespace espalier {
 
 // x: [T] tokens   W: [D, vocabulary]   ->   [T, D].  Throws UsageError, "[embedding] layer: ...", where a sample has a
-// number that is no token.
+// number that is not a token.
 Var embedding(const Var& x, const Parameter& W);
 
 struct EmbeddingOptions {

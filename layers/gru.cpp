@@ -14,7 +14,7 @@ Var gru(const Var& a, const Parameter& U, const Parameter* c) {
   require(U.rows() == gates, "[gru] {}: expected 3 gates of {} rows each, got {} x {}", U.name(), H, U.rows(), H);
   require_sequence(a.shape(), "gru", U.name(), gates);
   const Tensor A = tape.with_halo(a.value(), {});
-  // h: h_0 = 0 to h_T      G: of each step r, z, m = U_n h + c_n, n; of one at a time if nobody will go back
+  // h: h_0 = 0 to h_T      G: of each step r, z, m = U_n h + c_n, n; of one step at a time in inference
   const bool recorded = tape.options().mode != Mode::inference;
   Tensor h = tape.make({T + 1, H}), G = tape.make({recorded ? T : 1, 4 * H});
   const auto state = [H](const Tensor& of, Index t) { return of.slice(t * H, {H}); };

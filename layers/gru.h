@@ -4,7 +4,7 @@
 //   r_t = sigmoid(W_r x_t + b_r + U_r h + c_r)           reset: how much of the past the candidate sees
 //   z_t = sigmoid(W_z x_t + b_z + U_z h + c_z)           update: how much of the past stays
 //   n_t = tanh(W_n x_t + b_n + r_t * (U_n h + c_n))      the candidate
-//   h_t = (1 - z_t) * n_t + z_t * h                      h = h_{t-1}, h_0 = 0; * is by number
+//   h_t = (1 - z_t) * n_t + z_t * h                      h = h_{t-1}, h_0 = 0; * is element-wise
 //
 // The reset gate acts behind the product U_n h, as in cuDNN and PyTorch, whose names for W, U, b, c are weight_ih,
 // weight_hh, bias_ih, bias_hh. Cho et al. put it before, U_n (r * h); then the three gates would not be one product.

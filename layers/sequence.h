@@ -1,6 +1,6 @@
 // Sequences: samples of shape [T, F], T steps of F features, time in front. A tile of them is [T, F, lanes], so a step
 // is a contiguous [F, lanes], K neighbouring steps are a contiguous [K F, lanes], and a layer over time is the three
-// products of a linear layer once per step, each on a slice that nobody had to copy.
+// products of a linear layer once per step, each on a slice that needs no copy.
 #pragma once
 
 #include <vector>

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint8_t skip_and_continue = 255;  // as a delta: that many dead positions, and no weight yet
 
-std::string shape_text(const Parameter& W) {
+std::string matrix_text(const Parameter& W) {
   return fmt::format("{}x{}", W.rows(), W.cols());
 }
 std::string_view column_dtype(const Parameter& W) {
@@ -68,7 +68,7 @@ std::vector<Number> numbers_stored_as(const SafeTensor& tensor) {
 }
 
 void fill_bitmap(const Parameter& W, SafeTensor& tensor) {
-  tensor.data.resize(static_cast<std::size_t>(bitmap_length(W)));
+  tensor.data.resize(bitmap_length(W));
   W.for_each_weight([&](Index r, Index c, Index) {
     const Index position = r * W.cols() + c;
     tensor.data[position / 8] |= std::byte{1} << (position % 8);
@@ -76,7 +76,7 @@ void fill_bitmap(const Parameter& W, SafeTensor& tensor) {
 }
 
 void fill_deltas(const Parameter& W, SafeTensor& tensor) {
-  tensor.data.reserve(static_cast<std::size_t>(tensor.shape[0]));
+  tensor.data.reserve(tensor.shape[0]);
   for_each_gap(W, [&](Index gap) {
     tensor.data.insert(tensor.data.end(), static_cast<std::size_t>(gap / skip_and_continue),
                        std::byte{skip_and_continue});
@@ -194,13 +194,13 @@ void fill_form(const Parameter& W, Form form, std::vector<SafeTensor>& tensors) 
   if (form == Form::seed_bitmap) return fill_bitmap(W, tensors[0]);
   if (form == Form::seed_delta8) return fill_deltas(W, tensors[0]);
   if (form == Form::dense) {
-    std::vector<Real> values(static_cast<std::size_t>(W.positions()), Real{0});
+    std::vector<Real> values(W.positions(), Real{0});
     W.for_each_weight([&](Index r, Index c, Index i) { values[r * W.cols() + c] = W.value()[i]; });
     store<Real>(tensors[0], values);
     return;
   }
   std::vector<Real> values;
-  values.reserve(static_cast<std::size_t>(W.nonzeros()));
+  values.reserve(W.nonzeros());
   W.for_each_weight([&](Index, Index, Index i) { values.push_back(W.value()[i]); });
   store<Real>(tensors[0], values);
 
@@ -309,7 +309,7 @@ PatternPtr delta8_pattern(const SafeTensor& tensor, const Parameter& W, std::opt
     next += deltas[i];
     if (deltas[i] == skip_and_continue) continue;
     if (next >= W.positions())
-      fail(file, tensor.name, fmt::format("positions below {} = {}", shape_text(W), W.positions()),
+      fail(file, tensor.name, fmt::format("positions below {} = {}", matrix_text(W), W.positions()),
            fmt::format("{} at delta {}", next, i));
     positions.push_back(next++);
   }

@@ -115,14 +115,13 @@ Metrics metrics_of(std::span<const Real> outputs, const Dataset& data) {
     return classification_metrics(outputs, labels, width);
   }
   std::vector<Real> targets(outputs.size());
-  for (Index i = 0; i < samples; ++i)
-    data.target(i, std::span(targets).subspan(static_cast<std::size_t>(i * width), static_cast<std::size_t>(width)));
+  for (Index i = 0; i < samples; ++i) data.target(i, std::span(targets).subspan(i * width, width));
   return regression_metrics(outputs, targets, width, data.target_scale());
 }
 
 std::vector<Index> samples_of_class(const Dataset& data) {
-  std::vector<Index> counts(static_cast<std::size_t>(data.classes()));
-  for (Index i = 0; i < data.samples(); ++i) ++counts[static_cast<std::size_t>(data.label(i))];
+  std::vector<Index> counts(data.classes());
+  for (Index i = 0; i < data.samples(); ++i) ++counts[data.label(i)];
   return counts;
 }
 

@@ -1,10 +1,9 @@
-// Metrics: how good a network's outputs are, over a whole data set at once. (Inference::evaluate computes fewer numbers
-// and keeps no outputs: for every epoch.)
+// Metrics: how good a network's outputs are, over a whole data set at once. (Inference::evaluate, which is for
+// every epoch, computes fewer numbers and keeps no outputs.)
 //
 //   accuracy              fraction of samples whose largest output is their class
 //   balanced accuracy     mean over classes of the fraction of that class's samples found: 1/K for a constant
-//   prediction,
-//                         however rare the other classes are
+//                         prediction, however rare the other classes are
 //   AUC                   probability that a sample of the class has a higher score than a sample of another one, ties
 //                         counting half; two classes: the score is z1 - z0; more: log p of each class against the rest,
 //                         mean over classes

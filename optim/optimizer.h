@@ -62,7 +62,7 @@ double default_rate(const OptimizerEntry& optimizer, const ModelProfile& model);
 // The part of an array that belongs to a row block.
 template <typename T>
 std::span<T> of_block(std::span<T> array, const RowBlock& block) {
-  return array.subspan(static_cast<std::size_t>(block.first), static_cast<std::size_t>(block.weights()));
+  return array.subspan(block.first, block.weights());
 }
 
 }  // namespace espalier

@@ -13,8 +13,8 @@ namespace {
 // Scratch for one block's gradient, kept by each thread.
 std::span<Real> thread_scratch(Index count) {
   thread_local AlignedVector<Real> scratch;
-  if (scratch.size() < static_cast<std::size_t>(count)) scratch.resize(static_cast<std::size_t>(count));
-  return std::span(scratch).first(static_cast<std::size_t>(count));
+  if (scratch.size() < static_cast<std::size_t>(count)) scratch.resize(count);
+  return std::span(scratch).first(count);
 }
 
 // The first layer on the tape whose output has a NaN or Inf in a valid lane, in words.
@@ -94,7 +94,7 @@ void Trainer::settle_all(bool whole, StepResult& result, Use&& use) {
     for (std::size_t p = 0; p < parameters_.size(); ++p)
       gradients_[p].resize(std::as_const(*parameters_[p]).value().size());
   parallel_for(static_cast<Index>(tasks_.size()), threads(), [&](Index i) {
-    Task& task = tasks_[static_cast<std::size_t>(i)];
+    Task& task = tasks_[i];
     const RowBlock& block = parameters_[task.parameter]->blocks()[task.block];
     const Flops before = thread_flops();
     const std::span<Real> G =
@@ -127,7 +127,7 @@ void Trainer::settle_and_update(double rate, StepResult& result) {
   if (whole) {
     const Real scale = static_cast<Real>(std::min(1.0, options_.clip_norm / std::max(result.gradient_norm, 1e-30)));
     parallel_for(static_cast<Index>(tasks_.size()), threads(), [&](Index i) {
-      const Task& task = tasks_[static_cast<std::size_t>(i)];
+      const Task& task = tasks_[i];
       const std::span<Real> G =
           of_block(std::span<Real>(gradients_[task.parameter]), parameters_[task.parameter]->blocks()[task.block]);
       for (Real& g : G) g *= scale;

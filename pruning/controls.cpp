@@ -21,7 +21,7 @@ constexpr std::array<std::pair<std::string_view, Control>, 5> controls{{{"none",
 
 // 0 ... count - 1, shuffled.
 std::vector<Index> permutation(Index count, const Random& random) {
-  std::vector<Index> order(static_cast<std::size_t>(count));
+  std::vector<Index> order(count);
   std::iota(order.begin(), order.end(), Index{0});
   random.shuffle(std::span(order));
   return order;
@@ -53,10 +53,9 @@ PatternPtr shuffled_mask(const Pattern& found, const Random& random) {
   const std::vector<Index> to_row = permutation(found.rows(), Random(seed, "rows"));
   const std::vector<Index> to_column = permutation(found.cols(), Random(seed, "columns"));
   std::vector<Index> positions;
-  positions.reserve(static_cast<std::size_t>(found.nonzeros()));
+  positions.reserve(found.nonzeros());
   for (Index r = 0; r < found.rows(); ++r)
-    for (const std::uint32_t c : found.row(r))
-      positions.push_back(to_row[static_cast<std::size_t>(r)] * found.cols() + to_column[c]);
+    for (const std::uint32_t c : found.row(r)) positions.push_back(to_row[r] * found.cols() + to_column[c]);
   std::ranges::sort(positions);
   return Pattern::from_positions(found.rows(), found.cols(), positions);
 }

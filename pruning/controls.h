@@ -52,7 +52,7 @@ void apply_pattern(Control control, std::span<Parameter* const> found, std::span
 
 // The name of the mlp (or tabular:..., with the suffixes of `name`) whose hidden layers are narrower than those of
 // `model`, known as `name`, all by the same factor, so that it has as nearly `parameters` parameters as one such factor
-// can make it. Throws UsageError for models that are no chain of linear layers, and if one unit per layer is already
+// can make it. Throws UsageError for models that are not a chain of linear layers, and if one unit per layer is already
 // too much.
 std::string small_dense(const std::string& name, const Module& model, Index parameters);
 

@@ -72,14 +72,14 @@ struct Paths {
   Index effective(const Tape& tape, std::size_t n, const Reads& reads) const {
     const Node& node = tape.node(n);
     if (reads_itself(node)) return any(reached[n]) && any(leads[n]) ? reads.W->nonzeros() : 0;
-    const Units& from_units = reached[static_cast<std::size_t>(node.inputs[static_cast<std::size_t>(reads.input)])];
+    const Units& from_units = reached[node.inputs[reads.input]];
     const bool some = any(from_units);
     const Edges edges(tape, node, reads);
     Index count = 0;
     reads.W->for_each_weight([&](Index row, Index column, Index) {
       const auto [from, to] = edges(row, column);
-      const bool read = from == Edge::all ? some : from_units[static_cast<std::size_t>(from)] != 0;
-      count += read && leads[n][static_cast<std::size_t>(to)];
+      const bool read = from == Edge::all ? some : from_units[from] != 0;
+      count += read && leads[n][to];
     });
     return count;
   }
@@ -94,7 +94,7 @@ std::optional<Paths> paths_of(const Tape& tape) {
     paths.leads.emplace_back(units, n + 1 == tape.nodes());
     Units& here = paths.reached.emplace_back(units, n == 0);
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-      const Units& there = paths.reached[static_cast<std::size_t>(node.inputs[i])];
+      const Units& there = paths.reached[node.inputs[i]];
       if (!for_each_edge(tape, node, i, [&](Index u, Index v) { here[u] |= there[v]; })) return std::nullopt;
     }
   }
@@ -102,7 +102,7 @@ std::optional<Paths> paths_of(const Tape& tape) {
     // Units that read each other lead on together.
     if (reads_itself(tape.node(n)) && any(paths.leads[n])) std::ranges::fill(paths.leads[n], 1);
     for (std::size_t i = 0; i < tape.node(n).inputs.size(); ++i) {
-      Units& there = paths.leads[static_cast<std::size_t>(tape.node(n).inputs[i])];
+      Units& there = paths.leads[tape.node(n).inputs[i]];
       for_each_edge(tape, tape.node(n), i, [&](Index u, Index v) { there[v] |= paths.leads[n][u]; });
     }
   }

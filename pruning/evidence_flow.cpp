@@ -33,10 +33,8 @@ bool is_chain(const Tape& tape) {
 // The power of two that brings the largest sum over a row of |w| into [1/2, 1): then nothing that flows forward exceeds
 // 1, and what flows back no more than the number of outputs. A power of two rounds nothing.
 Real flow_scale(const Parameter& W) {
-  std::vector<double> sum(static_cast<std::size_t>(W.rows()), 0);
-  W.for_each_weight([&](Index row, Index, Index at) {
-    sum[static_cast<std::size_t>(row)] += std::abs(static_cast<double>(W.value()[static_cast<std::size_t>(at)]));
-  });
+  std::vector<double> sum(W.rows(), 0);
+  W.for_each_weight([&](Index row, Index, Index at) { sum[row] += std::abs(static_cast<double>(W.value()[at])); });
   const double largest = std::ranges::max(sum);
   return largest > 0 ? static_cast<Real>(std::ldexp(1.0, -std::ilogb(largest) - 1)) : Real{1};
 }

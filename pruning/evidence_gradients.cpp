@@ -55,9 +55,7 @@ class AllDense {
       Parameter dense(W->name(), W->rows(), W->cols(), W->role());
       const std::span<const Real> from = std::as_const(*W).value();
       const std::span<Real> to = dense.value();
-      W->for_each_weight([&](Index row, Index column, Index at) {
-        to[static_cast<std::size_t>(row * W->cols() + column)] = from[static_cast<std::size_t>(at)];
-      });
+      W->for_each_weight([&](Index row, Index column, Index at) { to[row * W->cols() + column] = from[at]; });
       dense_.push_back(std::move(dense));
     }
     swap();
@@ -108,7 +106,7 @@ std::span<const Real> Evidence::squared_batch_gradient(const Parameter& W) {
 
 Evidence::Arrays Evidence::compute_squared_gradients() {
   // A loader of batches of one sample: those of the batches that others look at, one after the other.
-  const DatasetPtr all(DatasetPtr(), &data_.data());  // owns nothing: the loader, who does, outlives us
+  const DatasetPtr all(DatasetPtr(), &data_.data());  // owns nothing: the loader, which does, outlives this
   const Index first = batch(0) * data_.options().batch, samples = std::min(fisher_samples, all->samples());
   std::vector<Index> chosen;
   for (Index i = 0; i < samples; ++i) chosen.push_back(data_.sample((first + i) % all->samples()));

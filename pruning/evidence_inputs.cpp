@@ -9,7 +9,7 @@ namespace {
 
 // x_i^2, summed over the valid lanes.     [x.features()]
 std::vector<double> squares_of(const Tensor& x) {
-  std::vector<double> squares(static_cast<std::size_t>(x.features()), 0);
+  std::vector<double> squares(x.features(), 0);
   for (Index i = 0; i < x.features(); ++i)
     for (Index lane = 0; lane < x.valid(); ++lane)
       squares[i] += static_cast<double>(x.row(i)[lane]) * static_cast<double>(x.row(i)[lane]);

@@ -49,7 +49,7 @@ void LatentMethod::derive(Mode mode, Index step) {
     for (const RowBlock& block : layers_[l]->blocks()) tasks.push_back({l, &block});
   }
   parallel_for(static_cast<Index>(tasks.size()), trainer_.threads(), [&](Index i) {
-    const auto& [l, block] = tasks[static_cast<std::size_t>(i)];
+    const auto& [l, block] = tasks[i];
     derive_block(l, *block, mode, step, of_block(layers_[l]->value(), *block),
                  of_block(std::span<std::uint8_t>(live_[l]), *block));
   });

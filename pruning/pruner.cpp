@@ -12,7 +12,7 @@ PatternPtr keep_live(const Parameter& W, std::span<const std::uint32_t> kept) {
   std::vector<Index> begin{0};
   std::vector<std::uint32_t> column;
   column.reserve(kept.size());
-  begin.reserve(static_cast<std::size_t>(W.rows() + 1));
+  begin.reserve(W.rows() + 1);
   std::uint32_t n = 0;
   auto next = kept.begin();
   W.for_each_weight([&](Index row, Index c, Index) {

@@ -14,10 +14,10 @@ namespace {
 std::vector<Index> kept_positions(const Parameter& W, Index drop) {
   std::vector<Real> magnitude;
   std::vector<Index> position;
-  magnitude.reserve(static_cast<std::size_t>(W.nonzeros()));
-  position.reserve(static_cast<std::size_t>(W.nonzeros()));
+  magnitude.reserve(W.nonzeros());
+  position.reserve(W.nonzeros());
   W.for_each_weight([&](Index row, Index column, Index at) {
-    magnitude.push_back(std::abs(W.value()[static_cast<std::size_t>(at)]));
+    magnitude.push_back(std::abs(W.value()[at]));
     position.push_back(row * W.cols() + column);
   });
   std::vector<Index> kept;
@@ -157,6 +157,12 @@ double SparseTraining::fraction(Index step, Index steps) const {
 bool SparseTraining::due(Index step, Index steps) const {
   const Index first = std::llround(options_.schedule.begin * static_cast<double>(steps));
   return step > 0 && step >= first && !over(step, steps) && (step - first) % options_.schedule.interval == 0;
+}
+
+bool SparseTraining::idle(Index steps) const {
+  for (Index step = 1; step <= steps; ++step)
+    if (due(step, steps)) return false;
+  return true;
 }
 
 bool SparseTraining::over(Index step, Index steps) const {

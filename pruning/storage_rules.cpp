@@ -59,7 +59,7 @@ struct ThreeProducts {
     const OuterPair pair{&Y, &X};
     for (std::size_t b = 0; b < W.blocks().size(); ++b) {
       G.resize(std::max(G.size(), static_cast<std::size_t>(W.blocks()[b].weights())));
-      outer(W, b, std::span(&pair, 1), std::span(G).first(static_cast<std::size_t>(W.blocks()[b].weights())));
+      outer(W, b, std::span(&pair, 1), std::span(G).first(W.blocks()[b].weights()));
     }
     return seconds_now() - start;
   }

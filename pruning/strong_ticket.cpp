@@ -30,16 +30,15 @@ Target target_of(const Parameter& W, const Parameter* b, bool both_signs) {
   constexpr std::string_view ending = ".weight";
   Target target{.name = W.name(), .in = W.cols(), .out = W.rows(), .bias = b != nullptr, .both_signs = both_signs};
   if (target.name.ends_with(ending)) target.name.resize(target.name.size() - ending.size());
-  target.rows.resize(static_cast<std::size_t>(target.out));
+  target.rows.resize(target.out);
   const auto add = [&](Index row, Index input, Real w) {
     if (w == 0) return;  // the empty subset
-    target.rows[static_cast<std::size_t>(row)].push_back({input, static_cast<double>(w)});
+    target.rows[row].push_back({input, static_cast<double>(w)});
     target.largest = std::max(target.largest, std::abs(static_cast<double>(w)));
   };
-  W.for_each_weight(
-      [&](Index row, Index column, Index at) { add(row, column, W.value()[static_cast<std::size_t>(at)]); });
+  W.for_each_weight([&](Index row, Index column, Index at) { add(row, column, W.value()[at]); });
   if (b)
-    for (Index row = 0; row < target.out; ++row) add(row, target.in, b->value()[static_cast<std::size_t>(row)]);
+    for (Index row = 0; row < target.out; ++row) add(row, target.in, b->value()[row]);
   return target;
 }
 
@@ -86,11 +85,11 @@ struct Part {
 };
 
 std::vector<Part> wanted_parts(const Target& target) {
-  std::vector<Part> parts(static_cast<std::size_t>(2 * (target.in + 1)));
+  std::vector<Part> parts(2 * (target.in + 1));
   for (const auto& row : target.rows)
     for (const Target::Weight& weight : row) {
-      parts[static_cast<std::size_t>(2 * weight.input)].wanted = true;
-      parts[static_cast<std::size_t>(2 * weight.input + 1)].wanted = target.both_signs && weight.input < target.in;
+      parts[2 * weight.input].wanted = true;
+      parts[2 * weight.input + 1].wanted = target.both_signs && weight.input < target.in;
     }
   return parts;
 }
@@ -104,7 +103,7 @@ void deal_neurons(const Target& target, const RandomWeights& a, const RandomWeig
     for (Index step = 0; step <= target.in; ++step) {
       const Index i = (u + step) % (target.in + 1);
       const Real weight = i < target.in ? a(u, i) : bias(u, 0);
-      Part& part = parts[static_cast<std::size_t>(2 * i + (weight < 0))];
+      Part& part = parts[2 * i + (weight < 0)];
       if (!part.wanted || part.neurons.size() == width) continue;
       part.neurons.push_back(u);
       part.a.push_back(static_cast<double>(weight));
@@ -125,7 +124,7 @@ KeptRow solve_row(const std::vector<Target::Weight>& row, Index j, const std::ve
   std::vector<double> products;
   for (const Target::Weight& weight : row)
     for (const Index negative : {0, 1}) {
-      const Part& part = parts[static_cast<std::size_t>(2 * weight.input + negative)];
+      const Part& part = parts[2 * weight.input + negative];
       if (!part.wanted) continue;
       // candidates: a_u b_ju;  sum over the subset of a_u b_ju ~= w_ji
       products.clear();
@@ -146,8 +145,7 @@ void add_random_linear(Sequential& net, LinearOptions options, const RandomWeigh
   layer->visit_parameters([&](Parameter& W) {
     if (W.role() != Role::weight) return;
     const auto value = W.value();
-    W.for_each_weight(
-        [&](Index row, Index column, Index at) { value[static_cast<std::size_t>(at)] = weights(row, column); });
+    W.for_each_weight([&](Index row, Index column, Index at) { value[at] = weights(row, column); });
   });
   net.add(std::move(layer));
 }
@@ -157,13 +155,13 @@ constexpr Index no_input = -1;
 // The input that each neuron keeps its connection to: a neuron that no output reads keeps none. Those of part p read
 // input p / 2; input `in` is the bias.
 std::vector<Index> kept_inputs(const std::vector<Part>& parts, const std::vector<KeptRow>& rows, Index neurons) {
-  std::vector<std::uint8_t> read(static_cast<std::size_t>(neurons), 0);
+  std::vector<std::uint8_t> read(neurons, 0);
   for (const KeptRow& row : rows)
     for (const std::uint32_t u : row.neurons) read[u] = 1;
-  std::vector<Index> input_of(static_cast<std::size_t>(neurons), no_input);
+  std::vector<Index> input_of(neurons, no_input);
   for (std::size_t p = 0; p < parts.size(); ++p)
     for (const Index u : parts[p].neurons)
-      if (read[static_cast<std::size_t>(u)]) input_of[static_cast<std::size_t>(u)] = static_cast<Index>(p / 2);
+      if (read[u]) input_of[u] = static_cast<Index>(p / 2);
   return input_of;
 }
 
@@ -177,7 +175,7 @@ StrongTicketLayer add_layer(const Target& target, Activation f, const StrongTick
 
   std::vector<Part> parts = wanted_parts(target);
   deal_neurons(target, a, bias, neurons, static_cast<std::size_t>(options.width), parts);
-  std::vector<KeptRow> rows(static_cast<std::size_t>(target.out));
+  std::vector<KeptRow> rows(target.out);
   parallel_for(target.out, options.threads, [&](Index j) {
     const auto row = static_cast<std::size_t>(j);
     rows[row] = solve_row(target.rows[row], j, parts, b, options.match);
@@ -221,7 +219,7 @@ StrongTicketLayer add_layer(const Target& target, Activation f, const StrongTick
   net.visit_parameters([&](Parameter& c) {
     if (c.name() != target.name + ".a.bias") return;
     for (Index u = 0; u < neurons; ++u)
-      if (input_of[static_cast<std::size_t>(u)] == target.in) c.value()[static_cast<std::size_t>(u)] = bias(u, 0);
+      if (input_of[u] == target.in) c.value()[u] = bias(u, 0);
   });
   return report;
 }

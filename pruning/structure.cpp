@@ -55,7 +55,7 @@ std::size_t block_of(const Structure& s, const Parameter& W, Index row, Index co
 
 std::vector<std::uint32_t> best_blocks(const Structure& s, const Parameter& W, std::span<const Real> scores,
                                        Index keep) {
-  std::vector<double> score(static_cast<std::size_t>(W.positions() / (s.height * s.width)), 0);
+  std::vector<double> score(W.positions() / (s.height * s.width), 0);
   std::vector<Index> live(score.size(), 0);
   std::size_t n = 0;
   W.for_each_weight([&](Index row, Index column, Index) {

@@ -7,9 +7,9 @@
 namespace espalier {
 
 struct Ruler {
-  std::string core;          // whose kernels OpenBLAS uses, by its own names: SkylakeX, Haswell, Zen, Prescott ...
-  std::string wanted;        // whose they should be; empty where that is not known
-  bool fits = true;          // they use the widest vectors that this processor has
+  std::string core;    // the processor whose kernels OpenBLAS uses, by its names: SkylakeX, Haswell, Zen, Prescott
+  std::string wanted;  // the processor whose kernels it should use; empty where that is not known
+  bool fits = true;    // they use the widest vectors that this processor has
   std::string text() const;  // one line for people
 };
 

@@ -21,12 +21,13 @@
 namespace espalier {
 namespace {
 
-// The one list of keys: written, read back and checked for strangers from here.
+// The one list of keys: written, read back and checked for unknown keys from here.
 //   field(section, key, reference to the member)
 template <typename Config, typename Field>
 void for_each_field(Config& c, Field&& field) {
   field("data", "name", c.data);
   field("data", "folder", c.data_dir);
+  field("data", "format", c.format);
   field("data", "validation", c.validation);
   field("data", "augment", c.augment);
   field("table", "test_data", c.test_data);
@@ -89,12 +90,12 @@ void for_each_field(Config& c, Field&& field) {
 
 // Keys that are written only where they differ from the default: a configuration from before they came keeps its text,
 // and with it its digest in `espalier reproduce`.
-constexpr std::array<std::string_view, 21> later_keys{
-    "run.baselines",      "loss.name",     "loss.huber_delta", "loss.quantile",     "loss.class_weights",
-    "table.test_data",    "table.target",  "table.task",       "table.scaling",     "table.encoding",
-    "table.impute",       "table.missing", "table.ignore",     "table.categorical", "table.test_fraction",
-    "table.use",          "table.header",  "table.delimiter",  "table.decimal",     "table.charset",
-    "table.skip_bad_rows"};
+constexpr std::array<std::string_view, 22> later_keys{
+    "data.format",         "run.baselines",      "loss.name",     "loss.huber_delta", "loss.quantile",
+    "loss.class_weights",  "table.test_data",    "table.target",  "table.task",       "table.scaling",
+    "table.encoding",      "table.impute",       "table.missing", "table.ignore",     "table.categorical",
+    "table.test_fraction", "table.use",          "table.header",  "table.delimiter",  "table.decimal",
+    "table.charset",       "table.skip_bad_rows"};
 
 // Values as TOML writes them; numbers in the shortest form that reads back the same.
 std::string text_of(const std::string& value) {
@@ -244,11 +245,11 @@ void settle_pruning(RunConfig& c) {
 }  // namespace
 
 RunConfig settled(RunConfig c) {
-  require_known_data(c.data);
+  require_known_data(c.data, c.format);
   augmentation_named(c.augment);
   check(c.table);
-  require(c.test_data.empty() || names_table(c.data), "[test-data] expected data that are a table, too, got {}",
-          c.data);
+  require(c.test_data.empty() || names_table(c.data, c.format),
+          "[test-data] expected data that are a table, too, got {}", c.data);
   require(c.validation >= 0, "[validation] expected at least 0 samples, got {}", c.validation);
   require(c.threads >= 0 && c.threads <= 1024, "[threads] expected 0 to 1024, got {}", c.threads);
   settle_training(c);

@@ -1,4 +1,4 @@
-// Configurations as sections of somebody else's TOML. Apart from config.h, because toml++ takes a while to compile.
+// Configurations as sections of another TOML file. Apart from config.h, because toml++ takes a while to compile.
 #pragma once
 
 #include <toml++/toml.h>

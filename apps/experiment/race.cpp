@@ -48,7 +48,7 @@ class Racing {
   static bool trained(const Heat& heat) { return heat.outcome == Outcome::trained; }
 
   // Seconds that an epoch over all rows takes each candidate, from a few steps. A slow start makes that too much rather
-  // than too little. Whoever is refused is out; whoever diverges may have done so because the steps were so few.
+  // than too little. A refused candidate is out; one that diverges may have done so because the steps were so few.
   void time_steps() {
     const Length few{1, std::min(o_.rows, pilot_rows)};
     std::erase_if(alive_, [&](std::size_t c) {
@@ -72,8 +72,8 @@ class Racing {
     });
   }
 
-  // The rung's share, one of `shares`, of what is left of the time; or all of it, if that is enough for everybody's
-  // whole training.
+  // The rung's share, one of `shares`, of the time that is left; or all of it, if that is enough to train every
+  // candidate in full.
   Length length_of(Index rung, Index shares) const {
     if (o_.epochs) return {o_.epochs >> (rungs_ - 1 - rung), o_.rows};
     const double left = o_.seconds - spent_;
@@ -93,7 +93,7 @@ class Racing {
 
   void run_rung(Length length, Index rung) {
     length_ = length;
-    // With next to no time the first rung is no longer than what was timed: it is known already.
+    // With hardly any time the first rung is no longer than the timed steps: its outcome is known already.
     const bool known = !pilots_.empty() && length.epochs == 1 && length.rows <= pilot_rows;
     if (known) std::ranges::move(pilots_, std::back_inserter(heats_));
     for (const std::size_t c : known ? std::vector<std::size_t>{} : alive_) {
@@ -113,13 +113,13 @@ class Racing {
       heat.stays = trained(heat) && alive_.size() < keep;
       if (heat.stays) alive_.push_back(heat.candidate);
     }
-    if (alive_.size() == 1) alive_.clear();  // whoever is alone has won
+    if (alive_.size() == 1) alive_.clear();  // the only one left has won
     std::ranges::sort(alive_);
     race_.rungs.push_back({length, std::move(heats_)});
     heats_.clear();
   }
 
-  // Of the last rung; or, if all who came that far have failed there, of the one before without them.
+  // The winner is chosen from the last rung; or, if all its candidates failed, from the one before without them.
   void choose() {
     std::vector<std::size_t> failed;
     for (auto rung = race_.rungs.rbegin(); rung != race_.rungs.rend(); ++rung) {

@@ -18,7 +18,7 @@
 // Invariants (tests/apps/race_test.cpp names them by number):
 //   1. Without a clock (epochs > 0) the race is a function of what `trial` returns, and of nothing else.
 //   2. A candidate that diverges or is refused never stays, and never ends the race while another one is left.
-//   3. Nobody is trained for longer than `longest` says.
+//   3. No candidate is trained for longer than `longest` says.
 #pragma once
 
 #include <cstddef>
@@ -55,7 +55,7 @@ struct Rung {
   std::vector<Heat> heats;  // best first
 };
 
-// Trains a candidate. Throws InterruptedError if somebody asks it to stop.
+// Trains a candidate. Throws InterruptedError if it is asked to stop.
 using Trial = std::function<Heat(std::size_t candidate, Length length)>;
 
 struct RaceOptions {
@@ -72,7 +72,7 @@ struct RaceOptions {
 struct Race {
   std::vector<Rung> rungs;
   Heat winner, best;         // best: without regard to how large it is
-  bool interrupted = false;  // the winner is who led the last rung that was complete
+  bool interrupted = false;  // the winner is the one that led the last complete rung
 };
 
 // Throws UsageError or DivergedError if no candidate can be trained at all, InterruptedError if nothing is known yet.

@@ -99,8 +99,8 @@ DataProfile profile_of(const DataParts& data) {
   if (p.classes > 0) {
     constexpr Index most_labels = 1 << 16;
     const Index labels = std::min(p.rows, most_labels);
-    std::vector<Index> counts(static_cast<std::size_t>(p.classes));
-    for (Index i = 0; i < labels; ++i) ++counts[static_cast<std::size_t>(set.label(evenly(i, labels)))];
+    std::vector<Index> counts(p.classes);
+    for (Index i = 0; i < labels; ++i) ++counts[set.label(evenly(i, labels))];
     p.largest_class = static_cast<double>(std::ranges::max(counts)) / static_cast<double>(labels);
     p.smallest_class = static_cast<double>(std::ranges::min(counts)) / static_cast<double>(labels);
   }
@@ -108,7 +108,7 @@ DataProfile profile_of(const DataParts& data) {
   // values: [features, rows]
   constexpr Index most_rows = 256, most_values = 1 << 24;
   const Index rows = std::clamp<Index>(most_values / p.features, 1, std::min(p.rows, most_rows));
-  std::vector<Real> row(static_cast<std::size_t>(p.features)), values(row.size() * static_cast<std::size_t>(rows));
+  std::vector<Real> row(p.features), values(row.size() * static_cast<std::size_t>(rows));
   for (Index i = 0; i < rows; ++i) {
     set.read(evenly(i, rows), row);
     for (std::size_t f = 0; f < row.size(); ++f)
@@ -116,7 +116,7 @@ DataProfile profile_of(const DataParts& data) {
   }
   double commonest = 0;
   for (std::size_t f = 0; f < row.size(); ++f) {
-    const auto column = std::span(values).subspan(f * static_cast<std::size_t>(rows), static_cast<std::size_t>(rows));
+    const auto column = std::span(values).subspan(f * rows, rows);
     std::ranges::sort(column);
     std::ptrdiff_t longest = 0;
     for (auto from = column.begin(); from != column.end();) {

@@ -41,7 +41,7 @@ struct Recipe {
   std::string text;                      // the whole file
 };
 
-// Throws FileError, naming `file` and line, for what is no recipe; its configuration is not settled yet.
+// Throws FileError, naming `file` and line, for a file that is not a recipe; the configuration is not settled yet.
 Recipe read_recipe(const std::string& text, const std::string& file);
 // Sets what the recipe gives; the rest of the configuration stays.
 void apply(const Recipe& recipe, RunConfig& config);

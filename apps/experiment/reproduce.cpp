@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
@@ -154,7 +155,7 @@ std::vector<ReproduceRow> read_experiments(const std::filesystem::path& file) {
   for (std::size_t i = 0; i < rows.size(); ++i)
     for (std::size_t j = 0; j < i; ++j)
       if (rows[i].label() == rows[j].label())
-        throw FileError(fmt::format("{}: experiment \"{}\" stands there twice", file.string(), rows[i].label()));
+        throw FileError(fmt::format("{}: experiment \"{}\" is defined twice", file.string(), rows[i].label()));
   return rows;
 }
 
@@ -166,10 +167,10 @@ ReproduceResults read_results(const std::filesystem::path& file) {
   for (std::size_t at = 0, end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
     ++number;
     try {
-      Json line = Json::parse(text.substr(at, end - at));
-      const std::string key = line.at("key");
-      results[key] = std::move(line);
-    } catch (const Json::exception& error) {
+      ReproduceResult result = result_of_line(text.substr(at, end - at));
+      const std::string key = result.key;
+      results[key] = std::move(result);
+    } catch (const nlohmann::json::exception& error) {
       throw FileError(fmt::format("{}: line {}: expected a result, found: {}", file.string(), number, error.what()));
     }
   }

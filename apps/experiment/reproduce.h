@@ -25,7 +25,7 @@
 #include <vector>
 
 #include "espalier/experiment/config.h"
-#include "espalier/experiment/result_json.h"
+#include "espalier/optim/metrics.h"
 
 namespace espalier {
 
@@ -50,7 +50,35 @@ struct ReproduceRow {
 
 constexpr std::uint64_t most_seeds = 1000;
 
-using ReproduceResults = std::map<std::string, Json>;  // by key
+// What came of one training of a row: a line of results.jsonl. Numbers that older lines lack are optional.
+struct ReproduceResult {
+  std::string key, name, method;
+  double density = 1;
+  std::uint64_t seed = 1;
+  std::string model, data;
+  Index epochs = 0;
+  std::string control = "none";
+  std::string failed = {};  // why the numbers from here to `inference_seconds` are not known
+  Metrics test = {};
+  double test_loss = Metrics::unknown;
+  std::optional<double> validation = {};  // accuracy, or RMSE for regression
+  double kept = 1;                        // of the weights of the network that the configuration names
+  std::optional<Index> nonzeros = {};
+  std::uint64_t train_flops = 0;
+  double train_seconds = 0;
+  std::optional<double> work = {};  // Pending::work
+  std::optional<double> train_step_seconds = {}, inference_seconds = {};
+  double wall_seconds = 0;
+  int threads = 1;
+  std::string processor = {};
+  bool regression() const { return test.classes == 0; }
+  bool operator==(const ReproduceResult& other) const { return line_of(*this) == line_of(other); }
+  friend std::string line_of(const ReproduceResult& result);  // JSON, without a line end
+};
+// Throws nlohmann::json::exception for anything that line_of does not write.
+ReproduceResult result_of_line(const std::string& line);
+
+using ReproduceResults = std::map<std::string, ReproduceResult>;  // by key
 
 // In the order of the file. Throws FileError naming file and experiment.
 std::vector<ReproduceRow> read_experiments(const std::filesystem::path& file);

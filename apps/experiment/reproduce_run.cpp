@@ -44,10 +44,10 @@ std::string text_of_duration(double seconds) {
 std::string time_left(std::span<const Pending> left, const ReproduceResults& results) {
   std::map<std::string, std::pair<double, double>> pace;  // seconds, work
   for (const auto& [key, result] : results)
-    if (result.contains("work")) {
-      auto& [seconds, work] = pace[result.at("model")];
-      seconds += result.at("wall_seconds").get<double>();
-      work += result.at("work").get<double>();
+    if (result.work) {
+      auto& [seconds, work] = pace[result.model];
+      seconds += result.wall_seconds;
+      work += *result.work;
     }
   double seconds = 0;
   for (const Pending& p : left) {
@@ -60,36 +60,33 @@ std::string time_left(std::span<const Pending> left, const ReproduceResults& res
 
 // Trains, and says what came of it. A training that fails is a result, too: the others need not wait for it. found:
 // where the network is left for the controls of the same method, unless empty.
-Json run_one(const Pending& p, const RunConfig& config, const DataParts& data, const std::filesystem::path& checkpoint,
-             const std::filesystem::path& found) {
-  Json line = {{"key", p.row->key(p.seed)},
-               {"name", p.row->name},
-               {"method", p.row->dense ? "dense" : config.method},
-               {"density", config.schedule.density},
-               {"seed", p.seed},
-               {"model", config.model},
-               {"data", config.data},
-               {"epochs", config.epochs},
-               {"control", config.control}};
+ReproduceResult run_one(const Pending& p, const RunConfig& config, const DataParts& data,
+                        const std::filesystem::path& checkpoint, const std::filesystem::path& found) {
+  ReproduceResult r{.key = p.row->key(p.seed),
+                    .name = p.row->name,
+                    .method = p.row->dense ? "dense" : config.method,
+                    .density = config.schedule.density,
+                    .seed = p.seed,
+                    .model = config.model,
+                    .data = config.data,
+                    .epochs = config.epochs,
+                    .control = config.control};
   const Stopwatch watch;
   try {
     const Trained trained =
         train_side(config, data, p.row->dense ? Side::dense : Side::sparse, {}, {.file = checkpoint});
     if (!found.empty()) save_finished(trained, found);
     const Census census = census_of(*trained.model);
-    const Evaluation& validation = trained.validation;
-    const bool classification = validation.classes > 0;
-    line.update(to_json(trained.metrics));
-    line["test_loss"] = trained.test.loss;
-    line[validation_key(classification)] = validation.samples == 0 ? Json()
-                                           : classification        ? Json(validation.accuracy)
-                                                                   : Json(validation.rmse);
+    r.test = trained.metrics;
+    r.test_loss = trained.test.loss;
+    if (trained.validation.samples > 0)
+      r.validation = r.regression() ? trained.validation.rmse : trained.validation.accuracy;
     // Of the network that the configuration names: a control may be a smaller one.
-    line["kept"] = static_cast<double>(census.live) / static_cast<double>(census_of(*model_of(config, data)).positions);
-    line["nonzeros"] = census.nonzeros();
-    line["train_flops"] = trained.train_flops.executed;
-    line["train_seconds"] = trained.train_seconds;
-    line["work"] = p.work();
+    r.kept = static_cast<double>(census.live) / static_cast<double>(census_of(*model_of(config, data)).positions);
+    r.nonzeros = census.nonzeros();
+    r.train_flops = trained.train_flops.executed;
+    r.train_seconds = trained.train_seconds;
+    r.work = p.work();
     const auto optimizer = make_optimizer(config.optimizer);
     const ModelMeasurement measured = measure({trained.model.get()}, data.train, loss_of(config, data), *optimizer,
                                               {.batch = config.batch,
@@ -99,22 +96,17 @@ Json run_one(const Pending& p, const RunConfig& config, const DataParts& data, c
                                                .seed = config.seed,
                                                .clip_norm = config.clip_norm})
                                           .front();
-    line["train_step_seconds"] = measured.train_step.median;
-    line["inference_seconds"] = measured.inference.median;
+    r.train_step_seconds = measured.train_step.median;
+    r.inference_seconds = measured.inference.median;
   } catch (const DivergedError& error) {
-    line["failed"] = error.what();
+    r.failed = error.what();
   } catch (const UsageError& error) {
-    line["failed"] = error.what();
+    r.failed = error.what();
   }
-  line["wall_seconds"] = watch.seconds();
-  line["threads"] = threads_of(config);
-  line["processor"] = processor_name();
-  return line;
-}
-
-// NaN for null: a number that is not defined.
-double number_of(const Json& line, const char* key) {
-  return line[key].is_number() ? line[key].get<double>() : Metrics::unknown;
+  r.wall_seconds = watch.seconds();
+  r.threads = threads_of(config);
+  r.processor = processor_name();
+  return r;
 }
 
 void remove_checkpoint(const std::filesystem::path& checkpoint) {
@@ -189,25 +181,23 @@ void run_pending(const std::vector<Pending>& pending, const ReproduceOptions& f,
     fmt::print(stderr, "{:>4}/{}  {}, seed {}{}\n", i + 1, pending.size(), p.row->label(), p.seed,
                time_left(std::span(pending).subspan(i), results));
     found.hand_over(p, checkpoint);
-    const Json line = [&] {
+    const ReproduceResult result = [&] {
       try {
         return run_one(p, config, data, checkpoint, found.keep(p));
       } catch (const InterruptedError& error) {
         throw InterruptedError(fmt::format("{}; to go on: the same command again", error.what()));
       }
     }();
-    append_line(file, line.dump());
-    results[p.row->key(p.seed)] = line;
+    append_line(file, line_of(result));
+    results[p.row->key(p.seed)] = result;
     remove_checkpoint(checkpoint);
-    if (line.contains("failed"))
-      fmt::print(stderr, "           failed: {}\n", line["failed"].get<std::string>());
+    if (!result.failed.empty())
+      fmt::print(stderr, "           failed: {}\n", result.failed);
     else
-      fmt::print(
-          stderr, "           {}, {:.2f} % kept, {}\n",
-          line.contains("test_rmse")
-              ? fmt::format("test RMSE {:.4g}, R2 {:.4f}", number_of(line, "test_rmse"), number_of(line, "test_r2"))
-              : fmt::format("test error {:.2f} %", 100 * (1 - number_of(line, "test_accuracy"))),
-          100 * line["kept"].get<double>(), text_of_duration(line["wall_seconds"].get<double>()));
+      fmt::print(stderr, "           {}, {:.2f} % kept, {}\n",
+                 result.regression() ? fmt::format("test RMSE {:.4g}, R2 {:.4f}", result.test.rmse, result.test.r2)
+                                     : fmt::format("test error {:.2f} %", 100 * (1 - result.test.accuracy)),
+                 100 * result.kept, text_of_duration(result.wall_seconds));
   }
   found.remove_all();
 }

@@ -24,7 +24,7 @@ struct Finished {
 bool is_regression(const ReproduceRow& row, const ReproduceResults& results) {
   for (std::uint64_t seed = 1; seed <= row.seeds; ++seed)
     if (const auto found = results.find(row.key(seed)); found != results.end())
-      if (found->second.contains("test_rmse")) return true;
+      if (found->second.failed.empty() && found->second.regression()) return true;
   return false;
 }
 
@@ -33,8 +33,8 @@ const ReproduceRow* twin_of(const ReproduceRow& row, const std::vector<Reproduce
   return twin == rows.end() ? nullptr : &*twin;
 }
 
-// Whose FLOPs are 1: the twin's, or, of a row with a budget of its own, the first dense row's of the same model and
-// data.
+// The row whose FLOPs count as 1: the twin; or, for a row with a budget of its own, the first dense row of the same
+// model and data.
 const ReproduceRow* flops_unit_of(const ReproduceRow& row, const std::vector<ReproduceRow>& rows) {
   if (const ReproduceRow* twin = twin_of(row, rows)) return twin;
   const auto dense = std::ranges::find_if(rows, [&](const ReproduceRow& r) {
@@ -49,33 +49,28 @@ Finished finished_of(const ReproduceRow& row, const std::vector<ReproduceRow>& r
   for (std::uint64_t seed = 1; seed <= row.seeds; ++seed) {
     const auto found = results.find(row.key(seed));
     if (found == results.end()) continue;
-    const Json& result = found->second;
-    if (result.contains("failed")) {
+    const ReproduceResult& result = found->second;
+    if (!result.failed.empty()) {
       ++all.failed;
       continue;
     }
-    const auto number = [&](const char* key) { return result.at(key).get<double>(); };
-    const bool regression = result.contains("test_rmse");
-    all.errors.push_back(regression ? number("test_rmse") : 100 * (1 - number("test_accuracy")));
-    all.kept.push_back(100 * number("kept"));
-    all.flops.push_back(number("train_flops"));
+    all.errors.push_back(result.regression() ? result.test.rmse : 100 * (1 - result.test.accuracy));
+    all.kept.push_back(100 * result.kept);
+    all.flops.push_back(static_cast<double>(result.train_flops));
     // Rows may have been run on different numbers of threads: what is comparable is what they kept busy.
-    all.core_seconds.push_back(number("train_seconds") * result.value("threads", 1));
-    if (result.contains("nonzeros")) all.nonzeros.push_back(number("nonzeros"));
-    if (result.contains("inference_seconds")) all.inference_us.push_back(1e6 * number("inference_seconds"));
-    // A number of the row's result and the same of another row's, if that has one.
-    const auto beside = [&](const ReproduceRow* other, const char* key, auto&& compare, std::vector<double>& into) {
+    all.core_seconds.push_back(result.train_seconds * result.threads);
+    if (result.nonzeros) all.nonzeros.push_back(static_cast<double>(*result.nonzeros));
+    if (result.inference_seconds) all.inference_us.push_back(1e6 * *result.inference_seconds);
+    // The same seed of another row, if that is finished.
+    const auto beside = [&](const ReproduceRow* other) -> const ReproduceResult* {
       const auto its = other ? results.find(other->key(seed)) : results.end();
-      if (its == results.end() || its->second.contains("failed")) return;
-      into.push_back(compare(number(key), its->second.at(key).template get<double>()));
+      return its == results.end() || !its->second.failed.empty() ? nullptr : &its->second;
     };
-    const auto percent_over = [](double a, double b) { return 100 * (a / b - 1); };
-    const auto points_over = [](double a, double b) { return 100 * (a - b); };
-    if (regression)
-      beside(twin, "test_rmse", percent_over, all.gains);
-    else
-      beside(twin, "test_accuracy", points_over, all.gains);
-    beside(flops_unit, "train_flops", std::divides(), all.flops_ratio);
+    if (const ReproduceResult* dense = beside(twin))
+      all.gains.push_back(result.regression() ? 100 * (result.test.rmse / dense->test.rmse - 1)
+                                              : 100 * (result.test.accuracy - dense->test.accuracy));
+    if (const ReproduceResult* unit = beside(flops_unit))
+      all.flops_ratio.push_back(static_cast<double>(result.train_flops) / static_cast<double>(unit->train_flops));
   }
   return all;
 }

@@ -20,14 +20,6 @@ std::span<const MetricKey> metric_keys(bool classification) {
   return classification ? std::span<const MetricKey>(of_classes) : std::span<const MetricKey>(of_regression);
 }
 
-Metrics metrics_of(const Json& json) {
-  const bool classification = json.contains("test_accuracy");
-  Metrics m{.samples = 1, .classes = classification ? 1 : 0};  // how many there were is not said
-  for (const auto& [key, metric] : metric_keys(classification))
-    if (json.contains(key) && json[key].is_number()) m.*metric = json[key].get<double>();
-  return m;
-}
-
 void add_timing(Json& json, const std::string& name, const Timing& t) {
   json[name + "_seconds"] = t.median;
   json[name + "_quartiles"] = {t.lower, t.upper};
@@ -72,7 +64,26 @@ Json to_json(const BaselineResult& b) {
   json["nonzeros"] = b.parameters;
   json["epochs"] = b.epochs;
   json["train_seconds"] = b.train_seconds;
+  if (b.validation) json[validation_key(b.test.classes > 0)] = *b.validation;
   return json;
+}
+
+// {"cat": {"cat": 90, "dog": 10}, ...}: of each class how often each answer was given, where that is above 0.
+Json to_json(const Confusion& confusion, const std::vector<std::string>& names) {
+  Json json = Json::object();
+  for (const auto& [pair, count] : confusion.counts())
+    json[names[static_cast<std::size_t>(pair.first)]][names[static_cast<std::size_t>(pair.second)]] = count;
+  return json;
+}
+
+Confusion confusion_of(const Json& json, const std::vector<std::string>& names) {
+  Confusion confusion(static_cast<Index>(names.size()));
+  Json number_of;  // whose at() throws what is to be thrown
+  for (std::size_t c = 0; c < names.size(); ++c) number_of[names[c]] = c;
+  for (const auto& [name, answers] : json.items())
+    for (const auto& [answer, count] : answers.items())
+      confusion.add({number_of.at(name), number_of.at(answer)}, count);
+  return confusion;
 }
 
 BaselineResult baseline_of(const std::string& name, const Json& json) {
@@ -81,6 +92,8 @@ BaselineResult baseline_of(const std::string& name, const Json& json) {
   b.parameters = json.value("parameters", Index{0});
   b.epochs = json.value("epochs", Index{0});
   b.train_seconds = json.value("train_seconds", 0.0);
+  if (const char* key = validation_key(b.test.classes > 0); json.contains(key))
+    b.validation = json.at(key).get<double>();
   return b;
 }
 
@@ -95,6 +108,14 @@ Json to_json(const Metrics& m) {
   for (const auto& [key, metric] : metric_keys(m.classes > 0))
     json[key] = std::isfinite(m.*metric) ? Json(m.*metric) : Json();
   return json;
+}
+
+Metrics metrics_of(const Json& json) {
+  const bool classification = json.contains("test_accuracy");
+  Metrics m{.samples = 1, .classes = classification ? 1 : 0};
+  for (const auto& [key, metric] : metric_keys(classification))
+    if (json.contains(key) && json[key].is_number()) m.*metric = json[key].get<double>();
+  return m;
 }
 
 Json to_json(const SideResult& side) {
@@ -161,6 +182,11 @@ Json to_json(const Result& r) {
     json["input_columns"] = r.input_columns;
   }
   for (const BaselineResult& b : r.baselines) json["baselines"][b.name] = to_json(b);
+  if (!r.class_names.empty()) {
+    json["classes"] = r.class_names;
+    json["confusion"] = to_json(r.confusion, r.class_names);
+  }
+  if (!r.notes.empty()) json["notes"] = r.notes;
   return json;
 }
 
@@ -187,6 +213,11 @@ Result result_of(const Json& json) {
   }
   if (json.contains("baselines"))
     for (const auto& [name, baseline] : json["baselines"].items()) r.baselines.push_back(baseline_of(name, baseline));
+  if (json.contains("classes")) {
+    r.class_names = json["classes"].get<std::vector<std::string>>();
+    r.confusion = confusion_of(json.at("confusion"), r.class_names);
+  }
+  if (json.contains("notes")) r.notes = json["notes"].get<std::vector<std::string>>();
   return r;
 }
 

@@ -20,6 +20,8 @@ const char* validation_key(bool classification);
 // test_accuracy, test_balanced_accuracy, test_auc, test_log_loss, or test_rmse, test_mae, test_r2; null where a number
 // is not defined.
 Json to_json(const Metrics& metrics);
+// From those keys, wherever they stand; how many samples and classes there were is not said there: 1, or no classes.
+Metrics metrics_of(const Json& json);
 Json to_json(const SideResult& side);
 // Dense / sparse of every quantity that has such a ratio.
 Json ratios_of(const Result& result);

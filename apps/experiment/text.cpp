@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 
+#include "espalier/experiment/class_table.h"
 #include "espalier/experiment/statistics.h"
 
 namespace espalier {
@@ -91,7 +92,7 @@ std::string baseline_table_of(const Result& result) {
   text += "\n";
   for (const BaselineResult& b : result.baselines) {
     std::string row = b.name == "majority" ? "majority class" : b.name == "mean" ? "mean target" : b.name;
-    if (b.epochs > 0) row += fmt::format(", {} epochs", b.epochs);
+    if (b.epochs > 0) row += ", solved";
     text += fmt::format("{:<28}", row);
     if (!b.failed.empty()) text += "   " + b.failed;
     for (const Column& column : columns)
@@ -102,6 +103,18 @@ std::string baseline_table_of(const Result& result) {
     text += "\n";
   }
   return text;
+}
+
+// What is to be said if the data are simpler than the network.
+std::string verdict_on_linear(const Result& result) {
+  const auto linear = std::ranges::find(result.baselines, "linear", &BaselineResult::name);
+  if (linear == result.baselines.end() || !linear->validation || !result.sparse.validation) return "";
+  const bool classes = linear->test.classes > 0;
+  const double own = *result.sparse.validation, other = *linear->validation;
+  if (classes ? other <= own : other >= own) return "";
+  const auto text = [&](double number) { return classes ? text_of_percent(number) : text_of_error(number); };
+  return fmt::format("on validation rows the linear model is better than this network: {} {} against {}\n",
+                     classes ? "accuracy" : "RMSE", text(other), text(own));
 }
 
 std::string inputs_line_of(const Result& result) {
@@ -120,9 +133,13 @@ std::string page_of(const Result& result) {
       fmt::format("{} on {}: {}, {:.1f} % of the weights gone, seed {}, {} thread{}, {}\n{}\n", result.model,
                   result.dataset, method, 100 * (1 - result.sparse.density), result.seed, result.threads,
                   result.threads == 1 ? "" : "s", result.processor, result.provenance);
-  const std::string baselines = baseline_table_of(result), inputs = inputs_line_of(result);
-  return headline + "\n" + table_of(result) + (baselines.empty() ? "" : "\n") + baselines + "\n" +
-         layer_table_of(result) + (inputs.empty() ? "" : "\n") + inputs;
+  std::string text = headline, notes;
+  for (const std::string& note : result.notes) notes += note + "\n";
+  const std::string classes = class_table_of(result.confusion, result.class_names, {.classes = 5, .mistakes = 5});
+  for (const std::string& part : {table_of(result), baseline_table_of(result) + verdict_on_linear(result), classes,
+                                  layer_table_of(result), inputs_line_of(result), notes})
+    if (!part.empty()) text += "\n" + part;
+  return text;
 }
 
 // --- several runs ----------------------------------------------------------------------------------------------------
@@ -233,7 +250,13 @@ std::string seeds_table_of(const std::vector<Result>& results) {
     for (const Result* result : seeds) row.add(result->sparse, headline);
     text += row.text(fmt::format("density {:g}", density), headline);
   }
-  return text + gains_of(by_density, headline);
+  std::vector<std::string> notes;  // each once
+  for (const Result& result : results)
+    for (const std::string& note : result.notes)
+      if (std::ranges::count(notes, note) == 0) notes.push_back(note);
+  text += gains_of(by_density, headline);
+  for (const std::string& note : notes) text += (&note == notes.data() ? "\n" : "") + note + "\n";
+  return text;
 }
 
 }  // namespace espalier

@@ -60,6 +60,8 @@ void add_data_flags(CLI::App& app, RunConfig& c) {
   app.option_defaults()->group(data_group);
   app.add_option("--data", c.data, fmt::format("auto: what suits the model, if found; {}", data_help()))
       ->capture_default_str();
+  app.add_option("--format", c.format, "Of a file of any name: " + format_help() + "; auto: by its ending")
+      ->capture_default_str();
   app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
   app.add_option("--target", c.table.target, "Of a table: the column to predict (default: the last)");
   app.add_option("--test-data", c.test_data, "Of a table: the file to test on (default: a part drawn from the table)");

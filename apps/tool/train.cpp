@@ -9,7 +9,9 @@
 #include "apps/tool/commands.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/datasets/fingerprint.h"
 #include "espalier/experiment/baselines.h"
+#include "espalier/experiment/config_changes.h"
 #include "espalier/experiment/data.h"
 #include "espalier/experiment/machine.h"
 #include "espalier/experiment/recommend.h"
@@ -151,6 +153,7 @@ struct Sweep {
   RunConfig base;
   std::vector<double> densities;
   std::uint64_t seeds = 1;
+  std::string fingerprint = {};  // of the data; empty: the run is from before it was kept
   bool many() const { return seeds * densities.size() > 1; }
 };
 
@@ -158,17 +161,36 @@ constexpr const char* sweep_file = "sweep.json";
 
 void write_sweep(const RunFolder& folder, const Sweep& sweep) {
   folder.write("config.toml", to_toml(sweep.base));
-  folder.write(sweep_file, Json{{"densities", sweep.densities}, {"seeds", sweep.seeds}}.dump() + "\n");
+  const Json json = {{"densities", sweep.densities},
+                     {"seeds", sweep.seeds},
+                     {"config", to_toml(sweep.base)},
+                     {"data", sweep.fingerprint}};
+  folder.write(sweep_file, json.dump() + "\n");
+}
+
+// Throws FileError if config.toml says something else than when the run began. Threads change no bit, and files may
+// have been moved; the density of a single run stands among the densities.
+void require_unchanged(const Sweep& sweep, const std::string& before, const std::filesystem::path& file) {
+  std::vector<std::string_view> free{"run.threads", "data.folder"};
+  if (!sweep.many()) free.push_back("pruning.density");
+  const auto changes = config_changes(before, to_toml(sweep.base), free);
+  if (changes.empty()) return;
+  const auto value = [](const std::string& text) { return text.empty() ? "the default" : text; };
+  throw FileError(fmt::format("{}: expected {} = {} as when the run began, found {} (train --config begins anew)",
+                              file.string(), changes[0].key, value(changes[0].before), value(changes[0].now)));
 }
 
 Sweep read_sweep(const std::filesystem::path& folder) {
-  Sweep sweep{.base = from_toml(folder / "config.toml")};
+  const std::filesystem::path config_file = folder / "config.toml";
+  Sweep sweep{.base = from_toml(config_file)};
   const std::filesystem::path path = folder / sweep_file;
   constexpr std::uintmax_t limit_bytes = 1 << 20;
   try {
     const Json json = Json::parse(read_file(path, limit_bytes));
     sweep.densities = json.at("densities").get<std::vector<double>>();
     sweep.seeds = json.at("seeds").get<std::uint64_t>();
+    sweep.fingerprint = json.value("data", "");
+    if (json.contains("config")) require_unchanged(sweep, json["config"].get<std::string>(), config_file);
   } catch (const Json::exception& error) {
     throw FileError(fmt::format("{}: expected densities and seeds, found: {}", path.string(), error.what()));
   }
@@ -179,15 +201,14 @@ Sweep read_sweep(const std::filesystem::path& folder) {
 struct Beside {
   std::optional<Trained> dense;
   std::optional<std::vector<BaselineResult>> baselines;
-  std::filesystem::path dense_file, linear_file;
+  std::filesystem::path dense_file;
 };
 
 // One density of one seed.
 Result run_once(const RunConfig& config, const DataParts& data, Beside& beside, const RunFolder& folder) {
   folder.write("config.toml", to_toml(config));
   MetricsLog log(folder, config.epochs);
-  if (wants_baselines(config, data) && !beside.baselines)
-    beside.baselines = baselines_of(config, data, {.file = beside.linear_file});
+  if (wants_baselines(config, data) && !beside.baselines) beside.baselines = baselines_of(data, threads_of(config));
   if (config.dense_twin && !beside.dense)
     beside.dense = train_side(config, data, Side::dense, log.observer(Side::dense), {.file = beside.dense_file});
   const Trained sparse =
@@ -204,10 +225,8 @@ std::vector<Result> run_sweep(Sweep& sweep, DataParts& data, const RunFolder& fo
     RunConfig config = sweep.base;
     config.seed += s;
     if (s > 0) data = load_data(config);
-    Beside beside{.dense = {},
-                  .baselines = {},
-                  .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed)),
-                  .linear_file = folder.checkpoint(fmt::format("linear-seed-{}", config.seed))};
+    Beside beside{
+        .dense = {}, .baselines = {}, .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed))};
     for (const double density : sweep.densities) {
       config.schedule.density = density;
       const RunFolder own =
@@ -224,8 +243,8 @@ std::vector<Result> run_sweep(Sweep& sweep, DataParts& data, const RunFolder& fo
   return results;
 }
 
-// N:M, and densities given layer by layer, fix the overall density; whoever asked for another one is told so. open:
-// nobody asked.
+// N:M, and densities given layer by layer, fix the overall density. Throws UsageError if another one was asked for;
+// open: none was.
 void settle_densities(Sweep& sweep, Module& model, bool open) {
   RunConfig& base = sweep.base;
   std::optional<double> fixed = structure_named(base.structure).density();
@@ -284,11 +303,16 @@ void run_train(TrainFlags& f, CLI::App& app) {
   require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
   RunConfig& base = sweep.base;
   const bool open = race || base.schedule.density == 0;
-  if (!resume && f.recipe.empty() && app.count("--model") == 0 && names_table(base.data) &&
+  if (!resume && f.recipe.empty() && app.count("--model") == 0 && names_table(base.data, base.format) &&
       base.model == RunConfig().model)
     base.model = default_table_model;
   if (!race) base = settled(base);
   DataParts data = load_data(base);  // "auto" is settled once, for all seeds
+  const std::string print = fmt::format("{:016x}", fingerprint(data));
+  if (resume && !sweep.fingerprint.empty() && sweep.fingerprint != print)
+    throw FileError(fmt::format("{}: expected the data of {} as when this run began, found other ones",
+                                (std::filesystem::path(f.out) / sweep_file).string(), data.train->name()));
+  sweep.fingerprint = print;
   for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", in_flags(note, app));
   if (race) base = raced(app, f, base, data);
   if (f.out.empty()) {

@@ -17,7 +17,7 @@ HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// NaN stays NaN: a network that diverged should be seen to.
+// NaN stays NaN, so that a network that has diverged is noticed.
 template <class D, class Vec = hn::Vec<D>>
 HWY_INLINE Vec relu(D d, Vec v) {
   return hn::IfThenElse(hn::Lt(v, hn::Zero(d)), hn::Zero(d), v);

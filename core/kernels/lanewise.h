@@ -1,4 +1,4 @@
-// A sample with itself: sums over rows and products of activations, lane by lane.
+// What happens within each sample: sums over rows, and products of activations with activations, lane by lane.
 #pragma once
 
 #include "espalier/core/real.h"
@@ -6,8 +6,7 @@
 namespace espalier::kernels {
 
 // Layer normalisation of `rows` rows. With the mean over the rows and r = 1 / sqrt(variance + epsilon) of each lane,
-// Y = gamma (X - mean) r + beta          X, Y: [rows, lanes]    gamma, beta: [rows]    statistics: [2, lanes], mean and
-// r
+// Y = gamma (X - mean) r + beta    X, Y: [rows, lanes]    gamma, beta: [rows]    statistics (mean, r): [2, lanes]
 struct Rows {
   Index rows, lanes, valid;
 };

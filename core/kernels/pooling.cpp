@@ -44,7 +44,7 @@ HWY_INLINE void challenge(D d, V v, Index place, V& best, V& winner) {
   winner = hn::IfThenElse(wins, hn::Set(d, static_cast<Real>(place)), winner);
 }
 
-// The pixels [top, bottom) x [left, right) of a window that are no padding, counted from its corner (y, x).
+// The pixels [top, bottom) x [left, right) of a window that are not padding, counted from its corner (y, x).
 struct Window {
   Index y, x, top, bottom, left, right;
 };

@@ -58,7 +58,7 @@ HWY_INLINE hn::Vec<hn::CappedTag<Real, 4>> four_of(const Real* HWY_RESTRICT x, c
 void dots(const Compressed& A, const Real* HWY_RESTRICT value, const Real* HWY_RESTRICT x, Real* HWY_RESTRICT y) {
   for (Index r = 0; r < A.rows; ++r) {
     const Index end = A.begin[static_cast<std::size_t>(r) + 1];
-    Index n = A.begin[static_cast<std::size_t>(r)];
+    Index n = A.begin[r];
     Real dot = 0;
     const hn::CappedTag<Real, 4> d;
     if constexpr (hn::MaxLanes(d) == 4) {
@@ -70,7 +70,7 @@ void dots(const Compressed& A, const Real* HWY_RESTRICT value, const Real* HWY_R
       }
       dot = hn::GetLane(hn::SumOfLanes(d, hn::Add(a, b)));
     }
-    for (; n < end; ++n) dot += value[n] * x[A.index[static_cast<std::size_t>(n)]];
+    for (; n < end; ++n) dot += value[n] * x[A.index[n]];
     y[r] += dot;
   }
 }
@@ -79,7 +79,7 @@ void dots(const Compressed& A, const Real* HWY_RESTRICT value, const Real* HWY_R
 void dots_by_slot(const Compressed& A, const Real* HWY_RESTRICT value, const Real* HWY_RESTRICT x,
                   Real* HWY_RESTRICT y) {
   for (Index r = 0; r < A.rows; ++r)
-    for (auto n = static_cast<std::size_t>(A.begin[static_cast<std::size_t>(r)]);
+    for (auto n = static_cast<std::size_t>(A.begin[r]);
          n < static_cast<std::size_t>(A.begin[static_cast<std::size_t>(r) + 1]); ++n)
       y[r] += value[A.slot[n]] * x[A.index[n]];
 }
@@ -101,7 +101,7 @@ void slices_rows(const Slices& slices, const Real* HWY_RESTRICT packed, const Re
   for (Index s = 0; s < slices.slices(); ++s) {
     __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
     const std::size_t end = slices.first[static_cast<std::size_t>(s) + 1];
-    for (std::size_t w = slices.first[static_cast<std::size_t>(s)]; w < end; ++w) {
+    for (std::size_t w = slices.first[s]; w < end; ++w) {
       const Real* HWY_RESTRICT from = x + slices.base[w];
       const __m512 x0 = _mm512_loadu_ps(from), x1 = _mm512_loadu_ps(from + 16), x2 = _mm512_loadu_ps(from + 32),
                    x3 = _mm512_loadu_ps(from + 48);

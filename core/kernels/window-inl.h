@@ -154,13 +154,17 @@ template <int Columns, int Height, typename Body>
 void walk(const SweepLines& call, Body&& body) {
   const Index step = call.lanes * call.sweep.in.step;
   if (call.lanes > 1) {
-    if (step == 16) return walk_samples<Wide, 16, Columns>(call, body);
-    if (step == 32) return walk_samples<Wide, 32, Columns>(call, body);
+    if constexpr (wide > 4) {  // four at a time every step takes the general way: half as much to compile
+      if (step == 16) return walk_samples<Wide, 16, Columns>(call, body);
+      if (step == 32) return walk_samples<Wide, 32, Columns>(call, body);
+    }
     return walk_samples<Wide, 0, Columns>(call, body);
   }
   if (call.sweep.in.step != 1 || call.sweep.out.step != 1) return walk_samples<Single, 0, Columns>(call, body);
-  if (call.sweep.width <= 4 && wide > 4) return walk_pixels<hn::CappedTag<Real, 4>, Height>(call, body);
-  if (call.sweep.width <= 8 && wide > 8) return walk_pixels<hn::CappedTag<Real, 8>, Height>(call, body);
+  if constexpr (wide > 4)
+    if (call.sweep.width <= 4) return walk_pixels<hn::CappedTag<Real, 4>, Height>(call, body);
+  if constexpr (wide > 8)
+    if (call.sweep.width <= 8) return walk_pixels<hn::CappedTag<Real, 8>, Height>(call, body);
   walk_pixels<Wide, Height>(call, body);
 }
 

@@ -14,7 +14,7 @@ namespace espalier::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // One panel for one block: Y[row, block] (+)= sum over the row's weights in this panel of  weight * X. In passing, the
-// first panel fetches the next block's pixels of Y and the last one those of X, for images are larger than L2.
+// first panel fetches the next block's pixels of Y and the last one those of X, because images are larger than L2.
 template <class D, int R, int C, int step>
 void sparse_panel(const SweepCall& call, const SparseWeights& W, Index panel, const Place& place, const Strides& s) {
   const D d;
@@ -25,8 +25,7 @@ void sparse_panel(const SweepCall& call, const SparseWeights& W, Index panel, co
   for (int i = 0; i < R; ++i) lines[i] = X + i * s.in_row;
   const bool begin = first && !call.add, relu = last && call.relu;
   Index channel = 0;
-  for (std::size_t v = W.plan.panel_begin[static_cast<std::size_t>(panel)];
-       v < W.plan.panel_begin[static_cast<std::size_t>(panel) + 1]; ++v) {
+  for (std::size_t v = W.plan.panel_begin[panel]; v < W.plan.panel_begin[static_cast<std::size_t>(panel) + 1]; ++v) {
     const SparseSweep::Visit visit = W.plan.visits[v];
     Real* HWY_RESTRICT y = call.Y + place.out + visit.row * s.out_plane;
     if (first && place.ahead_out != 0)
@@ -80,8 +79,7 @@ void sparse_outer_panel(const SweepOuterCall& call, const SparseWeights& W, Inde
     return hn::IfThenElseZero(j + 1 == C ? tail : whole, x);
   };
   Index channel = 0;
-  for (std::size_t v = W.plan.panel_begin[static_cast<std::size_t>(panel)];
-       v < W.plan.panel_begin[static_cast<std::size_t>(panel) + 1]; ++v) {
+  for (std::size_t v = W.plan.panel_begin[panel]; v < W.plan.panel_begin[static_cast<std::size_t>(panel) + 1]; ++v) {
     const SparseSweep::Visit visit = W.plan.visits[v];
     const Real* HWY_RESTRICT y = call.dY + place.out + visit.row * s.out_plane;
     if (first && place.ahead_out != 0)

@@ -17,7 +17,7 @@ Slices slices_of(const Compressed& matrix) {
   if (matrix.cols < Slices::window) return {};
   Slices slices;
   slices.rows = matrix.rows;
-  slices.row.resize(static_cast<std::size_t>(matrix.rows));
+  slices.row.resize(matrix.rows);
   std::iota(slices.row.begin(), slices.row.end(), 0u);
   const auto weights = [&](std::uint32_t r) { return matrix.begin[r + 1] - matrix.begin[r]; };
   std::ranges::stable_sort(slices.row, std::ranges::greater{}, weights);
@@ -28,9 +28,8 @@ Slices slices_of(const Compressed& matrix) {
   for (Index top = 0; top < matrix.rows; top += Slices::lanes) {
     std::array<Lane, Slices::lanes> lanes;
     for (Index l = 0; l < std::min(Slices::lanes, matrix.rows - top); ++l) {
-      const std::uint32_t r = slices.row[static_cast<std::size_t>(top + l)];
-      lanes[static_cast<std::size_t>(l)] = {static_cast<std::size_t>(matrix.begin[r]),
-                                            static_cast<std::size_t>(matrix.begin[r + 1])};
+      const std::uint32_t r = slices.row[top + l];
+      lanes[l] = {static_cast<std::size_t>(matrix.begin[r]), static_cast<std::size_t>(matrix.begin[r + 1])};
     }
     for (;;) {
       constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();

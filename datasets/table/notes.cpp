@@ -149,8 +149,8 @@ std::vector<std::string> ignored_columns(const Preprocessing& p) {
   for (const auto& [why, names] : ignored) {
     std::string list, option = "use ";
     for (std::size_t i = 0; i < std::min(names.size(), most_listed); ++i) {
-      list += (i > 0 ? ", " : "") + shown(names[i]);
-      option += (i > 0 ? "," : "") + as_in_a_list(names[i]);
+      list += fmt::format("{}{}", i > 0 ? ", " : "", shown(names[i]));
+      option += fmt::format("{}{}", i > 0 ? "," : "", as_in_a_list(names[i]));
     }
     if (names.size() > most_listed) list += fmt::format(" and {} more", names.size() - most_listed);
     notes.push_back(fmt::format("ignored ({}): {}{}", why, list, may_be_used(why) ? change({option}) : std::string()));

@@ -91,7 +91,7 @@ struct Profile {
 // Opens the file again at its beginning.
 using OpenTable = std::function<std::unique_ptr<CsvReader>()>;
 
-// Reads all rows. Throws FileError, and UsageError for a target that is no column.
+// Reads all rows. Throws FileError, and UsageError for a target that is not a column.
 Profile profile_of(const OpenTable& open, const TableOptions& options);
 
 // "a, b, c, ...", for messages.

@@ -21,8 +21,10 @@ class TableReader {
  public:
   // Throws FileError, naming the column, unless all columns are there that features are made of.
   TableReader(const std::filesystem::path& file, EncoderPtr encoder, CsvOptions asked = {});
-  // The next row; words in columns of numbers are missing, and counted. Throws FileError for what is no row.
-  bool next() { return reader_.next() && encode(reader_.fields(), reader_.line()); }
+  // The next row; words in columns of numbers are missing, and counted. Throws FileError for what is no row. A row that
+  // repeats the header is passed over with repeats_header(), and without cells.
+  bool next() { return reader_.next() && (repeats_header() || encode(reader_.fields(), reader_.line())); }
+  bool repeats_header() const { return reader_.repeats_header(); }
   std::span<const Cell> cells() const { return cells_; }  // [columns]
   bool has_target() const { return target_ >= 0; }
   // The target of this row, its class or its number less the target's offset; -1 and NaN if it is missing. Throws

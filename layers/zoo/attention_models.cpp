@@ -2,7 +2,7 @@
 //
 //   x = W x_t + b, or the token's vector;  x += p_t
 //   of each block:   x += attention(norm(x))      x += fc2(relu(fc1(norm(x))))        fc1 four times as wide as x
-//   y = output(mean over time of norm(x))
+//   y = output(mean over time of norm(x)), of tokens output(norm(x) at the last step)
 //
 // Vaswani et al. 2017, with the normalisation in front of each part instead of behind each sum: nothing but sums stands
 // between the first layer and the last, and no long warm-up is needed (Xiong et al., "On layer normalization in the
@@ -17,27 +17,28 @@
 #include "espalier/layers/layer_norm.h"
 #include "espalier/layers/positions.h"
 #include "espalier/layers/residual.h"
+#include "espalier/layers/sequence.h"
 #include "espalier/layers/zoo/zoo.h"
 
 namespace espalier::zoo {
 namespace {
 
-constexpr std::string_view prefix = "attention:", tokens_suffix = "+tokens=";
+constexpr std::string_view attention_prefix = "attention:", tokens_suffix = "+tokens=";
 
-struct Parsed {
+struct AttentionName {
   Index features = 0, heads = 0, blocks = 0;
   Index tokens = 0;  // the vocabulary; 0: samples are sequences of features
 };
 
-Parsed parsed(const std::string& name) {
+AttentionName parsed(const std::string& name) {
   constexpr Index most_blocks = 1000, most_tokens = Index{1} << 24;
-  const std::string_view text = behind(prefix, name), extents = text.substr(0, text.find('+'));
+  const std::string_view text = behind(attention_prefix, name), extents = text.substr(0, text.find('+'));
   const std::vector<Index> n = extents_in(extents, name, "attention:64x4x2", 'x');
   require(n.size() == 3 && n[2] <= most_blocks && n[0] % n[1] == 0,
           "[model] {}: expected features, heads that divide them and 1 to {} blocks such as attention:64x4x2, got "
           "\"{}\"",
           name, most_blocks, extents);
-  Parsed model{.features = n[0], .heads = n[1], .blocks = n[2]};
+  AttentionName model{.features = n[0], .heads = n[1], .blocks = n[2]};
   const std::string_view suffix = text.substr(extents.size());
   if (suffix.empty()) return model;
   require(suffix.starts_with(tokens_suffix), "[model] {}: expected nothing or +tokens=VOCABULARY, got \"{}\"", name,
@@ -82,7 +83,7 @@ void block(Builder& model, const std::string& name, Index heads) {
 }
 
 ModulePtr attention(const std::string& name, const ModelOptions& options) {
-  const Parsed parts = parsed(name);
+  const AttentionName parts = parsed(name);
   Builder model(name, options);
   require(options.input.rank() == (parts.tokens ? 1 : 2), "[model] {}: expected samples of {}, got {}", name,
           parts.tokens ? "tokens [steps]" : "sequences [steps, features]", options.input.text());
@@ -99,15 +100,20 @@ ModulePtr attention(const std::string& name, const ModelOptions& options) {
       PositionsOptions{.name = "positions", .steps = options.input[0], .features = parts.features}));
   for (Index b = 1; b <= parts.blocks; ++b) block(model, fmt::format("block{}", b), parts.heads);
   norm(model, "norm");
-  return model.mean_over_time().linear("output", options.outputs).done();
+  // The next token follows from where the text stands; a sequence of measurements is taken as a whole.
+  if (parts.tokens)
+    model.add(std::make_unique<LastStep>());
+  else
+    model.mean_over_time();
+  return model.linear("output", options.outputs).done();
 }
 
-ModelProfile profile(const std::string& name) {
+ModelProfile attention_profile(const std::string& name) {
   const bool tokens = parsed(name).tokens > 0;
   return {.input = tokens ? Shape{64} : Shape{64, 3},
           .outputs = 8,
           .sequences = !tokens,
-          .rate = 0.05,
+          .rate = 0.2,
           .warmup = 0.1,
           .clip_norm = 1};
 }
@@ -115,10 +121,11 @@ ModelProfile profile(const std::string& name) {
 }  // namespace
 
 std::vector<ModelFamily> attention_models() {
-  return {{.name = std::string(prefix),
+  return {{.name = std::string(attention_prefix),
            .form = "attention:FEATURESxHEADSxBLOCKS[+tokens=VOCABULARY]",
-           .line = "blocks of attention and a hidden layer beside shortcuts, the mean over time, a linear layer",
-           .profile = profile,
+           .line = "blocks of attention and a hidden layer beside shortcuts; the mean over time, of tokens the last "
+                   "step; a linear layer",
+           .profile = attention_profile,
            .make = attention}};
 }
 

@@ -18,12 +18,12 @@ ModulePtr linear(const std::string& name, const ModelOptions& options) {
   return Builder(name, options).linear("output", options.outputs).done();
 }
 
-struct Parsed {
+struct TableName {
   std::vector<Index> extents;  // hidden widths; of a resnet: width and blocks
   HiddenOptions hidden;
 };
 
-Parsed tabular_name(const std::string& name) {
+TableName tabular_name(const std::string& name) {
   const SuffixedName parts = suffixes_in(behind(tabular_prefix, name), name);
   return {extents_in(parts.extents, name, "tabular:256-256"), parts.hidden};
 }
@@ -38,7 +38,7 @@ ModulePtr tabular(const std::string& name, const ModelOptions& options) {
   return model.linear("output", options.outputs).done();
 }
 
-Parsed resnet_name(const std::string& name) {
+TableName resnet_name(const std::string& name) {
   constexpr Index most_blocks = 1000;
   const SuffixedName parts = suffixes_in(behind(resnet_prefix, name), name);
   const std::vector<Index> extents = extents_in(parts.extents, name, "tabular-resnet:128x3", 'x');

@@ -27,9 +27,7 @@ class Grasp final : public Criterion {
   void score(const Parameter& W, const CriterionContext& context, std::span<Real> scores) const override {
     const auto w = W.value(), Hg = context.require_evidence("grasp").hessian_gradient(W, temperature_);
     std::size_t n = 0;
-    W.for_each_weight([&](Index, Index, Index at) {
-      scores[n++] = w[static_cast<std::size_t>(at)] * Hg[static_cast<std::size_t>(at)];
-    });
+    W.for_each_weight([&](Index, Index, Index at) { scores[n++] = w[at] * Hg[at]; });
   }
   std::string name() const override { return "grasp"; }
 

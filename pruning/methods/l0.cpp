@@ -51,7 +51,7 @@ class HardConcreteGates final : public LatentWeights {
 
  protected:
   Parameter* beside(std::size_t l) override { return &log_alpha_[l]; }
-  const Parameter* source(std::size_t) const override { return nullptr; }  // w z is no copy of w
+  const Parameter* source(std::size_t) const override { return nullptr; }  // w z is not a copy of w
   void decide(Index, double target) override {
     if (target < 1) steering_.observe(density(), target);
   }

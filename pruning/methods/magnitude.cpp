@@ -17,7 +17,7 @@ class Magnitude final : public Criterion {
   void score(const Parameter& W, const CriterionContext&, std::span<Real> scores) const override {
     const auto w = W.value();
     std::size_t n = 0;
-    W.for_each_weight([&](Index, Index, Index at) { scores[n++] = std::abs(w[static_cast<std::size_t>(at)]); });
+    W.for_each_weight([&](Index, Index, Index at) { scores[n++] = std::abs(w[at]); });
   }
   std::string name() const override { return "magnitude"; }
 };

@@ -53,7 +53,7 @@ class NeuronSubnetwork final : public RandomNetwork {
 
   void derive_layer(std::size_t l, Mode, Index, std::span<Real> W, std::span<std::uint8_t> live) override {
     const Index rows = layer(l).rows(), cols = layer(l).cols();
-    std::vector<std::uint8_t> kept(static_cast<std::size_t>(rows), 1);
+    std::vector<std::uint8_t> kept(rows, 1);
     const Index count = std::max<Index>(1, std::llround(fraction_ * static_cast<double>(rows)));
     if (!is_output(l)) mark_top_k(scores(l).value(), count, kept);
     for (std::size_t i = 0; i < live.size(); ++i) live[i] = kept[i / static_cast<std::size_t>(cols)];

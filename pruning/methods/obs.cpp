@@ -18,64 +18,15 @@
 // cost?
 #include <algorithm>
 #include <cmath>
-#include <mutex>
 #include <vector>
 
 #include "espalier/core/error.h"
 #include "espalier/core/threads.h"
+#include "espalier/pruning/cholesky.h"
 #include "espalier/pruning/method.h"
-
-extern "C" {  // LAPACK; last come the lengths of the texts, as Fortran passes them
-void dpotrf_(const char* triangle, const int* n, double* A, const int* stride, int* info, std::size_t);
-void dpotrs_(const char* triangle, const int* n, const int* columns, const double* L, const int* stride, double* B,
-             const int* stride_of_b, int* info, std::size_t);
-void dtrtri_(const char* triangle, const char* diagonal, const int* n, double* L, const int* stride, int* info,
-             std::size_t, std::size_t);
-}
 
 namespace espalier {
 namespace {
-
-// The distribution's serial OpenBLAS gives wrong results when two threads call it at once. Nothing else in the
-// libraries calls it; a program that does so itself must not prune by obs at the same time.
-std::mutex one_at_a_time;
-
-// A symmetric, positive definite matrix [n, n], row-major, as L L' by LAPACK, of which it reads the lower triangle.
-// Column-major, as LAPACK has it, that is the upper one, U = L'.
-class Cholesky {
- public:
-  Cholesky(std::vector<double> A, std::size_t n) : L_(std::move(A)), n_(static_cast<int>(n)) {
-    int info = 0;
-    const std::scoped_lock lock(one_at_a_time);
-    dpotrf_("U", &n_, L_.data(), &stride_, &info, 1);
-    require(info == 0, "[obs] inputs depend on each other beyond rounding: expected a larger damping");
-  }
-  // A^-1 b
-  std::vector<double> solve(std::vector<double> b) const {
-    const int one = 1;
-    int info = 0;
-    const std::scoped_lock lock(one_at_a_time);
-    dpotrs_("U", &n_, &one, L_.data(), &stride_, b.data(), &stride_, &info, 1);
-    return b;
-  }
-  // The diagonal of A^-1 = L'^-1 L^-1: squares of the columns of L^-1, which takes the place of L.
-  std::vector<double> inverse_diagonal() && {
-    {
-      int info = 0;
-      const std::scoped_lock lock(one_at_a_time);
-      dtrtri_("U", "N", &n_, L_.data(), &stride_, &info, 1, 1);
-    }
-    const auto n = static_cast<std::size_t>(n_);
-    std::vector<double> diagonal(n, 0);
-    for (std::size_t i = 0; i < n; ++i)
-      for (std::size_t j = 0; j <= i; ++j) diagonal[j] += L_[i * n + j] * L_[i * n + j];
-    return diagonal;
-  }
-
- private:
-  std::vector<double> L_;
-  int n_, stride_ = std::max(1, n_);
-};
 
 // H of a layer with damping on its diagonal.
 struct Hessian {
@@ -96,7 +47,9 @@ struct Hessian {
     std::vector<double> A(n * n, 0);
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t j = 0; j <= i; ++j) A[i * n + j] = (*this)(columns[i], columns[j]);
-    return Cholesky(std::move(A), n);
+    Cholesky factors(std::move(A), n);
+    require(factors.ok(), "[obs] inputs depend on each other beyond rounding: expected a larger damping");
+    return factors;
   }
 };
 
@@ -107,10 +60,10 @@ struct Row {
 };
 
 std::vector<Row> rows_of(const Parameter& W, std::span<const std::uint32_t> kept) {
-  std::vector<Row> rows(static_cast<std::size_t>(W.rows()));
+  std::vector<Row> rows(W.rows());
   std::uint32_t n = 0;
   W.for_each_weight([&](Index r, Index c, Index at) {
-    Row& row = rows[static_cast<std::size_t>(r)];
+    Row& row = rows[r];
     row.column.push_back(static_cast<std::size_t>(c));
     row.at.push_back(static_cast<std::size_t>(at));
     row.stays.push_back(!kept.empty() && kept.front() == n);
@@ -158,7 +111,7 @@ class OptimalBrainSurgeon final : public Criterion {
     const std::vector<Row> rows = rows_of(W, kept);
     const auto w = W.value();
     parallel_for(W.rows(), evidence.trainer().threads(), [&](Index r) {
-      const Row& row = rows[static_cast<std::size_t>(r)];
+      const Row& row = rows[r];
       std::vector<std::size_t> S, at;
       for (std::size_t j = 0; j < row.at.size(); ++j)
         if (row.stays[j]) S.push_back(row.column[j]), at.push_back(row.at[j]);
@@ -184,9 +137,9 @@ class OptimalBrainSurgeon final : public Criterion {
     const Index groups = static_cast<Index>(squares.size()) / W.cols();
     std::size_t n = 0;
     W.for_each_weight([&](Index row, Index column, Index at) {
-      const auto w = static_cast<double>(W.value()[static_cast<std::size_t>(at)]);
+      const auto w = static_cast<double>(W.value()[at]);
       const Index group = row * groups / W.rows();
-      scores[n++] = static_cast<Real>(w * w * squares[static_cast<std::size_t>(group * W.cols() + column)]);
+      scores[n++] = static_cast<Real>(w * w * squares[group * W.cols() + column]);
     });
   }
   double damping_, widest_, rounds_;

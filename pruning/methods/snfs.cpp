@@ -64,7 +64,7 @@ class SparseMomentum final : public SparseTraining {
     const Parameter& W = *layers()[l];
     double sum = 0;
     W.for_each_weight([&](Index row, Index column, Index) {
-      sum += std::abs(static_cast<double>(momentum_[l][static_cast<std::size_t>(row * W.cols() + column)]));
+      sum += std::abs(static_cast<double>(momentum_[l][row * W.cols() + column]));
     });
     return sum / static_cast<double>(W.nonzeros());
   }

@@ -53,7 +53,7 @@ class Supermask final : public RandomNetwork {
         live[i] = live[i] && s[i] >= 0;
       count += live[i];
     }
-    if (count == 0) count = live[static_cast<std::size_t>(std::ranges::max_element(s) - s.begin())] = 1;
+    if (count == 0) count = live[std::ranges::max_element(s) - s.begin()] = 1;
     scale_[l] = std::sqrt(static_cast<Real>(s.size()) / static_cast<Real>(count));
     mask(l, scale_[l], live, W);
   }

@@ -29,7 +29,7 @@ class SynFlow final : public Criterion {
   void score(const Parameter& W, const CriterionContext& context, std::span<Real> scores) const override {
     const auto flow = context.require_evidence("synflow").flow(W);
     std::size_t n = 0;
-    W.for_each_weight([&](Index, Index, Index at) { scores[n++] = flow[static_cast<std::size_t>(at)]; });
+    W.for_each_weight([&](Index, Index, Index at) { scores[n++] = flow[at]; });
   }
   std::string name() const override { return "synflow"; }
   Index rounds() const override { return rounds_; }

@@ -126,8 +126,7 @@ TEST(Recipes, WhatIsNoRecipeIsNamedWithItsLine) {
   EXPECT_THROW(recipes_in(empty.path()), FileError);
 }
 
-// --- profiles
-// ----------------------------------------------------------------------------------------------------------
+// --- profiles -------------------------------------------------------------------------------------------------------
 
 // Twelve rows. Column 0 counts, column 1 is `background` but for every sixth row, column 2 is constant.
 class Rows final : public Dataset {
@@ -172,8 +171,7 @@ TEST(Recipes, AProfileSaysWhatIsInTheData) {
   EXPECT_PRED2(contains, text_of(p), "a number to predict");
 }
 
-// --- the race and what comes of it
-// -------------------------------------------------------------------------------------
+// --- the race and what comes of it ----------------------------------------------------------------------------------
 
 class Recommend : public ::testing::Test {
  protected:

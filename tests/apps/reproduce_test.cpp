@@ -163,15 +163,17 @@ TEST_F(Reproduce, ControlsTakeTheNetworkThatTheirMethodFound) {
   };
   experiments(tiny + with_control("reinitialised", "reinit"));
   ASSERT_EQ(run("--only reinitialised --seeds 1"), exit_done) << err_;  // finds its ticket itself
-  const Json alone = finished().begin()->second;
+  const ReproduceResult alone = finished().begin()->second;
   std::filesystem::remove(results());
   interrupt_after(22 * 4);  // 22 steps a training: the ticket is two, the control one more
   ASSERT_EQ(run("--only *ti* --seeds 1"), exit_done) << err_;
   interrupt_after(-1);
   ASSERT_EQ(finished().size(), 2u);
-  const Json after_its_ticket = finished().at(alone["key"]);
-  for (const char* what : {"test_loss", "test_accuracy", "nonzeros", "train_flops"})
-    EXPECT_EQ(after_its_ticket[what], alone[what]) << what;
+  const ReproduceResult after_its_ticket = finished().at(alone.key);
+  EXPECT_EQ(after_its_ticket.test_loss, alone.test_loss);
+  EXPECT_EQ(after_its_ticket.test.accuracy, alone.test.accuracy);
+  EXPECT_EQ(after_its_ticket.nonzeros, alone.nonzeros);
+  EXPECT_EQ(after_its_ticket.train_flops, alone.train_flops);
 }
 
 TEST_F(Reproduce, RunsWhatIsNotFinishedAndNothingElse) {
@@ -203,13 +205,13 @@ TEST_F(Reproduce, RunsWhatIsNotFinishedAndNothingElse) {
 
 TEST_F(Reproduce, AnInterruptedTrainingEndsWithTheBitsOfOneThatWasNot) {
   ASSERT_EQ(run("--only ticket --seeds 1"), exit_done) << err_;
-  const Json whole = finished().begin()->second;
+  const ReproduceResult whole = finished().begin()->second;
   std::filesystem::remove(results());
   interrupt_after(30);
   EXPECT_EQ(run("--only ticket --seeds 1"), exit_interrupted);
   interrupt_after(-1);
   ASSERT_EQ(run("--only ticket --seeds 1"), exit_done);
-  EXPECT_EQ(finished().begin()->second["test_loss"], whole["test_loss"]);
+  EXPECT_EQ(finished().begin()->second.test_loss, whole.test_loss);
 }
 
 TEST_F(Reproduce, ListsWithoutRunning) {
@@ -220,22 +222,41 @@ TEST_F(Reproduce, ListsWithoutRunning) {
   EXPECT_EQ(run("--list --only nothing"), exit_usage);
 }
 
+ReproduceResult of_classes(double accuracy, double kept, std::uint64_t flops) {
+  return {.test = {.samples = 1, .classes = 10, .accuracy = accuracy},
+          .kept = kept,
+          .train_flops = flops,
+          .train_seconds = 3};
+}
+
+// Every line that was ever committed still reads, and is written as it was; the oldest had fewer metrics.
+TEST_F(Reproduce, ALineComesBackAsItWas) {
+  for (const char* lines : {"pruning/results.jsonl", "apps/recipes/results.jsonl"}) {
+    const std::string text = read_file(std::filesystem::path(ESPALIER_SOURCE_DIR) / lines, 10 * megabyte);
+    for (std::size_t at = 0, end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
+      const std::string line = text.substr(at, end - at);
+      const ReproduceResult result = result_of_line(line);
+      if (contains(line, "test_auc") || contains(line, "test_rmse"))
+        ASSERT_EQ(line_of(result), line);
+      else
+        ASSERT_EQ(result_of_line(line_of(result)), result) << line;
+    }
+  }
+}
+
 // Results by hand: errors of 2 and 4 %, dense and pruned, of a gain of -1 and +1 points.
 TEST_F(Reproduce, TheTableSaysWhatTheResultsAre) {
   const std::vector<ReproduceRow> rows = read_experiments(file());
   ReproduceResults results;
-  const auto add = [&](const ReproduceRow& row, std::uint64_t seed, double accuracy, double flops) {
-    results[row.key(seed)] = {{"test_accuracy", accuracy},
-                              {"kept", row.config.schedule.density},
-                              {"train_flops", flops},
-                              {"train_seconds", 3}};
+  const auto add = [&](const ReproduceRow& row, std::uint64_t seed, double accuracy, std::uint64_t flops) {
+    results[row.key(seed)] = of_classes(accuracy, row.config.schedule.density, flops);
   };
   add(rows[0], 1, 0.98, 1000);
   add(rows[0], 2, 0.96, 1000);
   add(rows[1], 1, 0.97, 500);
   add(rows[3], 1, 0.97, 1500);
   add(rows[3], 2, 0.97, 1500);
-  results[rows[3].key(2)]["train_seconds"] = 9;  // a machine with other work: the table has those of the fastest seed
+  results[rows[3].key(2)].train_seconds = 9;  // a machine with other work: the table has those of the fastest seed
   add(rows[2], 1, 0.974, 200);
   const std::string late = reproduce_table(rows, results);
   EXPECT_PRED2(contains, late, "| magnitude | 20 % | 2.50 | 2.60 (1 of 2 seeds) | yes | Somebody else 2017 |");
@@ -257,11 +278,10 @@ TEST_F(Reproduce, TheTableSpeaksOfRmseWhereTheResultsDo) {
   const std::vector<ReproduceRow> rows = read_experiments(file());
   ReproduceResults results;
   const auto add = [&](const ReproduceRow& row, std::uint64_t seed, double rmse) {
-    results[row.key(seed)] = {{"test_rmse", rmse},
-                              {"test_r2", 0.5},
-                              {"kept", row.config.schedule.density},
-                              {"train_flops", 1000},
-                              {"train_seconds", 3}};
+    results[row.key(seed)] = {.test = {.samples = 1, .rmse = rmse, .r2 = 0.5},
+                              .kept = row.config.schedule.density,
+                              .train_flops = 1000,
+                              .train_seconds = 3};
   };
   add(rows[0], 1, 2);
   add(rows[0], 2, 4);
@@ -285,8 +305,8 @@ TEST_F(Reproduce, ARowWithABudgetOfItsOwnIsCountedInFlopsOfTheDenseRowAndCompare
   experiments(replaced(tiny, "published = { \"0.2\" = 2.5 }", "training = { epochs = 3 }"));
   const std::vector<ReproduceRow> rows = read_experiments(file());
   ReproduceResults results;
-  for (const auto& [row, flops] : {std::pair(&rows[0], 1000), std::pair(&rows[1], 300)})
-    results[row->key(1)] = {{"test_accuracy", 0.9}, {"kept", 0.5}, {"train_flops", flops}, {"train_seconds", 3}};
+  results[rows[0].key(1)] = of_classes(0.9, 0.5, 1000);
+  results[rows[1].key(1)] = of_classes(0.9, 0.5, 300);
   EXPECT_PRED2(contains, reproduce_table(rows, results), "| magnitude | 50.00, 0.30, 3 | – |");
   results.erase(rows[0].key(1));
   EXPECT_PRED2(contains, reproduce_table(rows, results), "| magnitude | 50.00, –, 3 | – |");
@@ -313,9 +333,11 @@ density = 0.1
   const std::vector<ReproduceRow> rows = read_experiments(file());
   ASSERT_EQ(rows.size(), 4u);
   ReproduceResults results;
-  const auto add = [&](const ReproduceRow& row, std::uint64_t seed, double accuracy, double nonzeros) {
-    results[row.key(seed)] = {{"test_accuracy", accuracy}, {"kept", 0.1},          {"nonzeros", nonzeros},
-                              {"train_flops", 1000},       {"train_seconds", 1.5}, {"inference_seconds", 2e-6}};
+  const auto add = [&](const ReproduceRow& row, std::uint64_t seed, double accuracy, Index nonzeros) {
+    ReproduceResult& result = results[row.key(seed)] = of_classes(accuracy, 0.1, 1000);
+    result.nonzeros = nonzeros;
+    result.train_seconds = 1.5;
+    result.inference_seconds = 2e-6;
   };
   add(rows[0], 1, 0.9, 100), add(rows[0], 2, 0.8, 100);
   add(rows[1], 1, 0.91, 10), add(rows[1], 2, 0.83, 10);

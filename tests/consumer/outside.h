@@ -40,7 +40,7 @@ class Absolute final : public Module {
 class BesideTheRow final : public Criterion {
  public:
   void score(const Parameter& W, const CriterionContext&, std::span<Real> scores) const override {
-    std::vector<Real> largest(static_cast<std::size_t>(W.rows()), Real{1e-30f});
+    std::vector<Real> largest(W.rows(), Real{1e-30f});
     W.for_each_weight(
         [&](Index row, Index, Index at) { largest[row] = std::max(largest[row], std::abs(W.value()[at])); });
     std::size_t n = 0;

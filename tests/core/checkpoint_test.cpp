@@ -28,8 +28,8 @@ std::vector<Parameter> some_parameters() {
   for (Parameter& W : all) {
     W.add_slot("momentum");
     W.for_each_weight([&](Index r, Index c, Index at) {
-      W.value()[static_cast<std::size_t>(at)] = static_cast<Real>(r) - static_cast<Real>(c) / 3;
-      W.slot("momentum")[static_cast<std::size_t>(at)] = static_cast<Real>(r * c) * Real{1e-30};
+      W.value()[at] = static_cast<Real>(r) - static_cast<Real>(c) / 3;
+      W.slot("momentum")[at] = static_cast<Real>(r * c) * Real{1e-30};
     });
   }
   return all;

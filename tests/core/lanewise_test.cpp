@@ -218,7 +218,7 @@ TEST(LookUp, IsTheProductWithAOneHotMatrixInEveryStorage) {
         EXPECT_EQ((thread_flops() - before).executed, 0u) << "nothing is multiplied";
         const OuterPair pair{&dY, &X};
         for (std::size_t b = 0; b < W.blocks().size(); ++b) {
-          std::vector<Real> block(static_cast<std::size_t>(W.blocks()[b].weights()));
+          std::vector<Real> block(W.blocks()[b].weights());
           outer(W, b, std::span(&pair, 1), block);
           H.insert(H.end(), block.begin(), block.end());
         }

@@ -34,8 +34,8 @@ TEST(Transpose, FindsEveryWeightAgainByItsSlot) {
       ASSERT_EQ(t.nonzeros(), pattern->nonzeros());
       std::set<std::uint32_t> slots;
       for (Index c = 0; c < cols; ++c)
-        for (Index n = t.begin[static_cast<std::size_t>(c)]; n < t.begin[static_cast<std::size_t>(c) + 1]; ++n) {
-          const std::uint32_t slot = t.slot[static_cast<std::size_t>(n)], r = t.index[static_cast<std::size_t>(n)];
+        for (Index n = t.begin[c]; n < t.begin[static_cast<std::size_t>(c) + 1]; ++n) {
+          const std::uint32_t slot = t.slot[n], r = t.index[n];
           slots.insert(slot);
           EXPECT_EQ(pattern->column()[slot], c);
           EXPECT_GE(slot, pattern->row_begin()[r]);
@@ -61,7 +61,7 @@ void expect_panels_visit_each_weight_once(const Compressed& matrix, const Panels
         for (std::size_t n = visit.begin; n < std::size_t{visit.begin} + visit.count; ++n) {
           ++visited[n];
           ASSERT_EQ(matrix.index[n] / panels.width, p);
-          ASSERT_GE(static_cast<Index>(n), matrix.begin[static_cast<std::size_t>(row)]);
+          ASSERT_GE(static_cast<Index>(n), matrix.begin[row]);
           ASSERT_LT(static_cast<Index>(n), matrix.begin[static_cast<std::size_t>(row) + 1]);
         }
       }
@@ -83,7 +83,7 @@ TEST(Panels, OfAnyWidthVisitEachWeightExactlyOnce) {
 TEST(Panels, ManyEmptyRowsStillFitAVisitsSixteenBits) {
   // All weights in the last row: the block that reaches its share would span 20,000 rows.
   std::vector<Index> positions(10);
-  for (Index i = 0; i < 10; ++i) positions[static_cast<std::size_t>(i)] = 19'999 * Index{50} + i;
+  for (Index i = 0; i < 10; ++i) positions[i] = 19'999 * Index{50} + i;
   const PatternPtr pattern = Pattern::from_positions(20'000, 50, positions);
   for (const RowBlock& block : pattern->blocks()) EXPECT_LE(block.rows(), 65536);
   expect_panels_visit_each_weight_once(pattern->compressed(), pattern->derived<Panels>({.width = 16}));

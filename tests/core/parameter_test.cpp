@@ -53,7 +53,7 @@ void expect_well_formed(const Parameter& W) {
   for (Index r = 0; r < W.rows(); ++r)
     for (Index c = 0; c < W.cols(); ++c) {
       if (W.pattern()->live(r, c)) continue;
-      for (const auto array : arrays_of(W)) EXPECT_EQ(array[static_cast<std::size_t>(r * W.cols() + c)], 0);
+      for (const auto array : arrays_of(W)) EXPECT_EQ(array[r * W.cols() + c], 0);
     }
 }
 
@@ -67,8 +67,7 @@ void expect_blocks_cover(const Parameter& W) {
     EXPECT_GT(block.last_row, block.first_row);
     const Index weights = W.storage() != Storage::csr
                               ? block.rows() * W.cols()
-                              : W.pattern()->row_begin()[static_cast<std::size_t>(block.last_row)] -
-                                    W.pattern()->row_begin()[static_cast<std::size_t>(block.first_row)];
+                              : W.pattern()->row_begin()[block.last_row] - W.pattern()->row_begin()[block.first_row];
     EXPECT_EQ(block.weights(), weights);
     row = block.last_row;
     at = block.last;

@@ -78,7 +78,7 @@ TEST(Pattern, LiveAgreesWithTheMask) {
   const PatternPtr pattern = pattern_of(37, 83, testing::Density::tenth);
   const auto mask = pattern->mask();
   for (Index r = 0; r < 37; ++r)
-    for (Index c = 0; c < 83; ++c) EXPECT_EQ(pattern->live(r, c), mask[static_cast<std::size_t>(r * 83 + c)] == 1);
+    for (Index c = 0; c < 83; ++c) EXPECT_EQ(pattern->live(r, c), mask[r * 83 + c] == 1);
 }
 
 TEST(Pattern, DensityIsTheFractionKept) {
@@ -150,8 +150,7 @@ TEST(RandomPattern, EveryPositionIsEquallyLikely) {
   for (const Index k : {3, 17}) {  // drawn directly, and by its complement
     std::vector<int> count(rows * cols, 0);
     for (std::uint64_t seed = 0; seed < rounds; ++seed)
-      for (const Index p : positions_of(*Pattern::random(rows, cols, k, Random(seed, "even"))))
-        ++count[static_cast<std::size_t>(p)];
+      for (const Index p : positions_of(*Pattern::random(rows, cols, k, Random(seed, "even")))) ++count[p];
     const double expected = rounds * static_cast<double>(k) / (rows * cols);
     for (const int c : count) EXPECT_NEAR(c, expected, 5 * std::sqrt(expected));
   }
@@ -182,8 +181,8 @@ void expect_blocks_cover_rows(std::span<const RowBlock> blocks, const std::vecto
     EXPECT_EQ(block.first_row, row);
     EXPECT_EQ(block.number, &block - blocks.data());
     EXPECT_GT(block.last_row, block.first_row);
-    EXPECT_EQ(block.first, begin[static_cast<std::size_t>(block.first_row)]);
-    EXPECT_EQ(block.last, begin[static_cast<std::size_t>(block.last_row)]);
+    EXPECT_EQ(block.first, begin[block.first_row]);
+    EXPECT_EQ(block.last, begin[block.last_row]);
     row = block.last_row;
   }
   EXPECT_EQ(row, static_cast<Index>(begin.size()) - 1);

@@ -132,8 +132,7 @@ TEST_P(Products, MultiplyIsTheSumOfWeightsTimesInputsThroughEveryEpilogue) {
           for (const Parameter* b : {static_cast<const Parameter*>(nullptr), &std::as_const(bias)}) {
             Y.fill(nan);
             multiply(W, X, Y, {.bias = b, .activation = f});
-            expect_matches(Y, exact, f,
-                           [&](Index r, Index) { return b ? b->value()[static_cast<std::size_t>(r)] : 0; });
+            expect_matches(Y, exact, f, [&](Index r, Index) { return b ? b->value()[r] : 0; });
           }
       });
     }
@@ -200,8 +199,7 @@ std::vector<Real> gradient(const Parameter& W, std::span<const OuterPair> pairs)
   std::vector<Real> G(W.value().size(), nan);
   for (std::size_t b = 0; b < W.blocks().size(); ++b) {
     const RowBlock& block = W.blocks()[b];
-    outer(W, b, pairs,
-          std::span(G).subspan(static_cast<std::size_t>(block.first), static_cast<std::size_t>(block.weights())));
+    outer(W, b, pairs, std::span(G).subspan(block.first, block.weights()));
   }
   return G;
 }
@@ -299,7 +297,7 @@ TEST_P(PackedProducts, MultiplyIsTheSameSumAndTheSameFlops) {
         const Flops start = thread_flops();
         multiply(W, X, Y, {.bias = b, .activation = f});
         EXPECT_EQ((thread_flops() - start).executed, static_cast<std::uint64_t>(2 * W.nonzeros()));
-        expect_matches(Y, exact, f, [&](Index r, Index) { return b ? b->value()[static_cast<std::size_t>(r)] : 0; });
+        expect_matches(Y, exact, f, [&](Index r, Index) { return b ? b->value()[r] : 0; });
       }
     fill_normal(Y, "Y");
     multiply(W, X, Y, {}, Write::add);

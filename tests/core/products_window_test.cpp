@@ -168,8 +168,7 @@ TEST_P(WindowProducts, ConvolveIsTheSumOverTapsInsideTheImage) {
           const Index plane = output()[1] * output()[2];
           for (Index i = 0; i < Y.features(); ++i)
             for (Index lane = 0; lane < Y.valid(); ++lane)
-              expect_sum(Y.row(i)[lane], exact.at(i, lane), bias.value()[static_cast<std::size_t>(i / plane)], f, "row",
-                         i, lane);
+              expect_sum(Y.row(i)[lane], exact.at(i, lane), bias.value()[i / plane], f, "row", i, lane);
           if (lanes.valid == lanes.count) expect_zero_halo(Y);
         }
     });
@@ -230,8 +229,8 @@ TEST_P(WindowProducts, ConvolveOuterAddsTheSumOverPixelsAndValidLanesOnThePatter
       convolve_outer(W, g().window, dY, X, {half, output()[1]}, G);
       std::vector<bool> live(G.size(), false);
       W.for_each_weight([&](Index r, Index c, Index at) {
-        live[static_cast<std::size_t>(at)] = true;
-        expect_sum(G[static_cast<std::size_t>(at)], exact.at(r, c), 0, Activation::none, "weight", r, c);
+        live[at] = true;
+        expect_sum(G[at], exact.at(r, c), 0, Activation::none, "weight", r, c);
       });
       for (std::size_t n = 0; n < G.size(); ++n) EXPECT_TRUE(live[n] || G[n] == 0) << "off the pattern, at " << n;
     });

@@ -113,7 +113,7 @@ TEST(Random, ShuffleGivesEveryOrderOfThreeEquallyOften) {
   for (std::uint64_t seed = 0; seed < rounds; ++seed) {
     std::array<int, 3> items{0, 1, 2};
     Random(seed, "shuffle").shuffle(std::span<int>(items));
-    ++count[static_cast<std::size_t>(2 * items[0] + (items[1] > items[2]))];
+    ++count[2 * items[0] + (items[1] > items[2])];
   }
   for (const int c : count) EXPECT_NEAR(c, rounds / 6.0, 5 * std::sqrt(rounds / 6.0));
 }

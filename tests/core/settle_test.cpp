@@ -55,10 +55,9 @@ std::vector<Real> settled(const Ledger& ledger, std::size_t at, const Parameter&
                           int threads) {
   std::vector<Real> G(W.value().size(), nan);
   parallel_for(static_cast<Index>(block_order.size()), threads, [&](Index i) {
-    const auto b = static_cast<std::size_t>(block_order[static_cast<std::size_t>(i)]);
+    const auto b = static_cast<std::size_t>(block_order[i]);
     const RowBlock& block = W.blocks()[b];
-    ledger.settle(
-        at, b, std::span(G).subspan(static_cast<std::size_t>(block.first), static_cast<std::size_t>(block.weights())));
+    ledger.settle(at, b, std::span(G).subspan(block.first, block.weights()));
   });
   return G;
 }
@@ -80,8 +79,7 @@ TEST(Ledger, TheGradientIsTheSumOverTilesOfWhatTheyOwe) {
     const reference::Matrix exact = reference::outer(owing.W, pairs);
     const std::vector<Real> G = settled(ledger, 0, owing.W, in_order(owing.W), 1);
     owing.W.for_each_weight([&](Index r, Index c, Index at) {
-      ASSERT_LE(std::abs(G[static_cast<std::size_t>(at)] - exact.at(r, c).value),
-                4 * epsilon * exact.at(r, c).magnitude);
+      ASSERT_LE(std::abs(G[at] - exact.at(r, c).value), 4 * epsilon * exact.at(r, c).magnitude);
     });
   }
 }
@@ -93,8 +91,8 @@ TEST(Ledger, DirectGradientsAreAddedInTheOrderOfTheTapes) {
   std::vector<Real> expected(rows, 0), reversed(rows, 0);
   for (Index r = 0; r < rows; ++r)
     for (std::size_t t = 0; t < tile_count; ++t) {
-      expected[static_cast<std::size_t>(r)] += owing.db[t].row(r)[0];
-      reversed[static_cast<std::size_t>(r)] += owing.db[tile_count - 1 - t].row(r)[0];
+      expected[r] += owing.db[t].row(r)[0];
+      reversed[r] += owing.db[tile_count - 1 - t].row(r)[0];
     }
   EXPECT_TRUE(same_bits(settled(ledger, 1, owing.b, in_order(owing.b), 1), expected));
   ASSERT_FALSE(same_bits(expected, reversed)) << "the numbers cannot tell one order from another";
@@ -118,8 +116,7 @@ TEST(Ledger, OneTapeMayOweAParameterSeveralTimes) {
   const std::vector<Real> G = settled(ledger, 0, W, {0}, 1);
   for (Index r = 0; r < 5; ++r)
     for (Index c = 0; c < 7; ++c)
-      EXPECT_LE(std::abs(G[static_cast<std::size_t>(r * 7 + c)] - exact.at(r, c).value),
-                4 * epsilon * exact.at(r, c).magnitude);
+      EXPECT_LE(std::abs(G[r * 7 + c] - exact.at(r, c).value), 4 * epsilon * exact.at(r, c).magnitude);
 }
 
 TEST(Ledger, TheOrderOfBlocksAndTheNumberOfThreadsChangeNoBit) {

@@ -41,8 +41,7 @@ TEST(Slices, EveryWeightIsInOneStepOnTheLaneOfItsRowAndSeesItsColumn) {
     std::vector<Index> positions;
     std::size_t n = 0;
     for (Index s = 0; s < slices.slices(); ++s)
-      for (std::size_t w = slices.first[static_cast<std::size_t>(s)]; w < slices.first[static_cast<std::size_t>(s) + 1];
-           ++w)
+      for (std::size_t w = slices.first[s]; w < slices.first[static_cast<std::size_t>(s) + 1]; ++w)
         for (std::size_t step = w * Slices::steps_per_window; step < (w + 1) * Slices::steps_per_window; ++step)
           for (unsigned live = slices.live[step]; live != 0; live &= live - 1) {
             const auto lane = static_cast<std::size_t>(std::countr_zero(live));

@@ -14,8 +14,8 @@ namespace {
 TEST(ParallelFor, CallsEachIndexOnceForAnyNumberOfThreads) {
   for (const int threads : {1, 2, 4, 16})
     for (const Index count : {0, 1, 3, 1000}) {
-      std::vector<int> calls(static_cast<std::size_t>(count), 0);
-      parallel_for(count, threads, [&](Index i) { ++calls[static_cast<std::size_t>(i)]; });
+      std::vector<int> calls(count, 0);
+      parallel_for(count, threads, [&](Index i) { ++calls[i]; });
       EXPECT_EQ(calls, std::vector<int>(static_cast<std::size_t>(count), 1));
     }
 }
@@ -38,7 +38,7 @@ TEST(ParallelFor, EveryWorkerRoundsSubnormalsToZero) {
     std::vector<double> products(64);
     parallel_for(64, threads, [&](Index i) {
       volatile double small = std::numeric_limits<double>::min();
-      products[static_cast<std::size_t>(i)] = small * 0.5;
+      products[i] = small * 0.5;
     });
     for (const double product : products) EXPECT_EQ(product, 0);
   }

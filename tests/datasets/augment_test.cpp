@@ -45,7 +45,7 @@ DatasetPtr numbered(Index samples, Shape shape = small) {
 }
 
 std::vector<Real> image_of(const Shape& shape, Index i = 0) {
-  std::vector<Real> image(static_cast<std::size_t>(shape.features()));
+  std::vector<Real> image(shape.features());
   Numbered(i + 1, shape).read(i, image);
   return image;
 }
@@ -53,18 +53,15 @@ std::vector<Real> image_of(const Shape& shape, Index i = 0) {
 // The definition, one number at a time, with a padded image that really exists.
 std::vector<Real> reference(const View& view, const Shape& shape, const std::vector<Real>& image, Index pad) {
   const Index C = shape[0], H = shape[1], W = shape[2], high = H + 2 * pad, wide = W + 2 * pad;
-  std::vector<Real> padded(static_cast<std::size_t>(C * high * wide)), result(image.size());
+  std::vector<Real> padded(C * high * wide), result(image.size());
   for (Index c = 0; c < C; ++c)
     for (Index y = 0; y < H; ++y)
-      for (Index x = 0; x < W; ++x)
-        padded[static_cast<std::size_t>((c * high + y + pad) * wide + x + pad)] =
-            image[static_cast<std::size_t>((c * H + y) * W + x)];
+      for (Index x = 0; x < W; ++x) padded[(c * high + y + pad) * wide + x + pad] = image[(c * H + y) * W + x];
   for (Index c = 0; c < C; ++c)
     for (Index y = 0; y < H; ++y)
       for (Index x = 0; x < W; ++x) {
         const Index to = view.mirrored ? W - 1 - x : x;
-        result[static_cast<std::size_t>((c * H + y) * W + to)] =
-            padded[static_cast<std::size_t>((c * high + y + pad + view.down) * wide + x + pad + view.right)];
+        result[(c * H + y) * W + to] = padded[(c * high + y + pad + view.down) * wide + x + pad + view.right];
       }
   return result;
 }
@@ -156,8 +153,8 @@ TEST(Augment, SameBitsWhoeverFillsInvariant1) {
   const Loader loader(numbered(500), {.batch = 500, .lanes = 16, .augment = {.pad = 2, .flip = true}});
   const auto tiles = static_cast<std::size_t>(loader.tiles(0));
   std::vector<Tile> one(tiles), four(tiles);
-  parallel_for(loader.tiles(0), 1, [&](Index t) { loader.fill(0, t, one[static_cast<std::size_t>(t)]); });
-  parallel_for(loader.tiles(0), 4, [&](Index t) { loader.fill(0, t, four[static_cast<std::size_t>(t)]); });
+  parallel_for(loader.tiles(0), 1, [&](Index t) { loader.fill(0, t, one[t]); });
+  parallel_for(loader.tiles(0), 4, [&](Index t) { loader.fill(0, t, four[t]); });
   for (std::size_t t = 0; t < tiles; ++t)
     for (Index f = 0; f < small.features(); ++f)
       for (Index lane = 0; lane < one[t].valid(); ++lane)

@@ -93,8 +93,10 @@ TEST(Charset, IsSettledByTheFirstTextThatIsNotAscii) {
   EXPECT_EQ(settled, Charset::detect) << "it means the same in all";
   text_of("caf\xc3\xa9", Charset::detect, 16, &settled);
   EXPECT_EQ(settled, Charset::utf8);
-  const std::string late = std::string(100000, 'a') + "caf\xe9";
-  EXPECT_EQ(text_of(late, Charset::detect, 4096, &settled), std::string(100000, 'a') + "caf\u00e9");
+  std::string late(100000, 'a'), late_in_utf8 = late;
+  late.append("caf\xe9");
+  late_in_utf8.append("caf\u00e9");
+  EXPECT_EQ(text_of(late, Charset::detect, 4096, &settled), late_in_utf8);
   EXPECT_EQ(settled, Charset::latin1);
   EXPECT_EQ(text_of("\x80 5, \x93x\x94 \x81", Charset::detect, 4096), "\u20ac 5, \u201cx\u201d \u0081")
       << "Windows-1252";

@@ -85,7 +85,7 @@ TEST_F(Cifar10, ReadsTheBatchesInOrderAndEachRecordsLabelAndPlanes) {
   EXPECT_EQ(data.train->classes(), 10);
   EXPECT_EQ(data.train->name(), "cifar10 train");
   const std::vector<std::int32_t> expected{5, 6, 6, 7, 7, 7, 8, 8, 8, 8, 9, 9, 9, 9, 9};
-  for (Index i = 0; i < 15; ++i) EXPECT_EQ(data.train->label(i), expected[static_cast<std::size_t>(i)]) << i;
+  for (Index i = 0; i < 15; ++i) EXPECT_EQ(data.train->label(i), expected[i]) << i;
   EXPECT_EQ(data.test->label(0), 3);
   std::vector<Real> image(pixel_bytes);
   data.test->read(1, image);

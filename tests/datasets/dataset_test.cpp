@@ -56,15 +56,15 @@ class Mirror final : public Dataset {
 };
 
 std::shared_ptr<const ByteSamples> ramp(Index samples) {
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(samples * 3));
-  std::vector<std::int32_t> labels(static_cast<std::size_t>(samples));
+  std::vector<std::uint8_t> bytes(samples * 3);
+  std::vector<std::int32_t> labels(samples);
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i % 256);
   for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 7);
   return std::make_shared<const ByteSamples>("ramp", Shape{3}, 7, std::move(bytes), std::move(labels));
 }
 
 std::vector<Real> sample(const Dataset& data, Index i) {
-  std::vector<Real> features(static_cast<std::size_t>(data.shape().features()));
+  std::vector<Real> features(data.shape().features());
   data.read(i, features);
   return features;
 }

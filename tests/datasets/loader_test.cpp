@@ -70,7 +70,7 @@ TEST(Loader, CoversEverySampleExactlyOnceInEachEpochInvariant1) {
           std::vector<Index> seen = samples_seen(loader);
           std::ranges::sort(seen);
           ASSERT_EQ(static_cast<Index>(seen.size()), samples);
-          for (Index i = 0; i < samples; ++i) ASSERT_EQ(seen[static_cast<std::size_t>(i)], i);
+          for (Index i = 0; i < samples; ++i) ASSERT_EQ(seen[i], i);
         }
       }
 }
@@ -156,8 +156,7 @@ TEST(Loader, WritesLabelsForClassesAndTargetsForRegression) {
   classes.fill(0, 0, tile);
   ASSERT_EQ(tile.label.size(), 16u);
   EXPECT_FALSE(tile.target);
-  for (Index lane = 0; lane < 16; ++lane)
-    EXPECT_EQ(tile.label[static_cast<std::size_t>(lane)], sample_in_lane(tile, lane) % 10);
+  for (Index lane = 0; lane < 16; ++lane) EXPECT_EQ(tile.label[lane], sample_in_lane(tile, lane) % 10);
 
   const Loader regression(numbered(20, {4}, 3), {.batch = 20, .lanes = 16});
   regression.fill(0, 1, tile);
@@ -173,10 +172,10 @@ TEST(Loader, SameBitsWhoeverFillsAndWhateverTheTileHeldInvariant2) {
   const Loader loader(numbered(1000), {.batch = 1000, .lanes = 16});
   const auto tiles = static_cast<std::size_t>(loader.tiles(0));
   std::vector<Tile> one(tiles), three(tiles);
-  parallel_for(loader.tiles(0), 1, [&](Index t) { loader.fill(0, t, one[static_cast<std::size_t>(t)]); });
+  parallel_for(loader.tiles(0), 1, [&](Index t) { loader.fill(0, t, one[t]); });
   // The second round finds tiles that have held other samples.
   parallel_for(loader.tiles(0), 3, [&](Index t) { loader.fill(0, t, three[tiles - 1 - static_cast<std::size_t>(t)]); });
-  parallel_for(loader.tiles(0), 3, [&](Index t) { loader.fill(0, t, three[static_cast<std::size_t>(t)]); });
+  parallel_for(loader.tiles(0), 3, [&](Index t) { loader.fill(0, t, three[t]); });
   for (std::size_t t = 0; t < tiles; ++t) {
     EXPECT_TRUE(same_bits(one[t].input, three[t].input)) << "tile " << t;
     EXPECT_EQ(one[t].label, three[t].label);

@@ -90,7 +90,7 @@ TEST_P(Synthetic, DiffersBetweenSeedsAndBetweenTrainAndTest) {
 TEST_P(Synthetic, HasAboutEquallyManyOfEachClass) {
   const Index classes = GetParam().classes;
   const DataParts data = draw(500 * classes, 1, 1, 2);
-  std::vector<int> count(static_cast<std::size_t>(classes), 0);
+  std::vector<int> count(classes, 0);
   for (Index i = 0; i < 500 * classes; ++i) ++count.at(static_cast<std::size_t>(data.train->label(i)));
   for (const int c : count) {  // 500 expected, a deviation of 21
     EXPECT_GT(c, 400);

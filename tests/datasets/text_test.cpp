@@ -28,8 +28,8 @@ std::string characters(const DatasetPtr& data, Index i) {
   std::vector<Real> tokens(data->shape().features());
   data->read(i, tokens);
   std::string text;
-  for (const Real token : tokens) text += alphabet[static_cast<std::size_t>(token)];
-  return text + alphabet[static_cast<std::size_t>(data->label(i))];
+  for (const Real token : tokens) text += alphabet[token];
+  return text + alphabet[data->label(i)];
 }
 
 std::string complaint(const std::filesystem::path& file) {

@@ -151,8 +151,8 @@ TEST(BatchNorm, TilesOfOneValueEachStillTeachTheRunningStatistics) {
   norm.merge_state(pass.order, 1.0);
   for (Index c = 0; c < 3; ++c) {
     const Exact e = exact(tiles, c);
-    EXPECT_NEAR(state(norm)["bn.running_mean"][static_cast<std::size_t>(c)], e.mean, close);
-    EXPECT_NEAR(state(norm)["bn.running_variance"][static_cast<std::size_t>(c)], e.variance * 20 / 19, close);
+    EXPECT_NEAR(state(norm)["bn.running_mean"][c], e.mean, close);
+    EXPECT_NEAR(state(norm)["bn.running_variance"][c], e.variance * 20 / 19, close);
   }
 }
 

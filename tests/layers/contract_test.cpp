@@ -651,8 +651,7 @@ std::vector<Real> live_gradients(Module& module, const Pass& pass, const Module&
   const std::vector<const Parameter*> patterns = parameters_of(by);
   for (std::size_t p = 0; p < parameters.size(); ++p)
     parameters[p]->for_each_weight([&](Index r, Index c, Index at) {
-      if (!patterns[p]->pattern() || patterns[p]->pattern()->live(r, c))
-        live.push_back(pass.gradient[p][static_cast<std::size_t>(at)]);
+      if (!patterns[p]->pattern() || patterns[p]->pattern()->live(r, c)) live.push_back(pass.gradient[p][at]);
     });
   return live;
 }
@@ -729,8 +728,8 @@ void expect_finite_differences(Module& module, std::vector<Tile> tiles) {
   for (Tile& tile : tiles)
     for (Index lane = 0; lane < tile.valid(); ++lane, ++sample)
       for (Index i = 0; i < tile.input.features(); ++i)
-        EXPECT_NEAR(passed_on ? pass.input_gradient[sample][static_cast<std::size_t>(i)] : 0,
-                    slope(module, tiles, tile.input.row(i)[lane]), difference_tolerance)
+        EXPECT_NEAR(passed_on ? pass.input_gradient[sample][i] : 0, slope(module, tiles, tile.input.row(i)[lane]),
+                    difference_tolerance)
             << "input " << i << " of sample " << sample;
   const std::vector<Parameter*> parameters = parameters_of(module);
   for (std::size_t p = 0; p < parameters.size(); ++p)
@@ -986,7 +985,7 @@ std::vector<std::pair<double, double>> products_and_values(const Tape& tape, con
   return all;
 }
 
-// Whatever activation follows: it rises, so the values are in the order of the products.
+// Whatever activation follows, it never falls where its input grows, so the values are in the order of the products.
 TEST_P(LayerContract, WhatAMatrixReadsExplainsWhatItMakes) {
   const ModulePtr module = make();
   prune(*module, Density::half, Storage::dense);

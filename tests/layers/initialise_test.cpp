@@ -67,8 +67,8 @@ TEST(Initialise, ALayerBornSparseHasTheDenseLayersWeightsUpToTheScale) {
     initialise(sparse, initialiser_named(formula.name), 1);
     const double scale = std::sqrt(formula.variance(0.1 * cols, 0.1 * rows) / formula.variance(cols, rows));
     sparse.for_each_weight([&](Index r, Index c, Index at) {
-      const auto expected = scale * static_cast<double>(dense.value()[static_cast<std::size_t>(r * cols + c)]);
-      ASSERT_NEAR(sparse.value()[static_cast<std::size_t>(at)], expected, 1e-6 * std::abs(expected));
+      const auto expected = scale * static_cast<double>(dense.value()[r * cols + c]);
+      ASSERT_NEAR(sparse.value()[at], expected, 1e-6 * std::abs(expected));
     });
   }
 }

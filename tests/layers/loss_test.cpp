@@ -66,7 +66,7 @@ TEST(SoftmaxCrossEntropy, OfUniformLogitsIsTheLogarithmOfTheClasses) {
     Tile tile = classification();
     tile.input.fill(logit);
     for (Index lane = 0; lane < valid; ++lane)
-      EXPECT_NEAR(lane_losses(softmax_cross_entropy, tile)[static_cast<std::size_t>(lane)], std::log(Real{classes}),
+      EXPECT_NEAR(lane_losses(softmax_cross_entropy, tile)[lane], std::log(Real{classes}),
                   2 * epsilon * std::max(std::abs(logit), Real{2}));
   }
 }
@@ -77,9 +77,9 @@ TEST(SoftmaxCrossEntropy, IsMinusTheLogOfTheLabelsProbability) {
   for (Index lane = 0; lane < valid; ++lane) {
     double total = 0;
     for (Index c = 0; c < classes; ++c) total += std::exp(static_cast<double>(tile.input.row(c)[lane]));
-    const Index label = tile.label[static_cast<std::size_t>(lane)];
-    EXPECT_NEAR(losses[static_cast<std::size_t>(lane)],
-                std::log(total) - static_cast<double>(tile.input.row(label)[lane]), 8 * static_cast<double>(epsilon));
+    const Index label = tile.label[lane];
+    EXPECT_NEAR(losses[lane], std::log(total) - static_cast<double>(tile.input.row(label)[lane]),
+                8 * static_cast<double>(epsilon));
   }
 }
 
@@ -90,8 +90,8 @@ TEST(SoftmaxCrossEntropy, OfHugeLogitsStaysFinite) {
   const std::vector<Real> losses = lane_losses(softmax_cross_entropy, tile);
   const Tensor dX = gradient(softmax_cross_entropy, tile);
   for (Index lane = 0; lane < valid; ++lane) {
-    const bool right = tile.label[static_cast<std::size_t>(lane)] == 3;
-    EXPECT_EQ(losses[static_cast<std::size_t>(lane)], right ? 0 : Real{2e4f});
+    const bool right = tile.label[lane] == 3;
+    EXPECT_EQ(losses[lane], right ? 0 : Real{2e4f});
     EXPECT_EQ(dX.row(3)[lane], right ? 0 : 1 / denominator);
   }
 }
@@ -121,8 +121,8 @@ TEST(ClassWeights, MultiplyALaneAndItsGradient) {
   const std::vector<Real> plain = lane_losses(softmax_cross_entropy, tile), losses = lane_losses(weighted, tile);
   const Tensor dX = gradient(softmax_cross_entropy, tile), other = gradient(weighted, tile);
   for (Index lane = 0; lane < valid; ++lane) {
-    const Real w = static_cast<Real>(weights[static_cast<std::size_t>(tile.label[static_cast<std::size_t>(lane)])]);
-    EXPECT_EQ(losses[static_cast<std::size_t>(lane)], w * plain[static_cast<std::size_t>(lane)]);
+    const Real w = static_cast<Real>(weights[tile.label[lane]]);
+    EXPECT_EQ(losses[lane], w * plain[lane]);
     for (Index c = 0; c < classes; ++c) EXPECT_NEAR(other.row(c)[lane], w * dX.row(c)[lane], epsilon);
   }
 }
@@ -225,7 +225,7 @@ TEST(Losses, SayWhetherTheyAreForClassesAndWorkOnSuchData) {
   for (const LossEntry& entry : losses().entries()) {
     const Tile tile = entry.classification ? classification() : regression();
     for (Index lane = 0; lane < valid; ++lane)
-      EXPECT_TRUE(std::isfinite(lane_losses(entry.make({}), tile)[static_cast<std::size_t>(lane)])) << entry.name;
+      EXPECT_TRUE(std::isfinite(lane_losses(entry.make({}), tile)[lane])) << entry.name;
     EXPECT_FALSE(entry.line.empty()) << entry.name;
   }
 }
@@ -282,7 +282,7 @@ INSTANTIATE_TEST_SUITE_P(EveryLoss, LossContract,
 TEST_P(LossContract, WhatStandsInThePaddingChangesNoBitAndCostsNothing) {
   const auto& [name, loss, make] = GetParam();
   const std::vector<Real> losses = lane_losses(loss, make(0));
-  for (Index lane = valid; lane < lanes; ++lane) EXPECT_EQ(losses[static_cast<std::size_t>(lane)], 0);
+  for (Index lane = valid; lane < lanes; ++lane) EXPECT_EQ(losses[lane], 0);
   const Tensor dX = gradient(loss, make(0));
   for (Index i = 0; i < classes; ++i)
     for (Index lane = valid; lane < lanes; ++lane) EXPECT_EQ(dX.row(i)[lane], 0);

@@ -339,7 +339,7 @@ TEST_F(ModelFile, CarriesAWholeModelWithBiasesAndState) {
                                         {"state/norm.count", "dense", real_bytes}};
   EXPECT_EQ(written.layers, layers);
 
-  // What anybody's safetensors reader sees.
+  // What any reader of safetensors sees.
   const SafeTensors file = load_safetensors(path_);
   EXPECT_EQ(file.metadata, (Metadata{{"format", "espalier-1"},
                                      {"form/fc1.weight", "bitmap"},
@@ -702,8 +702,7 @@ TEST_F(BrokenModelFile, AnyDamagedByteGivesAFileErrorOrAModelAndNoHalfModel) {
   EXPECT_GT(refused, 10'000);
 }
 
-// --- random weights that were never trained
-// ---------------------------------------------------------------------------
+// --- random weights that were never trained -------------------------------------------------------------------------
 
 constexpr Origin origin{Initialiser::signed_constant, 7};
 
@@ -736,7 +735,7 @@ TEST_F(ModelFile, RandomWeightsCostTheirMaskAndComeBackBitByBit) {
           forms.push_back("constant");
           continue;
         }
-        const Index step = std::vector<Index>{2, 20, 3, 1}[static_cast<std::size_t>(layer)];
+        const Index step = std::vector<Index>{2, 20, 3, 1}[layer];
         draw(*W, step == 1 ? nullptr : every(W->rows(), W->cols(), step), std::sqrt(Real(1.1) + Real(layer++)), from);
         forms.push_back(step == 1 ? "seed" : step > 8 ? "seed+delta8" : "seed+bitmap");
         if (step > 1) mask_bytes += static_cast<std::uintmax_t>(step > 8 ? W->nonzeros() : (W->positions() + 7) / 8);
@@ -785,7 +784,7 @@ TEST_F(ModelFile, AWeightThatWasTrainedIsWrittenWithItsLayersValues) {
             (std::vector<std::string>{"bitmap", "seed+bitmap", "dense", "dense", "constant"}));
   load_model(loaded, path_);
   EXPECT_EQ(contents_of(loaded), contents_of(saved));
-  // Nobody said where the weights are from.
+  // Without an origin nothing says where the weights are from.
   EXPECT_EQ(forms_of(save_model(saved, {}, path_)),
             (std::vector<std::string>{"bitmap", "bitmap", "dense", "dense", "dense"}));
 }

@@ -127,8 +127,7 @@ TEST(GlobalAveragePool, IsTheMeanOfAllPixels) {
 struct Image {
   Image(Shape shape, const std::vector<Real>& pixels, Index lanes) {
     tile.input = Tensor(shape, {lanes, lanes});
-    for (Index i = 0; i < shape.features(); ++i)
-      std::fill_n(tile.input.row(i), lanes, pixels[static_cast<std::size_t>(i)]);
+    for (Index i = 0; i < shape.features(); ++i) std::fill_n(tile.input.row(i), lanes, pixels[i]);
   }
   Tile tile;
 };

@@ -22,8 +22,7 @@ using testing::make_tiles;
 // W[row, column] times the numbers from `begin` on.
 Real dot(const Parameter& W, Index row, const std::vector<Real>& x, std::size_t begin = 0) {
   Real sum = 0;
-  for (Index c = 0; c < W.cols(); ++c)
-    sum += W.value()[static_cast<std::size_t>(row * W.cols() + c)] * x[begin + static_cast<std::size_t>(c)];
+  for (Index c = 0; c < W.cols(); ++c) sum += W.value()[row * W.cols() + c] * x[begin + static_cast<std::size_t>(c)];
   return sum;
 }
 
@@ -75,14 +74,12 @@ TEST(Gru, IsItsFourEquationsAtEveryStep) {
       for (Index t = 0; t < T; ++t) {
         const std::vector<Real> before = h;
         for (Index j = 0; j < H; ++j) {
-          const auto in = [&](Index row) {
-            return dot(W, row, x, static_cast<std::size_t>(t * F)) + b.value()[static_cast<std::size_t>(row)];
-          };
-          const auto past = [&](Index row) { return dot(U, row, before) + c.value()[static_cast<std::size_t>(row)]; };
+          const auto in = [&](Index row) { return dot(W, row, x, static_cast<std::size_t>(t * F)) + b.value()[row]; };
+          const auto past = [&](Index row) { return dot(U, row, before) + c.value()[row]; };
           const Real r = sigmoid(in(j) + past(j)), z = sigmoid(in(H + j) + past(H + j));
           const Real n = std::tanh(in(2 * H + j) + r * past(2 * H + j));
-          h[static_cast<std::size_t>(j)] = (1 - z) * n + z * before[static_cast<std::size_t>(j)];
-          EXPECT_NEAR(y.value().row(t * H + j)[lane], h[static_cast<std::size_t>(j)], 100 * testing::epsilon)
+          h[j] = (1 - z) * n + z * before[j];
+          EXPECT_NEAR(y.value().row(t * H + j)[lane], h[j], 100 * testing::epsilon)
               << kernels::target_name(target) << ", step " << t << ", unit " << j;
         }
       }

@@ -55,7 +55,7 @@ TEST_F(Fit, CountsRatesFromTheBeginningOfEachCall) {
   for (const Index epochs : {3, 2}) {
     const auto history = fit(trainer, train, nullptr, {.epochs = epochs, .rate = rate});
     for (Index e = 1; e <= epochs; ++e)
-      EXPECT_EQ(history[static_cast<std::size_t>(e - 1)].rate, rate_at(rate, 10 * e - 1, 10 * epochs)) << epochs << e;
+      EXPECT_EQ(history[e - 1].rate, rate_at(rate, 10 * e - 1, 10 * epochs)) << epochs << e;
   }
   EXPECT_EQ(trainer.steps(), 50);
 }

@@ -46,7 +46,7 @@ TEST(LargeLayer, Of65536By65536AtDensity5e4TrainsWithMomentumInFarLessThanAGigab
   const RowBlock& corner = W.blocks().back();
   EXPECT_EQ(corner.last_row, extent);
   bool moved = false;
-  for (Index i = corner.first; i < corner.last; ++i) moved |= W.value()[i] != initial[static_cast<std::size_t>(i)];
+  for (Index i = corner.first; i < corner.last; ++i) moved |= W.value()[i] != initial[i];
   EXPECT_TRUE(moved);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // sanitizers keep shadows of all memory
   const std::uintmax_t peak = resident_bytes("VmHWM:");

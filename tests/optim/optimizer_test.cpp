@@ -270,7 +270,7 @@ TEST_P(OptimizerTable, ARevivedWeightStartsAtZeroWithZeroSlotsAndThenLearns) {
     const auto check_newborn = [&](bool zero, std::span<const Real> array) {
       W.for_each_weight([&](Index r, Index c, Index at) {
         if (!std::ranges::count(dropped, static_cast<std::size_t>(r * W.cols() + c))) return;
-        EXPECT_EQ(array[static_cast<std::size_t>(at)] == 0, zero) << name_of(storage) << ' ' << r << ' ' << c;
+        EXPECT_EQ(array[at] == 0, zero) << name_of(storage) << ' ' << r << ' ' << c;
       });
     };
     training.run(5);

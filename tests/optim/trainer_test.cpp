@@ -454,7 +454,7 @@ TEST(Trainer, CountsThreeProductsOfATrainingStep) {
   const auto optimizer = sgd();
   Trainer trainer(*model, softmax_cross_entropy, *optimizer, {.threads = 2});
   const Loader loader(blobs(50), {.batch = 50, .lanes = 16});
-  // Y = W X and dW = dY X' for every layer, dX = W' dY for all but the first: nobody asks for the input's gradient.
+  // Y = W X and dW = dY X' for every layer, dX = W' dY for all but the first: the input's gradient is not needed.
   const std::uint64_t all = 12 * 16 + 16 * 8 + 8 * 3, first = 12 * 16;
   EXPECT_EQ(trainer.step(loader, 0, 0.1).flops.useful, 50u * 2 * (3 * all - first));
 }

@@ -27,7 +27,7 @@ const Allocation all_allocations[] = {Allocation::uniform, Allocation::er, Alloc
 TEST(TopK, KeepsExactlyKEvenWhenAllScoresTieAndTheLowestIndicesThen) {
   const std::vector<Real> ties(37, Real{0.5});
   for (Index k = 0; k <= 37; ++k) {
-    std::vector<std::uint32_t> first(static_cast<std::size_t>(k));
+    std::vector<std::uint32_t> first(k);
     std::iota(first.begin(), first.end(), 0u);
     EXPECT_EQ(top_k(ties, k), first);
   }

@@ -32,9 +32,9 @@ ModulePtr net(std::uint64_t seed, bool pruned = false) {
 
 // How many live weights each row has, and each column, in ascending order.
 std::pair<std::vector<Index>, std::vector<Index>> degrees(const Pattern& pattern) {
-  std::vector<Index> rows(static_cast<std::size_t>(pattern.rows())), columns(static_cast<std::size_t>(pattern.cols()));
+  std::vector<Index> rows(pattern.rows()), columns(static_cast<std::size_t>(pattern.cols()));
   for (Index r = 0; r < pattern.rows(); ++r)
-    for (const std::uint32_t c : pattern.row(r)) ++rows[static_cast<std::size_t>(r)], ++columns[c];
+    for (const std::uint32_t c : pattern.row(r)) ++rows[r], ++columns[c];
   std::ranges::sort(rows);
   std::ranges::sort(columns);
   return {rows, columns};

@@ -25,7 +25,7 @@ using testing::fill_normal;
 using testing::pattern_of;
 
 std::vector<Real> scores_of(const Criterion& criterion, const Parameter& W, CriterionContext context = {}) {
-  std::vector<Real> scores(static_cast<std::size_t>(W.nonzeros()), testing::nan);
+  std::vector<Real> scores(W.nonzeros(), testing::nan);
   criterion.score(W, context, scores);
   return scores;
 }
@@ -120,9 +120,8 @@ TEST_P(EveryCriterion, IsFiniteOnLiveZerosAndOnEqualWeightsAndKeepsExactlyAsMany
   const Loader loader(testing::blobs(96), {.batch = 32, .lanes = 16});
   for (Parameter* W : trainer.parameters()) {
     if (!W->prunable()) continue;
-    std::ranges::fill(W->value().first(static_cast<std::size_t>(W->cols())), Real{0});
-    std::ranges::fill(W->value().subspan(static_cast<std::size_t>(W->cols()), static_cast<std::size_t>(W->cols())),
-                      Real{0.25});
+    std::ranges::fill(W->value().first(W->cols()), Real{0});
+    std::ranges::fill(W->value().subspan(W->cols(), W->cols()), Real{0.25});
   }
   Evidence evidence(trainer, loader);
   const std::shared_ptr<const Criterion> criterion = criterion_named(GetParam());

@@ -1,4 +1,4 @@
-// What each kind of read means for all who ask: networks so small that every number is known by hand.
+// What each kind of read means to all that ask for it: networks so small that every number is known by hand.
 #include "espalier/pruning/evidence.h"
 
 #include <gtest/gtest.h>

@@ -421,15 +421,15 @@ TEST(LatentMethods, FreezingLeavesTheDerivedValues) {
     auto& latents = dynamic_cast<Latents&>(*run.method);
     latents.derive(Mode::evaluation, 40);
     std::vector<std::vector<Real>> derived;
-    for (int p : {0, 2}) derived.push_back(dense_values(*run.trainer->parameters()[static_cast<std::size_t>(p)]));
+    for (int p : {0, 2}) derived.push_back(dense_values(*run.trainer->parameters()[p]));
     // So that the weights that freezing decides upon are those that are live now, nothing is learnt in between.
     run.method->finish(40);
     Index live = 0;
     for (std::size_t l : {0u, 1u}) {
       const Parameter& W = *run.trainer->parameters()[2 * l];
       W.for_each_weight([&](Index r, Index c, Index at) {
-        const Real was = derived[l][static_cast<std::size_t>(r * W.cols() + c)];
-        EXPECT_EQ(W.value()[static_cast<std::size_t>(at)], was) << name;
+        const Real was = derived[l][r * W.cols() + c];
+        EXPECT_EQ(W.value()[at], was) << name;
         live += was != 0;
       });
     }
@@ -492,8 +492,8 @@ TEST(LatentMethods, KeepTheMomentumOfSurvivorsWhenTheyFreeze) {
     ASSERT_EQ(W.storage(), Storage::csr);
     Index moving = 0;
     W.for_each_weight([&](Index r, Index c, Index at) {
-      const Real v = latents[0]->slot("momentum")[static_cast<std::size_t>(r * W.cols() + c)];
-      EXPECT_EQ(W.slot("momentum")[static_cast<std::size_t>(at)], v) << name;
+      const Real v = latents[0]->slot("momentum")[r * W.cols() + c];
+      EXPECT_EQ(W.slot("momentum")[at], v) << name;
       moving += v != 0;
     });
     EXPECT_GT(moving, 0) << name;

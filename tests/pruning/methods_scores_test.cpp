@@ -37,12 +37,8 @@ class Written final : public Dataset {
   Shape shape() const override { return shape_; }
   Index classes() const override { return 0; }
   Index outputs() const override { return static_cast<Index>(y_[0].size()); }
-  void read(Index i, std::span<Real> features) const override {
-    std::ranges::copy(x_[static_cast<std::size_t>(i)], features.begin());
-  }
-  void target(Index i, std::span<Real> values) const override {
-    std::ranges::copy(y_[static_cast<std::size_t>(i)], values.begin());
-  }
+  void read(Index i, std::span<Real> features) const override { std::ranges::copy(x_[i], features.begin()); }
+  void target(Index i, std::span<Real> values) const override { std::ranges::copy(y_[i], values.begin()); }
 
  private:
   Shape shape_;
@@ -61,7 +57,7 @@ struct Probe {
         evidence(trainer, loader, batches) {}
   CriterionContext context() { return {.evidence = &evidence}; }
   Numbers scores(const std::string& method, const Parameter& W, const std::map<std::string, double>& settings = {}) {
-    std::vector<Real> scores(static_cast<std::size_t>(W.nonzeros()), testing::nan);
+    std::vector<Real> scores(W.nonzeros(), testing::nan);
     criterion_named(method, settings)->score(W, context(), scores);
     return {scores.begin(), scores.end()};
   }
@@ -358,7 +354,7 @@ TEST(InputSquares, OfAConvolutionAreThoseOfItsPatchesByGroup) {
     for (Index row = 0; row < W.rows(); ++row)
       for (Index j = 0; j < W.cols(); ++j) {
         std::ranges::fill(W.value(), Real{0});
-        W.value()[static_cast<std::size_t>(row * W.cols() + j)] = 1;
+        W.value()[row * W.cols() + j] = 1;
         double sum = 0;
         probe.trainer.examine(probe.loader, 0, [&](const Tape& tape) {
           const Tensor& y = tape.node(1).value;
@@ -366,7 +362,7 @@ TEST(InputSquares, OfAConvolutionAreThoseOfItsPatchesByGroup) {
             for (Index lane = 0; lane < y.valid(); ++lane) sum += std::pow(static_cast<double>(y.row(i)[lane]), 2);
         });
         const Index group = row * window.groups / W.rows();
-        EXPECT_NEAR(sum / 21, squares[static_cast<std::size_t>(group * W.cols() + j)], 1e-4 * sum) << row << ' ' << j;
+        EXPECT_NEAR(sum / 21, squares[group * W.cols() + j], 1e-4 * sum) << row << ' ' << j;
       }
   }
 }
@@ -551,7 +547,7 @@ TEST(EvidenceBasedCriteria, PruneToTheSameBitsOnAnyNumberOfThreads) {
   }
 }
 
-// Dead weights are no part of the network, however it is stored.
+// Dead weights are not part of the network, however it is stored.
 TEST(EvidenceBasedCriteria, ScoreLiveWeightsTheSameInEveryStorage) {
   for (const char* name : criteria) {
     std::vector<Numbers> scores[2];

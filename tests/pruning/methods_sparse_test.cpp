@@ -42,8 +42,7 @@ Positions live_of(const Parameter& W) {
   return live;
 }
 
-// --- drop and grow, by hand
-// -------------------------------------------------------------------------------------------
+// --- drop and grow, by hand -----------------------------------------------------------------------------------------
 
 // 3 x 4, with three equal magnitudes, a negative one that is large, and a slot that tells weights apart.
 //
@@ -128,13 +127,13 @@ TEST(GrowAtRandom, ChoosesEveryDeadPositionEquallyOftenAndNoLiveOne) {
     const Positions born = grow_at_random(20, Random(1, "test", step))(live, 3);
     ASSERT_EQ(born.size(), 3u);
     ASSERT_TRUE(born[0] < born[1] && born[1] < born[2]);
-    for (const Index position : born) ++chosen[static_cast<std::size_t>(position)];
+    for (const Index position : born) ++chosen[position];
   }
   for (Index position = 0; position < 20; ++position)  // 3 of 12 each time: 1000 +- 27
     if (std::ranges::count(live, position))
-      EXPECT_EQ(chosen[static_cast<std::size_t>(position)], 0) << position;
+      EXPECT_EQ(chosen[position], 0) << position;
     else
-      EXPECT_NEAR(chosen[static_cast<std::size_t>(position)], draws / 4, 120) << position;
+      EXPECT_NEAR(chosen[position], draws / 4, 120) << position;
 }
 
 TEST(GrowAtRandom, IsAFunctionOfItsArguments) {
@@ -160,8 +159,7 @@ TEST(ShareOut, IsProportionalExactAndFillsWhoIsTooSmall) {
   EXPECT_THROW(shared(10, {1, 3}, {5, 4}), UsageError);
 }
 
-// --- in training
-// ------------------------------------------------------------------------------------------------------
+// --- in training ----------------------------------------------------------------------------------------------------
 
 struct Session {
   explicit Session(const std::string& name, int threads = 1, std::map<std::string, double> settings = {})
@@ -224,15 +222,15 @@ Positions largest_of_the_dead(const Positions& live, const std::vector<Real>& sc
   Positions dead;
   for (Index p = 0; p < static_cast<Index>(score.size()); ++p)
     if (!std::ranges::binary_search(live, p)) dead.push_back(p);
-  std::ranges::stable_sort(dead, std::greater{}, [&](Index p) { return std::abs(score[static_cast<std::size_t>(p)]); });
-  dead.resize(static_cast<std::size_t>(count));
+  std::ranges::stable_sort(dead, std::greater{}, [&](Index p) { return std::abs(score[p]); });
+  dead.resize(count);
   return dead;
 }
 
 Positions smallest_live(const Parameter& W, Index count) {
   const std::vector<Real> w = dense_values(W);
   Positions live = live_of(W);
-  std::ranges::stable_sort(live, std::greater{}, [&](Index p) { return std::abs(w[static_cast<std::size_t>(p)]); });
+  std::ranges::stable_sort(live, std::greater{}, [&](Index p) { return std::abs(w[p]); });
   return {live.end() - count, live.end()};
 }
 
@@ -404,7 +402,7 @@ TEST(RigL, GrowsTheLargestDenseGradientsAmongTheDead) {
     std::ranges::sort(expected);
     EXPECT_EQ(live_of(is), expected) << is.name();
     if (l == 0) {
-      EXPECT_NE(live_of(is), live_of(was));  // the output layer is nearly full: those who went may be the ones to come
+      EXPECT_NE(live_of(is), live_of(was));  // the output layer is nearly full: those that went may come back
     }
     // Values: those of before where they were, 0 where there was none. The same holds for slots.
     Parameter carried = was;
@@ -461,7 +459,7 @@ TEST(Snfs, GrowsMoreWhereLiveMomentumIsLargerAndWhereDeadMomentumIsLargest) {
     const Parameter& W = before.emplace_back(*run.weights()[l]);
     const auto M = run.method->state()[l].numbers;
     for (std::size_t p = 0; p < M.size(); ++p) M[p] = static_cast<Real>(-1e3 * static_cast<double>(p));
-    for (const Index p : live_of(W)) M[static_cast<std::size_t>(p)] = static_cast<Real>(live_momentum[l]);
+    for (const Index p : live_of(W)) M[p] = static_cast<Real>(live_momentum[l]);
     momentum.emplace_back(M.begin(), M.end());
   }
   run.method->after_step(5, Session::steps);
@@ -535,8 +533,8 @@ TEST(AcDc, AWeightThatWasCutStaysInTheNextSparsePhaseIfItHasOvertakenOthers) {
   while (W.pattern()->live(cut / W.cols(), cut % W.cols())) ++cut;
   until_next_phase();
   ASSERT_EQ(W.storage(), Storage::dense);
-  EXPECT_EQ(W.value()[static_cast<std::size_t>(cut)], 0);
-  W.value()[static_cast<std::size_t>(cut)] = -10;  // as if it had been trained
+  EXPECT_EQ(W.value()[cut], 0);
+  W.value()[cut] = -10;  // as if it had been trained
   until_next_phase();
   ASSERT_NE(W.storage(), Storage::dense);
   EXPECT_TRUE(W.pattern()->live(cut / W.cols(), cut % W.cols()));

@@ -108,9 +108,7 @@ TEST(Pruner, MagnitudeKeepsTheLargestWeightsOfAllLayersTogether) {
   pruner.prune_to(0.1, 0);
   for (const Parameter& W : model.owned)
     if (W.prunable())
-      W.for_each_weight([&](Index, Index, Index at) {
-        EXPECT_GE(std::abs(W.value()[static_cast<std::size_t>(at)]), magnitudes[199]);
-      });
+      W.for_each_weight([&](Index, Index, Index at) { EXPECT_GE(std::abs(W.value()[at]), magnitudes[199]); });
   EXPECT_EQ(model.live(), 200);
 }
 
@@ -264,8 +262,8 @@ TEST(KeepLive, IsThePatternOfTheChosenOnesEvenWhereRowsAreEmpty) {
 
 // --- while training -------------------------------------------------------------------------------------------------
 
-// Dropout, a ragged last tile of eight, gradual pruning that switches storages in the middle: the same bits whoever
-// computes them.
+// Dropout, a ragged last tile of eight, gradual pruning that switches storages in the middle: the same bits whichever
+// threads compute them.
 std::vector<std::vector<Real>> trained_bits(int threads, double clip_norm, const std::string& optimizer_name) {
   Sequential model;
   model.add<Linear>(LinearOptions{.name = "fc1", .in = 40, .out = 60, .activation = Activation::relu}, 1)

@@ -172,8 +172,8 @@ TEST(StrongTicket, SumsOfItsProductsAreTheTargetsWeightsWithinTheErrorItReports)
   }
 }
 
-// |z~_j - z_j| <= sum_i |e_ji| |x~_i| + |w_ji| |x~_i - x_i|, e of the sign of x~_i; and ReLU brings nobody further
-// apart.
+// |z~_j - z_j| <= sum_i |e_ji| |x~_i| + |w_ji| |x~_i - x_i|, e of the sign of x~_i; and ReLU moves no two
+// values further apart.
 TEST(StrongTicket, ComputesTheTargetWithinTheBoundThatFollowsFromItsWeights) {
   const ModulePtr target = mlp("5-8-6-3", 5, 3);
   for (const int width : {6, 20}) {

@@ -33,18 +33,16 @@ std::vector<Real> drawn(Index count) {
 
 // The live weights of every group of `positions` consecutive ones.
 std::vector<Index> live_in_groups(const Parameter& W, Index positions) {
-  std::vector<Index> live(static_cast<std::size_t>(W.positions() / positions), 0);
-  W.for_each_weight(
-      [&](Index row, Index column, Index) { ++live[static_cast<std::size_t>((row * W.cols() + column) / positions)]; });
+  std::vector<Index> live(W.positions() / positions, 0);
+  W.for_each_weight([&](Index row, Index column, Index) { ++live[(row * W.cols() + column) / positions]; });
   return live;
 }
 
 // The live weights of every block.
 std::vector<Index> live_in_blocks(const Parameter& W, const Structure& s) {
-  std::vector<Index> live(static_cast<std::size_t>(W.positions() / (s.height * s.width)), 0);
-  W.for_each_weight([&](Index row, Index column, Index) {
-    ++live[static_cast<std::size_t>(row / s.height * (W.cols() / s.width) + column / s.width)];
-  });
+  std::vector<Index> live(W.positions() / (s.height * s.width), 0);
+  W.for_each_weight(
+      [&](Index row, Index column, Index) { ++live[row / s.height * (W.cols() / s.width) + column / s.width]; });
   return live;
 }
 

@@ -25,8 +25,7 @@ void for_each_tap(const Parameter& W, const Window& w, const Shape& X, const Sha
 inline Matrix convolve(const Parameter& W, const Window& w, const Tensor& X, const Shape& y) {
   Matrix Y(y.features(), X.valid());
   for_each_tap(W, w, X.shape(), y, [&](Index out, Index in, Index, Index, Index at) {
-    for (Index lane = 0; lane < X.valid(); ++lane)
-      Y.at(out, lane).add(Wide{W.value()[static_cast<std::size_t>(at)]} * X.row(in)[lane]);
+    for (Index lane = 0; lane < X.valid(); ++lane) Y.at(out, lane).add(Wide{W.value()[at]} * X.row(in)[lane]);
   });
   return Y;
 }
@@ -34,8 +33,7 @@ inline Matrix convolve(const Parameter& W, const Window& w, const Tensor& X, con
 inline Matrix convolve_transposed(const Parameter& W, const Window& w, const Tensor& dY, const Shape& x) {
   Matrix dX(x.features(), dY.valid());
   for_each_tap(W, w, x, dY.shape(), [&](Index out, Index in, Index, Index, Index at) {
-    for (Index lane = 0; lane < dY.valid(); ++lane)
-      dX.at(in, lane).add(Wide{W.value()[static_cast<std::size_t>(at)]} * dY.row(out)[lane]);
+    for (Index lane = 0; lane < dY.valid(); ++lane) dX.at(in, lane).add(Wide{W.value()[at]} * dY.row(out)[lane]);
   });
   return dX;
 }

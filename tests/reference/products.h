@@ -25,16 +25,15 @@ struct Matrix {
   Index rows, cols;
   std::vector<Sum> sums;
   Matrix(Index r, Index c) : rows(r), cols(c), sums(static_cast<std::size_t>(r * c)) {}
-  Sum& at(Index r, Index c) { return sums[static_cast<std::size_t>(r * cols + c)]; }
-  const Sum& at(Index r, Index c) const { return sums[static_cast<std::size_t>(r * cols + c)]; }
+  Sum& at(Index r, Index c) { return sums[r * cols + c]; }
+  const Sum& at(Index r, Index c) const { return sums[r * cols + c]; }
 };
 
 // Y[r, lane] = sum over c of W[r, c] X[c, lane]        valid lanes only
 inline Matrix multiply(const Parameter& W, const Tensor& X) {
   Matrix Y(W.rows(), X.valid());
   W.for_each_weight([&](Index r, Index c, Index at) {
-    for (Index lane = 0; lane < X.valid(); ++lane)
-      Y.at(r, lane).add(Wide{W.value()[static_cast<std::size_t>(at)]} * X.row(c)[lane]);
+    for (Index lane = 0; lane < X.valid(); ++lane) Y.at(r, lane).add(Wide{W.value()[at]} * X.row(c)[lane]);
   });
   return Y;
 }
@@ -43,8 +42,7 @@ inline Matrix multiply(const Parameter& W, const Tensor& X) {
 inline Matrix multiply_transposed(const Parameter& W, const Tensor& dY) {
   Matrix dX(W.cols(), dY.valid());
   W.for_each_weight([&](Index r, Index c, Index at) {
-    for (Index lane = 0; lane < dY.valid(); ++lane)
-      dX.at(c, lane).add(Wide{W.value()[static_cast<std::size_t>(at)]} * dY.row(r)[lane]);
+    for (Index lane = 0; lane < dY.valid(); ++lane) dX.at(c, lane).add(Wide{W.value()[at]} * dY.row(r)[lane]);
   });
   return dX;
 }

@@ -21,8 +21,8 @@ inline Weights weights_of(const Parameter& W) {
   Weights weights{{}, W.rows(), W.cols()};
   W.for_each_weight([&](Index r, Index c, Index at) {
     std::vector<Real>& numbers = weights.live[{r, c}];
-    numbers.push_back(W.value()[static_cast<std::size_t>(at)]);
-    for (const std::string& name : W.slot_names()) numbers.push_back(W.slot(name)[static_cast<std::size_t>(at)]);
+    numbers.push_back(W.value()[at]);
+    for (const std::string& name : W.slot_names()) numbers.push_back(W.slot(name)[at]);
   });
   return weights;
 }

@@ -36,8 +36,7 @@ inline std::vector<Real> settle_all(const Ledger& ledger, std::size_t at, const 
   std::vector<Real> G(W.value().size(), nan);
   for (std::size_t b = 0; b < W.blocks().size(); ++b) {
     const RowBlock& block = W.blocks()[b];
-    ledger.settle(
-        at, b, std::span(G).subspan(static_cast<std::size_t>(block.first), static_cast<std::size_t>(block.weights())));
+    ledger.settle(at, b, std::span(G).subspan(block.first, block.weights()));
   }
   return G;
 }
@@ -49,7 +48,7 @@ inline void append_samples(const Tensor& x, std::vector<std::vector<Real>>& samp
   }
 }
 
-// The gradient that the tape computed for its input: the input's node keeps it, since nobody consumes it.
+// The gradient that the tape computed for its input: the input's node keeps it, since no operation consumes it.
 inline const Tensor& input_gradient(const Tape& tape) {
   return tape.node(0).gradient;
 }

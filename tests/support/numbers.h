@@ -41,8 +41,7 @@ inline void fill_padding(Tensor& x, Real value) {
 inline void fill_normal(std::span<Real> array, const Parameter& W, std::string_view purpose, std::uint64_t seed = 1) {
   const Random random(seed, purpose);
   W.for_each_weight([&](Index r, Index c, Index at) {
-    array[static_cast<std::size_t>(at)] =
-        static_cast<Real>(random.normal(static_cast<std::uint64_t>(r * W.cols() + c)));
+    array[at] = static_cast<Real>(random.normal(static_cast<std::uint64_t>(r * W.cols() + c)));
   });
 }
 

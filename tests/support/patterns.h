@@ -41,7 +41,7 @@ inline PatternPtr pattern_of(Index rows, Index cols, Density density, std::uint6
       std::vector<std::uint8_t> mask = Pattern::random(rows, cols, (positions + 1) / 2, random)->mask();
       for (Index r = 0; r < rows; ++r)
         for (Index c = 0; c < cols; ++c)
-          if (r == rows / 2 || c == cols - 1) mask[static_cast<std::size_t>(r * cols + c)] = 0;
+          if (r == rows / 2 || c == cols - 1) mask[r * cols + c] = 0;
       return Pattern::from_mask(rows, cols, mask);
     }
     case Density::nothing:

@@ -31,7 +31,7 @@ class SteadyState {
     ledger_.collect(order_);
     for (std::size_t p = 0; p < parameters_.size(); ++p)
       for (std::size_t b = 0; b < parameters_[p]->blocks().size(); ++b)
-        ledger_.settle(p, b, std::span(G_).first(static_cast<std::size_t>(parameters_[p]->blocks()[b].weights())));
+        ledger_.settle(p, b, std::span(G_).first(parameters_[p]->blocks()[b].weights()));
     module_.merge_state(order_, std::nullopt);
     ++step_;
     return allocations_so_far() - before;

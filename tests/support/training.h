@@ -65,10 +65,8 @@ inline std::vector<std::vector<Real>> bits_of(const std::vector<Parameter*>& par
 
 // The weights of a parameter as a full matrix, zero where pruned: for comparing storages.
 inline std::vector<Real> dense_values(const Parameter& W) {
-  std::vector<Real> values(static_cast<std::size_t>(W.positions()), 0);
-  W.for_each_weight([&](Index r, Index c, Index at) {
-    values[static_cast<std::size_t>(r * W.cols() + c)] = W.value()[static_cast<std::size_t>(at)];
-  });
+  std::vector<Real> values(W.positions(), 0);
+  W.for_each_weight([&](Index r, Index c, Index at) { values[r * W.cols() + c] = W.value()[at]; });
   return values;
 }
 

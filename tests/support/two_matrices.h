@@ -1,4 +1,4 @@
-// A layer of two matrices in one node: y = U (W x). The second reads what the first has made, which is no input.
+// A layer of two matrices in one node: y = U (W x). The second reads what the first has made, which is not an input.
 #pragma once
 
 #include <string>
