@@ -118,11 +118,11 @@ std::vector<Index> counts_of(const Allocation& allocation, std::span<const Score
   return {};
 }
 
-constexpr std::pair<Allocation::Rule, const char*> rules[] = {{Allocation::uniform, "uniform"},
-                                                              {Allocation::er, "er"},
-                                                              {Allocation::erk, "erk"},
-                                                              {Allocation::global, "global"},
-                                                              {Allocation::lamp, "lamp"}};
+constexpr std::pair<Allocation::Rule, const char*> allocation_rules[] = {{Allocation::uniform, "uniform"},
+                                                                         {Allocation::er, "er"},
+                                                                         {Allocation::erk, "erk"},
+                                                                         {Allocation::global, "global"},
+                                                                         {Allocation::lamp, "lamp"}};
 
 // "0.05": a density in (0, 1], or nothing.
 std::optional<double> density_in(std::string_view text) {
@@ -135,7 +135,7 @@ std::optional<double> density_in(std::string_view text) {
 }  // namespace
 
 Allocation allocation_named(const std::string& name) {
-  for (const auto& [rule, known] : rules)
+  for (const auto& [rule, known] : allocation_rules)
     if (name == known) return rule;
   require(name.find('=') != std::string::npos,
           "[allocation] expected uniform, er, erk, global, lamp or densities such as fc1=0.05,output=1, got \"{}\"",
@@ -156,7 +156,7 @@ Allocation allocation_named(const std::string& name) {
 }
 
 std::string name_of(const Allocation& allocation) {
-  for (const auto& [rule, known] : rules)
+  for (const auto& [rule, known] : allocation_rules)
     if (allocation.rule == rule) return known;
   std::string text;
   for (const auto& [layer, density] : allocation.density_of)
