@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -40,6 +41,7 @@ Ran tool_on_a_full_disk(const std::string& line) {
   ran.err = ::testing::internal::GetCapturedStderr();
   __fpurge(stdout);
   std::clearerr(stdout);
+  std::cout.clear();  // with which CLI11 prints help
   ::dup2(before, STDOUT_FILENO);
   ::close(before);
   ::close(full);
