@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"

@@ -1,5 +1,6 @@
 #include "espalier/experiment/class_table.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <sstream>

@@ -1,5 +1,6 @@
 #include "espalier/datasets/fingerprint.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <functional>

@@ -38,8 +38,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
   try {
     const espalier::DataParts parts = espalier::load_libsvm(file.path(), data[0] & 0x80 ? file.path() : std::string(),
                                                             {.task = task, .validation = 2, .test_fraction = 0.3});
-    if (parts.train->features() > 10000) return 0;
-    std::vector<espalier::Real> features(static_cast<std::size_t>(parts.train->features()));
+    if (parts.train->shape().features() > 10000) return 0;
+    std::vector<espalier::Real> features(static_cast<std::size_t>(parts.train->shape().features()));
     for (espalier::Index i = 0; i < parts.train->samples(); ++i) {
       parts.train->read(i, features);
       if (parts.train->classes() > 0 && parts.train->label(i) >= parts.train->classes()) std::abort();

@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
     if (espalier::to_json(espalier::preprocessing_from_json(espalier::to_json(*parts.preprocessing), "json")) !=
         espalier::to_json(*parts.preprocessing))
       std::abort();
-    std::vector<espalier::Real> features(static_cast<std::size_t>(parts.train->features()));
+    std::vector<espalier::Real> features(static_cast<std::size_t>(parts.train->shape().features()));
     for (espalier::Index i = 0; i < parts.train->samples(); ++i) {
       parts.train->read(i, features);
       for (const espalier::Real x : features)
