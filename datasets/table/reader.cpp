@@ -39,11 +39,10 @@ EncoderPtr with_decimal(EncoderPtr encoder, char decimal) {
   return std::make_shared<const Encoder>(std::move(rules));
 }
 
-std::string listed(const std::vector<std::string>& names) {
-  constexpr std::size_t most = 8;
-  std::string text;
-  for (std::size_t i = 0; i < std::min(most, names.size()); ++i) text += (i > 0 ? ", " : "") + shown(names[i]);
-  return names.size() > most ? text + ", ..." : text;
+// Why a file may seem to have a single column.
+std::string cut_as_in_training(const CsvReader& reader) {
+  return fmt::format(" (a single column, cut as the training file was: delimiter {})",
+                     name_of_delimiter(reader.delimiter()));
 }
 
 }  // namespace
@@ -59,8 +58,8 @@ TableReader::TableReader(const std::filesystem::path& file, EncoderPtr encoder, 
   for (const ColumnRule& column : rules.columns) {
     const auto found = std::ranges::find(names, column.name);
     if (column.kind != ColumnKind::ignored && found == names.end())
-      reader_.fail(fmt::format("expected a column {}, which the model was trained with, found {}", shown(column.name),
-                               listed(names)));
+      reader_.fail(fmt::format("expected a column {}, which the model was trained with, found {}{}", shown(column.name),
+                               table::listed_names(names), names.size() == 1 ? cut_as_in_training(reader_) : ""));
     used += found != names.end();
     field_of_.push_back(found == names.end() ? 0 : static_cast<std::size_t>(found - names.begin()));
   }

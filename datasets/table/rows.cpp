@@ -7,16 +7,23 @@
 namespace espalier::table {
 namespace {
 
-constexpr std::size_t most_totals = 4;  // a sum, a mean, ... one below the other
+constexpr std::size_t most_totals = 8;  // a count, a mean, a deviation, ... one below the other
+
+// Words for what is computed from a column. The first mean it wherever they begin a row; the others may be a name or an
+// abbreviation there, and mean it in columns of numbers only.
+constexpr std::array<std::string_view, 18> total_words{
+    "total", "totals", "totale",   "sum",  "sums",    "summe", "gesamt",     "insgesamt",    "gesamtsumme",
+    "somme", "suma",   "subtotal", "mean", "average", "avg",   "mittelwert", "durchschnitt", "moyenne"};
+constexpr std::array<std::string_view, 12> statistic_words{"std", "stdev", "stddev", "sd",      "min",     "max",
+                                                           "var", "count", "median", "minimum", "maximum", "variance"};
+
+enum class Says { nothing, statistic, total };
 
 // Total, total:, Grand total, Sum, Average, ...
-bool says_total(std::string_view field) {
+Says said_by(std::string_view field) {
   constexpr std::size_t longest = 32;
   const auto letter = [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; };
-  if (field.empty() || !letter(field[0]) || field.size() > longest) return false;  // nearly all numbers
-  constexpr std::array<std::string_view, 19> words{
-      "total",    "totals", "totale", "sum",     "sums", "summe",  "gesamt",     "insgesamt",    "gesamtsumme", "somme",
-      "subtotal", "suma",   "mean",   "average", "avg",  "median", "mittelwert", "durchschnitt", "moyenne"};
+  if (field.empty() || !letter(field[0]) || field.size() > longest) return Says::nothing;  // nearly all numbers
   std::array<char, longest> lower{};
   std::ranges::transform(field, lower.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
@@ -24,7 +31,14 @@ bool says_total(std::string_view field) {
   if (word.starts_with("grand ")) word.remove_prefix(6);
   const auto end = std::ranges::find_if_not(word, letter);
   const bool alone = end == word.end() || *end == ':' || *end == '.' || word.starts_with("total ");
-  return alone && std::ranges::find(words, std::string_view(word.begin(), end)) != words.end();
+  if (!alone) return Says::nothing;
+  const std::string_view first(word.begin(), end);
+  if (std::ranges::find(total_words, first) != total_words.end()) return Says::total;
+  return std::ranges::find(statistic_words, first) != statistic_words.end() ? Says::statistic : Says::nothing;
+}
+
+bool says_total(std::string_view field) {
+  return said_by(field) != Says::nothing;
 }
 
 }  // namespace
@@ -90,7 +104,9 @@ void TableRows::leave_out_totals() {
 
 bool TableRows::is_total(const Held& row) const {
   for (std::size_t c = 0; c < row.fields.size(); ++c)
-    if (says_total(row.fields[c]) && !word_shown_[c] && (c == 0 || holds_numbers_(c))) return true;
+    if (const Says says = said_by(row.fields[c]);
+        says != Says::nothing && !word_shown_[c] && ((c == 0 && says == Says::total) || holds_numbers_(c)))
+      return true;
   return false;
 }
 
