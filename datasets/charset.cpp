@@ -91,6 +91,8 @@ void Utf8Source::begin() {
   ended_ = got < raw_.size();
   raw_.resize(got);
   const std::string_view head = view(raw_);
+  if (head.starts_with(std::string_view("\xff\xfe\0\0", 4)) || head.starts_with(std::string_view("\0\0\xfe\xff", 4)))
+    throw Unreadable{"expected text in UTF-8, Latin-1 or UTF-16, found UTF-32"};
   if (head.starts_with("\xef\xbb\xbf")) {
     charset_ = Charset::utf8;
     raw_at_ = 3;

@@ -42,15 +42,19 @@ std::string_view view(const char* begin, const char* end) {
   return {begin, static_cast<std::size_t>(end - begin)};
 }
 
+// Whether a byte is neither a space nor the beginning or end of one that is no ASCII: so are nearly all.
+bool is_plain(char c) {
+  return static_cast<signed char>(c) > ' ';
+}
+
 // Behind the spaces at `at`; a tab is none where it is the delimiter.
 char* behind_spaces(char* at, const char* end, char delimiter) {
-  while (true) {
-    const auto c = static_cast<unsigned char>(*at);
-    if ((c > ' ' && c < 0x80) || *at == delimiter) return at;  // nearly always
+  while (!is_plain(*at) && *at != delimiter) {
     const std::size_t bytes = leading_space(view(at, end));
-    if (bytes == 0) return at;
+    if (bytes == 0) break;
     at += bytes;
   }
+  return at;
 }
 
 }  // namespace
@@ -234,7 +238,7 @@ bool CsvReader::skip_comment() {
 
 // begin: behind the spaces in front.
 void CsvReader::add_field(const char* begin, const char* end) {
-  while (end > begin && (end[-1] <= ' ')) {  // or no ASCII, where char has a sign
+  while (end > begin && !is_plain(end[-1])) {
     const std::size_t bytes = trailing_space(view(begin, end));
     if (bytes == 0) break;
     end -= bytes;
@@ -293,7 +297,7 @@ bool CsvReader::scan_row() {
   *end_ = '\n';  // so that every search ends
   char* field = at_;
   while (true) {
-    char* const first = behind_spaces(field, end_, mark);
+    char* const first = is_plain(*field) ? field : behind_spaces(field, end_, mark);
     char* stop;
     if (*first == '"' && first < end_) {
       bool complete = true;

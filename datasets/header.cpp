@@ -2,7 +2,7 @@
 //
 //   first row                 the rows below it                                                        evidence
 //   a word                    numbers or dates                                                            +2
-//                             words, this one among them                                                  -2
+//                             words, this one among them                                                  -3
 //                             words, nearly all of which stand in two rows or more, but not this one      +1
 //   a number                  numbers (but see below)                                                     -2
 //                             words                                                                       +1
@@ -10,15 +10,16 @@
 //   nothing                   numbers that count the rows: an index                                       +2
 //   a mark such as ? or NA    numbers                                                                     -1
 //
-// Numbers are names if they look like none of their column's: 7 above decimals only. They also are if they go up in
-// equal steps (0, 1, 2; 1990, 2000, 2010), the rows do not, and something else is for it; or if they count from 0 or 1,
-// in many columns, and nothing but numbers is there.
+// A whole number above decimals only looks like none of its column: it says nothing. Nor do numbers that go up in equal
+// steps (0, 1, 2; 1990, 2000), or in any if they are many (wavelengths), while the rows do not: then the other columns
+// decide. If these numbers are many and count from 0 or 1, that is evidence of its own, +1.
 //
 // When the sum is 0, the first row is a header if all of it is words: a table of words that are all different.
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <limits>
+#include <cmath>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -82,7 +83,7 @@ Below below(const Body& body, std::size_t column) {
 
 int evidence_of_word(std::string_view name, const Below& b) {
   if (b.mostly(b.numbers + b.dates)) return 2;
-  if (b.words.contains(name)) return -2;
+  if (b.words.contains(name)) return -3;
   std::size_t repeated = 0;
   for (const auto& [word, rows] : b.words) repeated += rows > 1 ? rows : 0;
   return b.mostly(repeated) ? 1 : 0;
@@ -106,45 +107,56 @@ int evidence_of(std::string_view name, const Below& b, bool first_column) {
   return evidence_of_word(name, b);
 }
 
-// The step in which these fields of a row go up, if it is the same everywhere.
-std::optional<long> step_of(const Row& row, const std::vector<std::size_t>& columns) {
-  std::optional<long> step, last;
+// The numbers that a row has in these columns; none where a field is anything else.
+std::vector<double> numbers_in(const Row& row, const std::vector<std::size_t>& columns) {
+  std::vector<double> numbers;
   for (const std::size_t c : columns) {
-    const std::optional<long> value = integer_of(row[c]);
-    constexpr long most = std::numeric_limits<long>::max() / 4;
-    if (!value || *value < -most || *value > most) return std::nullopt;
-    if (last) {
-      if (*value <= *last || (step && *step != *value - *last)) return std::nullopt;
-      step = *value - *last;
-    }
-    last = value;
+    double value = 0;
+    if (parse_number(row[c], value) != Number::finite) return {};
+    numbers.push_back(value);
   }
+  return numbers;
+}
+
+bool go_up(const std::vector<double>& numbers) {
+  return numbers.size() > 1 && std::ranges::adjacent_find(numbers, std::greater_equal<>()) == numbers.end();
+}
+
+// The step in which numbers go up, if it is the same everywhere, to rounding; else 0.
+double step_of(const std::vector<double>& numbers) {
+  if (!go_up(numbers)) return 0;
+  const double step = numbers[1] - numbers[0];
+  for (std::size_t i = 2; i < numbers.size(); ++i)
+    if (std::abs(numbers[i] - numbers[i - 1] - step) > 1e-3 * step) return 0;
   return step;
 }
 
-// Whether the numbers among the names go up in equal steps, and those below them do not go up in the same.
+// Whether numbers in the first row go up as places, years and wavelengths do, and those below them do not.
 bool numbers_go_up(const Row& names, const std::vector<std::size_t>& columns, const Body& body) {
-  const std::optional<long> step = step_of(names, columns);
-  if (!step) return false;
-  const long first = *integer_of(names[columns[0]]), last = *integer_of(names[columns.back()]);
-  const bool years = first >= 1000 && last < 3000;
-  if (columns.size() == 2 && first != 0 && first != 1 && !years) return false;
-  const auto alike = std::ranges::count_if(body, [&](const Row* row) { return step_of(*row, columns) == step; });
+  constexpr std::size_t many = 6;  // so many numbers go up by chance once in 720 rows
+  const std::vector<double> numbers = numbers_in(names, columns);
+  const double step = step_of(numbers);
+  if (step == 0 && !(numbers.size() >= many && go_up(numbers))) return false;
+  const bool years = numbers.size() > 1 && numbers.front() >= 1000 && numbers.back() < 3000;
+  if (numbers.size() == 2 && numbers[0] != 0 && numbers[0] != 1 && !years) return false;
+  const auto alike = std::ranges::count_if(body, [&](const Row* row) {
+    const std::vector<double> below = numbers_in(*row, columns);
+    return numbers.size() >= many ? go_up(below) : step_of(below) == step;
+  });
   return 2 * static_cast<std::size_t>(alike) < body.size();
 }
 
-// 0, 1, 2, 3 and nothing else above numbers.
-bool only_numbers_count(const Row& names, const std::vector<std::size_t>& columns, const Body& body) {
-  const std::size_t unnamed = names[0].empty();
-  const long first = *integer_of(names[columns[0]]);
-  if (columns.size() + unnamed != names.size() || (first != 0 && first != 1) || *step_of(names, columns) != 1)
-    return false;
+// 0, 1, 2, 3 or 1, 2, 3, 4, or fewer above decimals where nothing else is.
+bool numbers_count(const Row& names, const std::vector<std::size_t>& columns, const Body& body) {
+  const std::vector<double> numbers = numbers_in(names, columns);
+  if ((numbers[0] != 0 && numbers[0] != 1) || step_of(numbers) != 1) return false;
   if (std::ranges::any_of(body, [&](const Row* row) { return *row == names; })) return false;
+  const std::size_t unnamed = names[0].empty();
   const bool decimals = std::ranges::all_of(columns, [&](std::size_t c) {
     const Below b = below(body, c);
     return b.mostly(b.marked);
   });
-  return columns.size() >= 4 || (columns.size() == 3 && decimals);
+  return columns.size() >= 4 || (columns.size() == 3 && decimals && columns.size() + unnamed == names.size());
 }
 
 // The rows below the first, without those that repeat it if there is a word above nothing but numbers: a header does
@@ -169,7 +181,7 @@ bool detected_header(const SampleRows& rows) {
   if (rows.empty()) return false;
   const Row& names = rows[0];
   const Body body = body_of(rows);
-  int sum = 0, of_numbers = 0;
+  int sum = 0, against = 0;  // against: of numbers in the first row
   bool all_words = true;
   std::vector<std::size_t> numbers;  // columns with a number in the first row
   for (std::size_t c = 0; c < names.size(); ++c) {
@@ -177,13 +189,12 @@ bool detected_header(const SampleRows& rows) {
     const int evidence = evidence_of(names[c], below(body, c), c == 0);
     all_words = all_words && kind == Kind::word;
     if (kind == Kind::number) numbers.push_back(c);
-    (kind == Kind::number ? of_numbers : sum) += evidence;
+    (kind == Kind::number && evidence < 0 ? against : sum) += evidence;
   }
-  if (numbers.size() > 1 && numbers_go_up(names, numbers, body)) {
-    of_numbers = std::max(of_numbers, 0);
-    if (only_numbers_count(names, numbers, body)) return true;
-  }
-  sum += of_numbers;
+  if (numbers.size() > 1 && numbers_go_up(names, numbers, body))
+    sum += numbers_count(names, numbers, body);
+  else
+    sum += against;
   return sum != 0 ? sum > 0 : all_words;
 }
 

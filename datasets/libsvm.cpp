@@ -271,7 +271,7 @@ std::vector<std::string> notes_of(const SparseRows& data, const TargetRule& targ
   std::vector<std::string> notes;
   const bool regression = target.classes.empty();
   const char* const change = options.task != "auto" ? "" : regression ? " [task classification]" : " [task regression]";
-  notes.push_back(fmt::format("{}: {} rows, {} features, {:.2g} % of them not zero; {}{}", data.name,
+  notes.push_back(fmt::format("{}: {} rows, {} features, {:.3g} % of them not zero; {}{}", data.name,
                               data.targets.size(), data.features,
                               100 * static_cast<double>(data.entries.size()) /
                                   (static_cast<double>(data.features) * static_cast<double>(data.targets.size())),

@@ -122,15 +122,9 @@ bool take_unit(std::string_view& text) {
   return false;
 }
 
-// A sign in front, or brackets around, which mean minus: cuts them off.
 bool take_sign(std::string_view& text, bool& negative) {
   if (text.starts_with('+')) {
     text.remove_prefix(1);
-    return true;
-  }
-  if (text.size() > 2 && text.starts_with('(') && text.ends_with(')')) {
-    text = text.substr(1, text.size() - 2);
-    negative = true;
     return true;
   }
   for (const std::string_view minus : minuses) {
@@ -140,6 +134,14 @@ bool take_sign(std::string_view& text, bool& negative) {
     return true;
   }
   return false;
+}
+
+// Brackets around mean minus.
+bool take_brackets(std::string_view& text, bool& negative) {
+  if (text.size() < 3 || !text.starts_with('(') || !text.ends_with(')')) return false;
+  text = text.substr(1, text.size() - 2);
+  negative = true;
+  return true;
 }
 
 // What stands between groups of three digits at the beginning of text, if anything does.
@@ -190,10 +192,8 @@ class PlainDigits {
   void take_exponent() {
     add('e');
     rest_.remove_prefix(1);
-    if (rest_.starts_with('-') || rest_.starts_with('+')) {
-      if (rest_[0] == '-') add('-');
-      rest_.remove_prefix(1);
-    }
+    bool negative = false;
+    if (take_sign(rest_, negative) && negative) add('-');
     wrong_ = take_digits() == 0;
   }
 
@@ -210,7 +210,7 @@ Number written_number(std::string_view field, char decimal, long double& value) 
     field = trimmed(field);
     if (!unit && take_unit(field))
       unit = true;
-    else if (!sign && take_sign(field, negative))
+    else if (!sign && (take_sign(field, negative) || take_brackets(field, negative)))
       sign = true;
     else
       break;

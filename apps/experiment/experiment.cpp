@@ -149,15 +149,19 @@ class Training {
     result_.metrics = score.metrics;
     if (e_.data.test->classes() > 0 && e_.data.test->tokens() == 0)  // characters are many, and have no names
       result_.confusion = confusion_of(score.outputs, *e_.data.test);
-    if (method_ && !rewind_ && method_->idle(steps_))
-      result_.notes.push_back(fmt::format(
-          "{} exchanged no weights: it does every {} steps (--interval), but not after {:g} of the {}, and was what "
-          "the "
-          "method static is",
-          e_.pruning->method.name, e_.pruning->options.schedule.interval, e_.pruning->options.schedule.end, steps_));
+    if (method_ && !rewind_ && method_->idle(steps_)) note_idle();
     if (result_.metrics.classes == 0 && result_.metrics.samples > 0 && !std::isfinite(result_.metrics.rmse))
       throw DivergedError("training diverged at its last step: outputs are not finite; try a smaller learning rate");
     if (!checkpoint_.file.empty()) save_finished(result_, checkpoint_.file);
+  }
+
+  void note_idle() {
+    const Schedule& schedule = e_.pruning->options.schedule;
+    result_.notes.push_back(
+        fmt::format("{} exchanged no weights, and was the method static: its interval is {} steps (--interval), and "
+                    "exchanges end at "
+                    "{:g} of the {} steps",
+                    e_.pruning->method.name, schedule.interval, schedule.end, steps_));
   }
 
   void report(const std::vector<PruneEvent>& events) {

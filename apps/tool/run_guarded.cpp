@@ -1,6 +1,8 @@
 #include "apps/tool/run_guarded.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -18,11 +20,20 @@ int failed(const std::string& message, int code) {
   return code;
 }
 
+// Were standard output or error closed, the next file to be opened would take its number, and what is printed would end
+// in that file. Reserved like this, they cannot be written to.
+void reserve_standard_descriptors() {
+  int number = 0;
+  while (number >= 0 && number <= STDERR_FILENO) number = ::open("/dev/null", O_RDONLY);
+  if (number >= 0) ::close(number);
+}
+
 constexpr const char* unwritable = "error: standard output: cannot be written (disk full?)";
 
 }  // namespace
 
 int run_guarded(const std::function<int()>& body) {
+  reserve_standard_descriptors();
   try {
     const int code = body();
     // What was printed may still be on its way, and has to arrive.

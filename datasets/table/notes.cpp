@@ -77,8 +77,16 @@ std::string target_note(const TargetChoice& choice, const TargetRule& target, co
   return open.empty() ? "" : text + change(open);
 }
 
-std::vector<std::string> notes_of_target(const Table& table, const std::string& name) {
+std::vector<std::string> notes_of_target(const Table& table, const Profile& profile, const TargetChoice& choice) {
   std::vector<std::string> notes;
+  const ColumnProfile& column = profile.columns[profile.target];
+  const std::string name = shown(profile.names[profile.target]);
+  if (const StrayWords& words = column.words; !choice.has_strays && words.count > 0 && words.count <= column.numbers)
+    notes.push_back(
+        fmt::format("column {}, the target: {} of {} fields are not numbers, but classes as well, the "
+                    "first is {} in line {}{}",
+                    name, words.count, column.known(), quoted(words.first), words.line,
+                    change({"missing " + as_in_a_list(words.first)})));
   if (table.without_target > 0)
     notes.push_back(fmt::format("{} rows without a target (column {}) were left out", table.without_target, name));
   if (const StrayWords& stray = table.target; stray.count > 0)
@@ -202,7 +210,7 @@ std::vector<std::string> notes_of(const Table& table, const Profile& profile, co
                               testing ? fmt::format(", {} for testing", testing) : std::string()));
   append(notes_of(profile.skipped));
   append(notes_of(profile.left_out));
-  append(notes_of_target(table, target_name));
+  append(notes_of_target(table, profile, target));
   append(notes_of_mixtures(profile, layout));
   std::vector<std::pair<std::string, Index>> missing, infinite;
   std::vector<StrayWords> notation(p.columns.size());
@@ -218,7 +226,8 @@ std::vector<std::string> notes_of(const Table& table, const Profile& profile, co
   if (!missing.empty()) notes.push_back("missing values: " + counts_text(missing));
   if (!infinite.empty()) notes.push_back("infinite numbers, taken for missing: " + counts_text(infinite));
   if (const std::string text = strays_text(notation, names); !text.empty())
-    notes.push_back("numbers as people write them: " + text);
+    notes.push_back("numbers as people write them: " + text +
+                    (options.csv.dialect.decimal == 0 ? change({"decimal"}) : std::string()));
   append(ignored_columns(p));
   return notes;
 }

@@ -65,8 +65,12 @@ struct ColumnProfile {
   Different different;      // fields that are not missing, if it is
 
   Index known() const { return numbers + infinite + words.count; }
-  // Words among numbers are strays: typing errors, marks for missing values. Where they are more, numbers may be words.
-  bool holds_numbers() const { return 9 * words.count <= numbers; }
+  // Words among numbers are strays (typing errors, marks for missing values) if they are few; or if the numbers are the
+  // most and are measurements, so that as words nearly every field would be another one (<0.5, n.d.).
+  bool holds_numbers() const {
+    const bool measurements = !range.whole() || range.high() - range.low() > most_word_features;
+    return 9 * words.count <= numbers || (words.count <= numbers && measurements);
+  }
 };
 
 // The texts of the target, as long as they are few.

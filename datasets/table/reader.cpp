@@ -40,6 +40,12 @@ EncoderPtr with_decimal(EncoderPtr encoder, char decimal) {
   return std::make_shared<const Encoder>(std::move(rules));
 }
 
+// Why a file may seem to have a single column.
+std::string cut_as_in_training(const CsvReader& reader) {
+  return fmt::format(" (a single column, cut as the training file was: delimiter {})",
+                     name_of_delimiter(reader.delimiter()));
+}
+
 }  // namespace
 
 TableReader::TableReader(const std::filesystem::path& file, EncoderPtr encoder, CsvOptions asked)
@@ -53,8 +59,8 @@ TableReader::TableReader(const std::filesystem::path& file, EncoderPtr encoder, 
   for (const ColumnRule& column : rules.columns) {
     const auto found = std::ranges::find(names, column.name);
     if (column.kind != ColumnKind::ignored && found == names.end())
-      reader_.fail(fmt::format("expected a column {}, which the model was trained with, found {}", shown(column.name),
-                               table::listed_names(names)));
+      reader_.fail(fmt::format("expected a column {}, which the model was trained with, found {}{}", shown(column.name),
+                               table::listed_names(names), names.size() == 1 ? cut_as_in_training(reader_) : ""));
     used += found != names.end();
     field_of_.push_back(found == names.end() ? 0 : static_cast<std::size_t>(found - names.begin()));
   }

@@ -10,11 +10,15 @@
 namespace espalier::table {
 namespace {
 
-constexpr std::size_t most_totals = 4;  // a sum, a mean, ... one below the other
+constexpr std::size_t most_totals = 8;  // a count, a mean, a deviation, ... one below the other
 
-constexpr std::array<std::string_view, 19> words{
-    "total",    "totals", "totale", "sum",     "sums", "summe",  "gesamt",     "insgesamt",    "gesamtsumme", "somme",
-    "subtotal", "suma",   "mean",   "average", "avg",  "median", "mittelwert", "durchschnitt", "moyenne"};
+// Words for what is computed from a column. The first mean it wherever they begin a row; the others may be a name or an
+// abbreviation there, and mean it in columns of numbers only.
+constexpr std::array<std::string_view, 18> total_words{
+    "total", "totals", "totale",   "sum",  "sums",    "summe", "gesamt",     "insgesamt",    "gesamtsumme",
+    "somme", "suma",   "subtotal", "mean", "average", "avg",   "mittelwert", "durchschnitt", "moyenne"};
+constexpr std::array<std::string_view, 12> statistic_words{"std", "stdev", "stddev", "sd",      "min",     "max",
+                                                           "var", "count", "median", "minimum", "maximum", "variance"};
 
 constexpr std::size_t in_alphabet(char letter) {  // small or capital
   return static_cast<std::size_t>(letter & 31);
@@ -24,21 +28,18 @@ constexpr std::size_t in_alphabet(char letter) {  // small or capital
 constexpr std::array<std::uint32_t, 32> beginnings = [] {
   std::array<std::uint32_t, 32> seconds{};
   const auto add = [&](std::string_view word) { seconds[in_alphabet(word[0])] |= 1u << in_alphabet(word[1]); };
-  for (const std::string_view word : words) add(word);
+  for (const std::string_view word : total_words) add(word);
+  for (const std::string_view word : statistic_words) add(word);
   add("grand");
   return seconds;
 }();
 
-// Asked of every field of a file, so nearly all are told apart by two characters.
-bool may_say_total(std::string_view field) {
-  return field.size() >= 2 && is_letter(field[0]) && is_letter(field[1]) &&
-         (beginnings[in_alphabet(field[0])] >> in_alphabet(field[1]) & 1) != 0;
-}
+enum class Says { nothing, statistic, total };
 
 // Total, total:, Grand total, Sum, Average, ...
-bool says_total(std::string_view field) {
+Says said_by(std::string_view field) {
   constexpr std::size_t longest = 32;
-  if (!may_say_total(field) || field.size() > longest) return false;
+  if (field.size() > longest) return Says::nothing;
   std::array<char, longest> lower{};
   std::ranges::transform(field, lower.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
@@ -46,7 +47,16 @@ bool says_total(std::string_view field) {
   if (word.starts_with("grand ")) word.remove_prefix(6);
   const auto end = std::ranges::find_if_not(word, is_letter);
   const bool alone = end == word.end() || *end == ':' || *end == '.' || word.starts_with("total ");
-  return alone && std::ranges::find(words, std::string_view(word.begin(), end)) != words.end();
+  if (!alone) return Says::nothing;
+  const std::string_view first(word.begin(), end);
+  if (std::ranges::find(total_words, first) != total_words.end()) return Says::total;
+  return std::ranges::find(statistic_words, first) != statistic_words.end() ? Says::statistic : Says::nothing;
+}
+
+// Asked of every field of a file, so nearly all are told apart by two characters.
+inline bool says_total(std::string_view field) {
+  return field.size() >= 2 && is_letter(field[0]) &&
+         (beginnings[in_alphabet(field[0])] >> in_alphabet(field[1]) & 1) != 0 && said_by(field) != Says::nothing;
 }
 
 }  // namespace
@@ -112,7 +122,9 @@ void TableRows::leave_out_totals() {
 
 bool TableRows::is_total(const Held& row) const {
   for (std::size_t c = 0; c < row.fields.size(); ++c)
-    if (says_total(row.fields[c]) && !word_shown_[c] && (c == 0 || holds_numbers_(c))) return true;
+    if (const Says says = said_by(row.fields[c]);
+        says != Says::nothing && !word_shown_[c] && ((c == 0 && says == Says::total) || holds_numbers_(c)))
+      return true;
   return false;
 }
 

@@ -1,8 +1,8 @@
 // The rows of a table that are samples. Left out, and remembered by line:
 //
 //   a,b,label        rows that repeat the header, where files were joined
-//   Total,,400       totals at the end: a word such as total or mean in the first column, or in one of numbers, that no
-//                    other row has there
+//   Total,,400       totals at the end: a word such as total or mean in the first column, or such a word or max, std,
+//                    ... in a column of numbers, that no other row has there
 #pragma once
 
 #include <functional>

@@ -85,10 +85,11 @@ TEST(Page, SaysThatAMethodHadNoTimeToExchangeWeights) {
   };
   for (const char* method : {"rigl", "set", "snfs"}) {
     const std::string page = train(fmt::format("--method {}", method));
-    EXPECT_PRED2(contains, page,
-                 fmt::format("{} exchanged no weights: it does every 100 steps (--interval), but not after 0.75 of the "
-                             "120, and was what the method static is\n",
-                             method));
+    EXPECT_PRED2(
+        contains, page,
+        fmt::format("{} exchanged no weights, and was the method static: its interval is 100 steps (--interval), "
+                    "and exchanges end at 0.75 of the 120 steps\n",
+                    method));
     const auto result = nlohmann::json::parse(read_file(folder.path() / "run/result.json", megabyte));
     EXPECT_EQ(result["notes"].size(), 1u);
     EXPECT_EQ(page_of(*RunFolder(folder.path() / "run", Begin::where_it_stopped).result()), page) << "as it was saved";

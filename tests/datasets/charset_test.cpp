@@ -124,6 +124,8 @@ TEST(Charset, BytesThatAreNoTextAreNamedByLineWithWhatToDo) {
                                   "a\0\n\0\0\xd8x\0\n\0",
                                   12)),
             "t.csv: line 2: expected text in UTF-16, found half of a pair of surrogates");
+  EXPECT_EQ(complaint(std::string("\xff\xfe\0\0a\0\0\0", 8)),
+            "t.csv: line 1: expected text in UTF-8, Latin-1 or UTF-16, found UTF-32");
   EXPECT_EQ(complaint(std::string("a,b\n1,2\n3,\0\n", 12)), "t.csv: line 3: expected text, found a NUL byte");
 }
 

@@ -130,8 +130,13 @@ TEST(DetectedHeader, MayBeOfNumbersThatGoUp) {
   EXPECT_TRUE(header("0,1,label\n1,blue,yes\n4,red,no\n4,red,no\n3,blue,yes\n"));
   EXPECT_TRUE(header("country,1990,1991,label\nA,5,3,x\nB,7,7,y\nC,6,1,x\nD,7,7,y\n"));
   EXPECT_TRUE(header("id,10,20,30\n1,5,4,3\n2,5,6,9\n3,8,8,1\n"));
+  EXPECT_TRUE(header("0,1,2,3,kind\n5,7,9,1,x\n2,2,1,1,y\n")) << "words below that say nothing";
   EXPECT_TRUE(header("0,1,2,3\n5,1,4,4\n0,0,3,7\n1,6,2,1\n"));
   EXPECT_TRUE(header("0,1,2\n0.5,1.5,4.4\n0.1,0.2,3.7\n"));
+  EXPECT_TRUE(header("1100.5,1102.5,1104.5,label\n0.5,0.4,0.6,1\n0.7,0.8,0.3,0\n"));
+  EXPECT_TRUE(header("400.1,400.4,401,401.2,403,405.9,y\n1,2,5,4,2,2,1\n3,2,5,1,3,2,0\n4,4,4,1,1,1,1\n"));
+  EXPECT_TRUE(header("0.0,1.0,2.0,label\n-0.256,6.023,-1.542,1\n0.554,7.195,3.986,1\n"));
+  EXPECT_FALSE(header("1.5,2.5,7.5,label\n-0.256,6.023,-1.542,label\n0.554,7.195,3.986,other\n"));
   EXPECT_FALSE(header("1,2,3,4\n5,6,7,8\n9,10,11,12\n13,14,15,16\n")) << "the rows go up as well";
   EXPECT_FALSE(header("0,1\n1,1\n1,0\n0,0\n"));
   EXPECT_FALSE(header("0,1\n0.1,0.995\n0.2,0.98\n"));
@@ -140,6 +145,7 @@ TEST(DetectedHeader, MayBeOfNumbersThatGoUp) {
 TEST(DetectedHeader, IsNoRowWhoseWordsOccurAgain) {
   EXPECT_FALSE(header("rain,hot,yes\nsunny,hot,yes\nrain,cool,no\n"));
   EXPECT_FALSE(header("p,b,f,s\np,b,s,s\ne,r,s,f\np,g,s,s\n"));
+  EXPECT_FALSE(header("overcast,mild,yes\nsunny,hot,yes\nrain,cool,no\nsunny,hot,yes\nrain,cool,no\n"));
   EXPECT_FALSE(header("good film,pos\nbad film,neg\nno film,pos\n"));
   EXPECT_TRUE(header("weather,heat,play\nrain,hot,yes\nsunny,hot,yes\nrain,cool,no\nsunny,cool,no\n"));
   EXPECT_TRUE(header("text,label\ngood film,pos\nbad film,neg\nno film,pos\n"));

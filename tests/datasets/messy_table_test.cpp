@@ -134,19 +134,34 @@ TEST(Strays, OneOtherWordInAColumnOfNumbersIsMissingAndNamedWithLineAndCount) {
   EXPECT_EQ(column(load(with_field("oops"), {.categorical = {"x"}}), "x").kind, ColumnKind::categorical);
 }
 
-TEST(Strays, WordsInMoreThanATenthOfTheRowsMakeAColumnOfWordsAndASentence) {
-  const DataParts parts = load(
-      table_of("x,z,y", 100, [](int r) { return r % 5 ? plain_row(r) : fmt::format("n.d.,{},{}", r % 13, r % 2); }));
+TEST(Strays, AmongCodesAWordInMoreThanATenthOfTheRowsMakesAColumnOfWordsAndASentence) {
+  const std::string text = table_of("x,z,y", 100, [](int r) {
+    return fmt::format("{},{},{}", r % 5 ? std::to_string(r % 7) : "A", scattered(r), r % 2);
+  });
+  const DataParts parts = load(text);
   EXPECT_EQ(column(parts, "x").kind, ColumnKind::categorical);
-  EXPECT_PRED2(contains, notes_of(parts),
-               "column x was read as words: 20 of 100 fields are not numbers, the first is \"n.d.\" in line 2 "
-               "[missing n.d.]");
-  EXPECT_EQ(column(load(table_of("x,z,y", 100,
-                                 [](int r) { return r % 5 ? plain_row(r) : fmt::format("n.d.,{},{}", r % 13, r % 2); }),
-                        {.missing_marks = {"n.d."}}),
-                   "x")
-                .kind,
-            ColumnKind::numeric);
+  EXPECT_PRED2(
+      contains, notes_of(parts),
+      "column x was read as words: 20 of 100 fields are not numbers, the first is \"A\" in line 2 [missing A]");
+  EXPECT_EQ(column(load(text, {.missing_marks = {"a"}}), "x").kind, ColumnKind::numeric);
+}
+
+TEST(Strays, AmongMeasurementsAWordInFewerThanHalfOfTheRowsIsMissing) {
+  const auto with_words = [](int of_ten, const char* decimals) {
+    return load(table_of("x,z,y", 300, [&](int r) {
+      return fmt::format("{},{},{}", r % 10 < of_ten ? "<0.5" : fmt::format("{}{}", 7 * r * r % 2000, decimals),
+                         scattered(r), r % 2);
+    }));
+  };
+  for (const char* decimals : {".25", ""}) {
+    const DataParts parts = with_words(4, decimals);
+    EXPECT_EQ(column(parts, "x").kind, ColumnKind::numeric) << "and not another word in nearly every row";
+    EXPECT_TRUE(column(parts, "x").missing);
+    EXPECT_PRED2(contains, notes_of(parts),
+                 "120 of 300 fields are not numbers and count as missing, the first is \"<0.5\" in line 2 "
+                 "[categorical x]");
+  }
+  EXPECT_NE(column(with_words(6, ".25"), "x").kind, ColumnKind::numeric);
 }
 
 TEST(Strays, MarksThatAreAskedForComeBesidesTheUsualOnes) {
@@ -176,6 +191,10 @@ TEST(Strays, BesideCodesRareWordsAreNoClassesAndTheirRowsAreLeftOut) {
   EXPECT_EQ(load(labelled(1), {.categorical = {"y"}}).train->classes(), 4);
   EXPECT_EQ(load(labelled(40)).train->classes(), 4) << "a class of its own";
   EXPECT_PRED2(contains, notes_of(load(labelled(40))), "target y, the last column: classes, for it holds words");
+  EXPECT_PRED2(
+      contains, notes_of(load(labelled(40))),
+      "column y, the target: 40 of 400 fields are not numbers, but classes as well, the first is \"spoilt\" in "
+      "line 2 [missing spoilt]");
 }
 
 TEST(Strays, AmongTheNumbersOfARegressionWordsAreLeftOut) {
@@ -234,6 +253,7 @@ TEST(LeftOutRows, TotalsInTheLastRowsAreNamedByTheirLines) {
   EXPECT_EQ(rows_of(two), 100);
   EXPECT_PRED2(contains, notes_of(two), "lines 102, 103 hold totals (\"Sum\") and were left out");
   EXPECT_EQ(rules_of(rows + "Total,99999,400\n"), rules_of(rows)) << "no trace of it";
+  EXPECT_EQ(rules_of(rows + "count,100,100\nmean,1,1\nstd,2,3\nmin,0,0\nmax,99999,400\n"), rules_of(rows));
 }
 
 TEST(LeftOutRows, AWordForTotalsElsewhereIsAWord) {
@@ -249,6 +269,10 @@ TEST(LeftOutRows, AWordForTotalsElsewhereIsAWord) {
     return fmt::format("{},{},{}", std::vector{"sum", "mean"}[static_cast<std::size_t>(r) % 2], scattered(r), r % 3);
   });
   EXPECT_EQ(rows_of(load(all)), 100) << "in every row";
+  const std::string names = table_of("name,x,y", 60, [](int r) {
+    return fmt::format("{},{},{}", r == 59 ? "Max" : r % 2 ? "Ida" : "Tom", scattered(r), r % 2);
+  });
+  EXPECT_EQ(rows_of(load(names)), 60) << "a name";
   EXPECT_EQ(rows_of(load("x,z,y\nTotal,1,1\n" + table_of("", 60, plain_row))), 61) << "in the first row";
   EXPECT_EQ(rows_of(load(table_of(
                 "x,kind,y", 60,
@@ -330,7 +354,8 @@ TEST(Notations, ThousandsCurrenciesPercentAndUnicodeAreNumbersAndSaid) {
   EXPECT_EQ(minus("\u2212"), minus("-"));
   const DataParts parts = load(table([&](int i, int s, int y) { return fmt::format("${}.00,{}%,{}", i, s, y); }));
   EXPECT_PRED2(contains, notes_of(parts),
-               "numbers as people write them: income 100 (\"$1000.00\" in line 2), share 100 (\"0%\" in line 2)");
+               "numbers as people write them: income 100 (\"$1000.00\" in line 2), share 100 (\"0%\" in line 2) "
+               "[decimal]");
 }
 
 // --- large numbers

@@ -62,6 +62,7 @@ TEST(ReadNumber, ReadsWhatPeopleWrite) {
   for (const char* text : {"1234,5", "1.234,5", "1 234,5", "1'234,5", "1.234,50 \u20ac", "\u20ac1.234,5"})
     EXPECT_EQ(number(text, ','), 1234.5L) << text;
   EXPECT_EQ(number("1,5e3", ','), 1500.0L);
+  EXPECT_EQ(number("1e\u22123"), 0.001);
   EXPECT_EQ(number(",5", ','), 0.5L);
   EXPECT_EQ(number("1.234", ','), 1234.0L);
   EXPECT_EQ(number("1,234"), 1234.0L);

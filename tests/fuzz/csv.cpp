@@ -82,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
   espalier::try_text(text, options);
   // The same across the end of the reader's first chunk.
   constexpr std::size_t chunk_bytes = std::size_t{1} << 18;
-  if (bytes > 1 && data[1] % 16 == 0)
-    espalier::try_text("#" + std::string(chunk_bytes - bytes / 2 - 2, ';') + "\n" + text, options);
+  if (bytes > 1 && data[1] % 32 == 0)
+    espalier::try_text("#" + std::string(chunk_bytes - bytes / 2 - 2, '-') + "\n" + text, options);
   return 0;
 }

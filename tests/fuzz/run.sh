@@ -4,9 +4,9 @@
 #   tests/fuzz/run.sh 10             every harness, ten seconds each
 #   tests/fuzz/run.sh 600 csv        one of them (csv, libsvm, table), ten minutes
 #
-# It begins with the files in tests/fuzz/corpus/HARNESS. What is found on the way stays in build/fuzz/HARNESS, and is where
-# the next run begins; an input that breaks something is written there as crash-..., and the exit code is not 0. To run
-# such an input alone: build/dev/tests/fuzz/espalier_fuzz_HARNESS FILE.
+# It begins with the files in tests/fuzz/corpus/HARNESS. Inputs that reach new branches stay in build/fuzz/HARNESS, where the
+# next run begins; one that breaks something is written there as crash-..., and the exit code is 1. To run such an input
+# alone: build/dev/tests/fuzz/espalier_fuzz_HARNESS FILE.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 harnesses=()
@@ -24,9 +24,16 @@ cmake --build --preset dev --target "${harnesses[@]/#/espalier_fuzz_}"
 failed=0
 for harness in "${harnesses[@]}"; do
   found=build/fuzz/$harness
+  log=$found.log
   mkdir -p "$found"
-  echo "== $harness, $seconds s"
-  "build/dev/tests/fuzz/espalier_fuzz_$harness" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=4096 \
-    -print_final_stats=1 -verbosity=0 -artifact_prefix="$found/" "$found" "tests/fuzz/corpus/$harness" || failed=1
+  if "build/dev/tests/fuzz/espalier_fuzz_$harness" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    -max_len=4096 -print_final_stats=1 -print_funcs=0 -verbosity=0 -artifact_prefix="$found/" "$found" \
+    "tests/fuzz/corpus/$harness" >"$log" 2>&1; then
+    echo "$harness: $(awk '/number_of_executed_units/ { print $2 }' "$log") inputs in $seconds s, nothing found"
+  else
+    failed=1
+    echo "$harness: found something; the end of $log:"
+    tail -n 40 "$log"
+  fi
 done
 exit $failed
