@@ -86,12 +86,14 @@ class Profiler {
     if (c == profile_.target) add_target(field);
   }
 
-  // A number as people write it, or a word.
+  // A number as people write it, which begins with no letter, or a word.
   Number add_unusual(ColumnProfile& column, std::string_view field, double& value) {
-    if (voting_) votes_.add(field);
+    const char first = field[0];
+    const bool letter = (first | 0x20) >= 'a' && (first | 0x20) <= 'z';
     long double exact = 0;
-    const Number number = read_number(field, decimal_, exact);
+    const Number number = letter ? Number::none : read_number(field, decimal_, exact);
     value = static_cast<double>(exact);
+    if (voting_ && !letter) votes_.add(field);
     if (number != Number::none) {
       column.notation.add(field, line_);
     } else {

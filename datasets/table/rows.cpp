@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <utility>
 
 namespace espalier::table {
@@ -17,19 +18,35 @@ constexpr std::array<std::string_view, 18> total_words{
 constexpr std::array<std::string_view, 12> statistic_words{"std", "stdev", "stddev", "sd",      "min",     "max",
                                                            "var", "count", "median", "minimum", "maximum", "variance"};
 
+constexpr bool is_letter(char c) {
+  return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
+constexpr std::size_t in_alphabet(char letter) {  // small or capital
+  return static_cast<std::size_t>(letter & 31);
+}
+
+// Of each first letter, the second ones that those words have.
+constexpr std::array<std::uint32_t, 32> beginnings = [] {
+  std::array<std::uint32_t, 32> seconds{};
+  const auto add = [&](std::string_view word) { seconds[in_alphabet(word[0])] |= 1u << in_alphabet(word[1]); };
+  for (const std::string_view word : total_words) add(word);
+  for (const std::string_view word : statistic_words) add(word);
+  add("grand");
+  return seconds;
+}();
+
 enum class Says { nothing, statistic, total };
 
 // Total, total:, Grand total, Sum, Average, ...
 Says said_by(std::string_view field) {
   constexpr std::size_t longest = 32;
-  const auto letter = [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; };
-  if (field.empty() || !letter(field[0]) || field.size() > longest) return Says::nothing;  // nearly all numbers
+  if (field.size() > longest) return Says::nothing;
   std::array<char, longest> lower{};
   std::ranges::transform(field, lower.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
   std::string_view word(lower.data(), field.size());
   if (word.starts_with("grand ")) word.remove_prefix(6);
-  const auto end = std::ranges::find_if_not(word, letter);
+  const auto end = std::ranges::find_if_not(word, is_letter);
   const bool alone = end == word.end() || *end == ':' || *end == '.' || word.starts_with("total ");
   if (!alone) return Says::nothing;
   const std::string_view first(word.begin(), end);
@@ -37,8 +54,10 @@ Says said_by(std::string_view field) {
   return std::ranges::find(statistic_words, first) != statistic_words.end() ? Says::statistic : Says::nothing;
 }
 
-bool says_total(std::string_view field) {
-  return said_by(field) != Says::nothing;
+// Of each field of a file it is asked, so most are told apart by two characters.
+inline bool says_total(std::string_view field) {
+  return field.size() >= 2 && is_letter(field[0]) &&
+         (beginnings[in_alphabet(field[0])] >> in_alphabet(field[1]) & 1) != 0 && said_by(field) != Says::nothing;
 }
 
 }  // namespace
