@@ -44,6 +44,7 @@ struct RunConfig {
 
   // training
   Index epochs = 40;
+  Index patience = 0;  // above 0: the best epoch by validation counts, and so many without a better one are enough
   Index batch = 128;
   OptimizerOptions optimizer{.weight_decay = 5e-4};
   RateOptions rate{.rate = 0};         // rate 0: what suits the model and the optimizer, with the model's warm-up

@@ -65,6 +65,7 @@ Experiment unpruned(const RunConfig& c, const DataParts& data, std::string label
           .optimizer = make_optimizer(c.optimizer),
           .rate = c.rate,
           .epochs = c.epochs,
+          .patience = c.patience,
           .batch = c.batch,
           .lanes = c.lanes,
           .augment = augmentation_named(c.augment),

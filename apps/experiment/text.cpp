@@ -132,9 +132,13 @@ std::string page_of(const Result& result) {
       fmt::format("{} on {}: {}, {:.1f} % of the weights gone, seed {}, {} thread{}, {}\n{}\n", result.model,
                   result.dataset, method, 100 * (1 - result.sparse.density), result.seed, result.threads,
                   result.threads == 1 ? "" : "s", result.processor, result.provenance);
+  const std::string kept = result.sparse.best_epoch == 0
+                               ? ""
+                               : fmt::format("epoch {} of at most {} is kept: the best on validation samples\n",
+                                             result.sparse.best_epoch, result.epochs);
   const std::string baselines = baseline_table_of(result), inputs = inputs_line_of(result);
-  return headline + "\n" + table_of(result) + (baselines.empty() ? "" : "\n") + baselines + verdict_on_linear(result) +
-         "\n" + layer_table_of(result) + (inputs.empty() ? "" : "\n") + inputs;
+  return headline + "\n" + table_of(result) + kept + (baselines.empty() ? "" : "\n") + baselines +
+         verdict_on_linear(result) + "\n" + layer_table_of(result) + (inputs.empty() ? "" : "\n") + inputs;
 }
 
 // --- several runs ----------------------------------------------------------------------------------------------------
