@@ -38,6 +38,7 @@ struct RunConfig {
 
   // model and run
   std::string model = "lenet-300-100";
+  Index members = 1;  // above 1: so many networks, with seeds one after the other; their average is what is measured
   std::uint64_t seed = 1;
   int threads = 0;  // 0: one per processor. Does not change a bit of the result.
   Index lanes = 0;  // 0: what suits the model
