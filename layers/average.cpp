@@ -32,7 +32,7 @@ Var scaled(const Var& x, Real by) {
 
 Average::Average(std::string name, std::vector<ModulePtr> members)
     : name_(std::move(name)), members_(std::move(members)) {
-  require(!members_.empty() && std::ranges::find(members_, nullptr) == members_.end(),
+  require(!members_.empty() && std::ranges::all_of(members_, [](const ModulePtr& member) { return member != nullptr; }),
           "[average] {}: expected at least one member, got none", name_);
   for (std::size_t m = 0; m < members_.size(); ++m)
     for (Parameter* W : parameters_of(*members_[m])) W->rename(numbered(m, W->name()));

@@ -1,10 +1,11 @@
 // The best epoch: which of the epochs after pruning has ended is the one to keep, by the validation samples.
 //
-//   validation |   .                    an epoch is better if it has the lower error; of equal ones, and of classes on
-//   error      |    \  pruning          few samples, where one more right answer says little, the lower loss decides
-//              |     \/\
-//              |  ended \__o_/\_        after `patience` epochs without a better one it is enough
-//              +------------------ epoch
+//   validation |  o                     an epoch is better if it has the lower error; of equal ones, and of classes on
+//   error      |    o                   few samples, where one more right answer says little, the lower loss decides
+//              |      o : o   o   o
+//              |        :   O   o   o   O is kept; after `patience` epochs without a better one it is enough
+//              +---------------------- epoch
+//                       pruning has ended
 #pragma once
 
 #include <filesystem>

@@ -8,24 +8,24 @@
 namespace espalier::zoo {
 namespace {
 
-constexpr std::string_view prefix = "average:";
+constexpr std::string_view average_prefix = "average:";
 constexpr Index most_members = 100;
 
-struct Members {
+struct AverageName {
   Index count;
   std::string model;
 };
 
-Members members_of(const std::string& name) {
-  const std::string_view text = std::string_view(name).substr(prefix.size());
-  Members members{};
+AverageName members_of(const std::string& name) {
+  const std::string_view text = std::string_view(name).substr(average_prefix.size());
+  AverageName members{};
   const char* const end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, members.count);
   require(error == std::errc() && at != end && *at == 'x' && members.count >= 1 && members.count <= most_members,
           "[model] {}: expected 1 to {} members and their model such as average:5xtabular:256-256, got \"{}\"", name,
           most_members, text);
   members.model.assign(at + 1, end);
-  require(!members.model.starts_with(prefix), "[model] {}: expected members that are no averages", name);
+  require(!members.model.starts_with(average_prefix), "[model] {}: expected members that are no averages", name);
   return members;
 }
 
@@ -39,7 +39,7 @@ ModulePtr average(const std::string& name, ModelOptions options) {
 }  // namespace
 
 std::vector<ModelFamily> averages() {
-  return {{.name = std::string(prefix),
+  return {{.name = std::string(average_prefix),
            .form = "average:COUNTxMODEL",
            .line = "the mean of several networks of one kind, each drawn with a seed of its own",
            .profile = [](const std::string& name) { return model_profile(members_of(name).model); },
