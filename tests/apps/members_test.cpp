@@ -21,7 +21,7 @@ struct Members : ::testing::Test {
     return settled(c);
   }();
   DataParts data =
-      load_table_text("table", synthetic_table_csv({.samples = 600}), {.validation = 60, .seed = config.seed});
+      load_table_text("table", synthetic_table_csv({.rows = 600}), {.validation = 60, .seed = config.seed});
   std::vector<Real> outputs_of(const Module& model) const {
     return Inference(model, 1).outputs(Loader(data.test, {.batch = 64, .lanes = 16, .shuffle = false}));
   }
