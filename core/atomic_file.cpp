@@ -35,26 +35,9 @@ class Descriptor final {
   Descriptor& operator=(const Descriptor&) = delete;
   int number() const { return number_; }
   bool open() const { return number_ >= 0; }
-  int close() { return ::close(std::exchange(number_, -1)); }
 
  private:
   int number_;
-};
-
-// A name that is removed again unless keep() says that it is needed.
-class TemporaryName final {
- public:
-  explicit TemporaryName(std::filesystem::path path) : path_(std::move(path)) {}
-  ~TemporaryName() {
-    if (!path_.empty()) ::unlink(path_.c_str());
-  }
-  TemporaryName(const TemporaryName&) = delete;
-  TemporaryName& operator=(const TemporaryName&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-  void keep() { path_.clear(); }
-
- private:
-  std::filesystem::path path_;
 };
 
 // Retries a system call that a signal interrupted.
@@ -65,6 +48,11 @@ auto uninterrupted(Call&& call) {
   return result;
 }
 
+std::filesystem::path folder_of(const std::filesystem::path& file) {
+  return file.has_parent_path() ? file.parent_path() : ".";
+}
+
+constexpr const char* writing = "write";                      // what was intended, for messages
 constexpr std::size_t transfer_bytes = std::size_t{1} << 30;  // Linux moves at most 2 GiB in one call
 
 }  // namespace
@@ -74,39 +62,83 @@ FileCalls& file_calls() {
   return calls;
 }
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view contents) {
+std::filesystem::path link_target(std::filesystem::path path) {
+  constexpr int most_links = 40;  // as many as Linux follows
+  const std::filesystem::path first = path;
+  for (int i = 0; i < most_links; ++i) {
+    std::error_code none;
+    const std::filesystem::path next = std::filesystem::read_symlink(path, none);
+    if (none) return path;
+    path = path.parent_path() / next;
+  }
+  throw FileError(fmt::format("{}: expected symbolic links that end somewhere, found a circle", first.string()));
+}
+
+// --- OutputFile ------------------------------------------------------------------------------------------------------
+
+OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)) {
+  struct stat status = {};
+  const bool exists = ::stat(path_.c_str(), &status) == 0;
+  if (exists && S_ISDIR(status.st_mode))
+    throw FileError(fmt::format("{}: expected a file to write, found a folder", path_.string()));
+  if (exists && !S_ISREG(status.st_mode)) {
+    file_ = uninterrupted([&] { return ::open(path_.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC); });
+    if (file_ < 0) fail(path_, writing, "opening");
+    return;
+  }
+  target_ = link_target(path_);
+  create_temporary();
+  constexpr mode_t permissions = 0777;  // are those of the file that is replaced, where the file system has any
+  if (exists) ::fchmod(file_, status.st_mode & permissions);
+}
+
+// O_EXCL never opens a file that exists: a leftover of a killed process with our number only costs one more try.
+void OutputFile::create_temporary() {
   static std::atomic<unsigned> count = 0;
-  constexpr const char* intent = "write";
-  const FileCalls& calls = file_calls();
-  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
-
-  // O_EXCL never opens a file that exists: a leftover of a killed process with our number only costs one more try.
-  std::filesystem::path name;
-  int number = -1;
   do {
-    name = folder / fmt::format(".espalier-{}-{}.tmp", ::getpid(), count++);
-    number = uninterrupted([&] { return ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
-  } while (number < 0 && errno == EEXIST);
-  Descriptor file(number);
-  if (!file.open()) fail(path, intent, "creating a temporary file beside it");
-  TemporaryName temporary(std::move(name));
+    temporary_ = folder_of(target_) / fmt::format(".espalier-{}-{}.tmp", ::getpid(), count++);
+    file_ = uninterrupted([&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
+  } while (file_ < 0 && errno == EEXIST);
+  if (file_ < 0) fail(path_, writing, "creating a temporary file beside it");
+}
 
+OutputFile::~OutputFile() {
+  if (file_ >= 0) ::close(file_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void OutputFile::write(std::string_view contents) {
   while (!contents.empty()) {
     const auto written = uninterrupted(
-        [&] { return calls.write(file.number(), contents.data(), std::min(contents.size(), transfer_bytes)); });
-    if (written < 0) fail(path, intent, "writing a temporary file beside it");
+        [&] { return file_calls().write(file_, contents.data(), std::min(contents.size(), transfer_bytes)); });
+    if (written < 0) fail(path_, writing, target_.empty() ? "writing" : "writing a temporary file beside it");
     contents.remove_prefix(static_cast<std::size_t>(written));
   }
-  if (uninterrupted([&] { return calls.fsync(file.number()); }) < 0) fail(path, intent, "fsync");
-  if (file.close() < 0) fail(path, intent, "closing a temporary file beside it");
-  if (calls.rename(temporary.path().c_str(), path.c_str()) < 0) fail(path, intent, "renaming a temporary file to it");
-  temporary.keep();
+}
+
+void OutputFile::finish() {
+  const FileCalls& calls = file_calls();
+  const bool replaces = !target_.empty();
+  if (replaces && uninterrupted([&] { return calls.fsync(file_); }) < 0) fail(path_, writing, "fsync");
+  if (::close(std::exchange(file_, -1)) < 0) fail(path_, writing, "closing");
+  if (!replaces) return;
+  if (calls.rename(temporary_.c_str(), target_.c_str()) < 0) fail(path_, writing, "renaming a temporary file to it");
+  temporary_.clear();
 
   // The new name itself reaches the disk with its folder. Not every file system can do that, and the file is whole
   // either way: no error.
+  const std::filesystem::path folder = folder_of(target_);
   if (const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); directory.open())
     calls.fsync(directory.number());
 }
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view contents) {
+  OutputFile file(path);
+  file.write(contents);
+  file.finish();
+}
+
+// --- reading ---------------------------------------------------------------------------------------------------------
 
 std::string read_file(const std::filesystem::path& path, std::uintmax_t limit_bytes) {
   constexpr const char* intent = "read";

@@ -7,6 +7,9 @@
 //   4. fsync    the folder              the new name is on the disk as well, where the file system can do that
 //
 // If any step fails the temporary file is removed and what stood under the target's name still stands there.
+//
+// A symbolic link stays one: the target is what it leads to. A FIFO, a terminal or another device is no file that could
+// be replaced, and is written into as it is.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +19,32 @@
 
 namespace espalier {
 
-// Throws FileError, one line: the path, what failed, and the system's reason.
+// A file that is written piece by piece. Every function throws FileError, one line: the path, what failed, and the
+// system's reason.
+class OutputFile final {
+ public:
+  // Opens it, which waits for a reader if it is a FIFO.
+  explicit OutputFile(std::filesystem::path path);
+  ~OutputFile();  // without finish(), steps 3 and 4 do not take place
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  void write(std::string_view contents);
+  void finish();  // the last call
+
+ private:
+  void create_temporary();
+  std::filesystem::path path_;       // as messages call it
+  std::filesystem::path target_;     // what is replaced; empty: path_ is written into
+  std::filesystem::path temporary_;  // what replaces it, until then
+  int file_ = -1;
+};
+
+// The whole of it in one piece.
 void write_file_atomically(const std::filesystem::path& path, std::string_view contents);
+
+// Where a chain of symbolic links ends; nothing need stand there. Throws FileError for a circle.
+std::filesystem::path link_target(std::filesystem::path path);
 
 // The contents of a regular file. Throws FileError if it is missing, not a regular file, larger than limit_bytes, or
 // ends before its size is reached.

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <utility>
 
 #include "espalier/core/error.h"
 #include "espalier/datasets/cifar.h"
+#include "espalier/datasets/idx_set.h"
 #include "espalier/datasets/libsvm.h"
 #include "espalier/datasets/locate.h"
 #include "espalier/datasets/mnist.h"
@@ -51,25 +53,43 @@ DataParts read_text(const Path& file, const LoadOptions& options) {
 }
 
 struct FileFormat {
-  std::string_view ending;
+  std::string_view name, ending;
   DataParts (*read)(const Path& file, const LoadOptions& options);
 };
 
-constexpr std::array file_formats{FileFormat{".csv", read_csv}, FileFormat{".tsv", read_csv},
-                                  FileFormat{".svm", read_libsvm}, FileFormat{".libsvm", read_libsvm},
-                                  FileFormat{".txt", read_text}};
+constexpr std::array file_formats{FileFormat{"csv", ".csv", read_csv}, FileFormat{"csv", ".tsv", read_csv},
+                                  FileFormat{"libsvm", ".svm", read_libsvm},
+                                  FileFormat{"libsvm", ".libsvm", read_libsvm}, FileFormat{"text", ".txt", read_text}};
 
-// "folder/adult.csv.gz" -> "adult" and ".csv"
-std::pair<std::string, std::string> stem_and_ending(const std::string& name) {
-  Path path = Path(name).filename();
-  if (path.extension() == ".gz") path = path.stem();
-  return {path.stem().string(), path.extension().string()};
+std::string in_small_letters(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
 }
 
-const FileFormat* format_of(const std::string& name) {
-  const std::string ending = stem_and_ending(name).second;
-  const auto found = std::ranges::find(file_formats, ending, &FileFormat::ending);
-  return found == file_formats.end() ? nullptr : &*found;
+// "folder/Adult.CSV.gz" -> "Adult" and ".csv"
+std::pair<std::string, std::string> stem_and_ending(const std::string& name) {
+  Path path = Path(name).filename();
+  if (in_small_letters(path.extension().string()) == ".gz") path = path.stem();
+  return {path.stem().string(), in_small_letters(path.extension().string())};
+}
+
+std::vector<std::string> format_names() {
+  std::vector<std::string> names;
+  for (const FileFormat& format : file_formats)
+    if (names.empty() || names.back() != format.name) names.emplace_back(format.name);
+  return names;
+}
+
+// The format that is given, or the one of the ending; null: the name is not that of a file.
+const FileFormat* format_of(const std::string& name, const std::string& given) {
+  const auto find = [](const std::string& text, std::string_view FileFormat::*member) {
+    const auto found = std::ranges::find(file_formats, text, member);
+    return found == file_formats.end() ? nullptr : &*found;
+  };
+  if (given == "auto") return source_of(name) ? nullptr : find(stem_and_ending(name).second, &FileFormat::ending);
+  const FileFormat* format = find(given, &FileFormat::name);
+  require(format != nullptr, "[format] expected {}, got \"{}\"", format_help(), given);
+  return format;
 }
 
 // A file: where its name says, or else in a folder where data are looked for. Nowhere: the name, for the error.
@@ -79,6 +99,18 @@ Path found_file(const Path& file, const std::string& folder) {
   const Path found = find_data(
       folder, file.string(), [&](const Path& candidate) { return std::filesystem::exists(candidate / file, ignored); });
   return found.empty() ? file : found / file;
+}
+
+// The same for a folder, or for what only the folder above is there of.
+Path found_folder(const Path& folder, const std::string& data_dir) {
+  std::vector<Path> roots = data_roots(data_dir);
+  roots.insert(roots.begin(), Path());
+  for (const Path& part : {folder, folder.parent_path()})
+    for (const Path& root : roots) {
+      std::error_code ignored;
+      if (!part.empty() && std::filesystem::exists(root / part, ignored)) return root / folder;
+    }
+  return folder;
 }
 
 // --- sources, by their name ----------------------------------------------------------------------------------------
@@ -112,6 +144,26 @@ DataSource generated_table(const std::string& name, const std::string& line, con
           .is_table = true};
 }
 
+// idx:FOLDER, idx:FOLDER,turned or idx:FOLDER,as-stored
+DataSource idx_folders() {
+  return {.name = "idx:",
+          .line = "any set in MNIST's format, from any folder: Fashion-MNIST, EMNIST, your own",
+          .title = "images in MNIST's format",
+          .read = [](const Path& argument, const LoadOptions& options) {
+            std::string folder = argument.string();
+            Turned turned = Turned::by_name;
+            const auto take = [&](std::string_view suffix, Turned choice) {
+              if (!folder.ends_with(suffix)) return;
+              folder.resize(folder.size() - suffix.size());
+              turned = choice;
+            };
+            take(",turned", Turned::yes);
+            take(",as-stored", Turned::no);
+            require(!folder.empty(), "[data] expected a folder behind idx:, got none");
+            return idx_set(found_folder(folder, options.folder), turned);
+          }};
+}
+
 DataSource generated_text() {
   return {.name = "synthetic-text",
           .line = "sentences of a small grammar, the next character to be predicted",
@@ -128,12 +180,19 @@ DataSource generated_text() {
 Catalogue<DataSource>& data_sources() {
   static Catalogue<DataSource> sources(
       "data",
-      {files("mnist", "MNIST", "handwritten digits, 28 x 28, 10 classes",
-             "train-images-idx3-ubyte[.gz] and its three companions", holds_mnist, mnist, "synthetic-digits"),
+      {files(
+           "mnist", "MNIST", "handwritten digits, 28 x 28, 10 classes",
+           "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (also "
+           "with .gz, and in sub-folders raw or MNIST/raw)",
+           holds_mnist, mnist, "synthetic-digits"),
        files("cifar10", "CIFAR-10", "colour photographs, 32 x 32, 10 classes",
-             "data_batch_1.bin to data_batch_5.bin and test_batch.bin", holds_cifar10, cifar10, "synthetic-images"),
-       files("cifar100", "CIFAR-100", "colour photographs, 32 x 32, 100 classes", "train.bin and test.bin",
-             holds_cifar100, cifar100, "synthetic-images"),
+             "data_batch_1.bin to data_batch_5.bin and test_batch.bin, the binary version (also in a sub-folder "
+             "cifar-10-batches-bin)",
+             holds_cifar10, cifar10, "synthetic-images"),
+       files("cifar100", "CIFAR-100", "colour photographs, 32 x 32, 100 classes",
+             "train.bin and test.bin, the binary version (also in a sub-folder cifar-100-binary)", holds_cifar100,
+             cifar100, "synthetic-images"),
+       idx_folders(),
        drawing("synthetic-digits", "generated digits", "digits drawn by a program, in MNIST's shape",
                [] { return synthetic_digits(); }),
        drawing("synthetic-images", "generated images", "figures and textures drawn by a program, in CIFAR-10's shape",
@@ -145,56 +204,72 @@ Catalogue<DataSource>& data_sources() {
   return sources;
 }
 
-bool names_file(const std::string& name) {
-  return format_of(name) != nullptr;
+const DataSource* source_of(const std::string& name) {
+  for (const DataSource& source : data_sources().entries())
+    if (source.takes_folder() ? name.starts_with(source.name) : name == source.name) return &source;
+  return nullptr;
 }
 
-bool names_libsvm(const std::string& name) {
-  const FileFormat* format = format_of(name);
-  return format != nullptr && format->read == read_libsvm;
+bool names_file(const std::string& name, const std::string& format) {
+  return format_of(name, format) != nullptr;
 }
 
-bool names_table(const std::string& name) {
-  if (const FileFormat* format = format_of(name)) return format->read != read_text;
-  const DataSource* source = data_sources().find(name);
+bool names_libsvm(const std::string& name, const std::string& format) {
+  const FileFormat* found = format_of(name, format);
+  return found != nullptr && found->read == read_libsvm;
+}
+
+bool names_table(const std::string& name, const std::string& format) {
+  if (const FileFormat* found = format_of(name, format)) return found->read != read_text;
+  const DataSource* source = source_of(name);
   return source != nullptr && source->is_table;
 }
 
-bool knows_data(const std::string& name) {
-  return names_file(name) || data_sources().find(name) != nullptr;
+bool knows_data(const std::string& name, const std::string& format) {
+  return names_file(name, format) || source_of(name) != nullptr;
 }
 
 std::string data_help() {
   std::string text;
-  for (const DataSource& source : data_sources().entries()) text += source.name + ", ";
+  for (const DataSource& source : data_sources().entries()) text += source.form() + ", ";
   std::vector<std::string> endings;
   for (const FileFormat& format : file_formats) endings.emplace_back(format.ending);
-  return text + "or a file that ends in " + listed(endings) + " (or .gz)";
+  return fmt::format("{}or a file that ends in {} (or .gz), or another file with the format {}", text, listed(endings),
+                     listed(format_names()));
+}
+
+std::string format_help() {
+  std::vector<std::string> names = format_names();
+  names.insert(names.begin(), "auto");
+  return listed(names);
 }
 
 std::filesystem::path folder_of(const DataSource& source, const std::string& folder) {
-  return source.from_files() ? find_data(folder, source.name, source.holds) : Path();
+  return source.from_files() ? find_data(folder, source.name, source.holds, source.files) : Path();
 }
 
 DataParts load(const std::string& name, const LoadOptions& options) {
-  if (const FileFormat* format = format_of(name)) {
+  if (const FileFormat* format = format_of(name, options.format)) {
     LoadOptions found = options;
     found.test_file = found_file(options.test_file, options.folder);
     DataParts parts = format->read(found_file(name, options.folder), found);
     parts.name = stem_and_ending(name).first;
     return parts;
   }
-  const DataSource* source = data_sources().find(name);
+  const DataSource* source = source_of(name);
   require(source != nullptr, "[data] expected {}, got \"{}\"", data_help(), name);
   require(options.test_file.empty(), "[data] test file: expected none for {}, which is not a file, got {}", name,
           options.test_file.string());
-  const Path folder = folder_of(*source, options.folder);
-  if (source->from_files() && folder.empty())
-    throw FileError(fmt::format("{}: expected {} in $ESPALIER_DATA, in ./data or in the folder given, found none{}",
-                                name, source->files,
+  const Path folder =
+      source->takes_folder() ? Path(name.substr(source->name.size())) : folder_of(*source, options.folder);
+  if (source->from_files() && folder.empty()) {
+    std::vector<std::string> tried;
+    for (const Path& path : data_folders(options.folder, name)) tried.push_back(path.string());
+    throw FileError(fmt::format("{}: expected {} in {}, found none of them{}", name, source->files, listed(tried),
                                 source->substitute.empty() ? "" : "; " + source->substitute + " does without"));
+  }
   DataParts parts = source->read(folder, options);
-  parts.name = name;
+  if (!source->takes_folder()) parts.name = name;
   return standardised(hold_out(std::move(parts), options.validation, options.seed));
 }
 

@@ -4,8 +4,8 @@
 //   const DataParts data = load("folder/adult.csv.gz", {.table = {.target = "income"}});
 //   data_sources().add({.name = "two-moons", .line = "two half circles", .read = ...});   // from outside the tree
 //
-// Files are recognised by their ending: tables (.csv, .tsv), sparse rows (.svm, .libsvm) and texts (.txt), each also
-// with .gz.
+// Files are recognised by their ending, in small or capital letters: tables (.csv, .tsv), sparse rows (.svm, .libsvm)
+// and texts (.txt), each also with .gz; or have any name, if their format is given.
 #pragma once
 
 #include <filesystem>
@@ -27,13 +27,14 @@ struct LoadOptions {
   TableOptions table = {};          // of tables; their validation and seed are the two above
   TextOptions text = {};            // of texts; their validation is the one above
   std::filesystem::path test_file;  // of a table: what is tested on; empty: a part of the table
+  std::string format = "auto";      // of a file: csv, libsvm or text; auto: by its ending
 };
 
 struct DataSource {
-  std::string name, line;  // what to type; one line for people
+  std::string name, line;  // what to type, or, ending in ':', what to type before a folder; one line for people
   std::string title;       // in sentences: "MNIST", "generated digits"
   // Returns train and test at least; a source without a validation part gets one held out. folder: one for which holds
-  // is true; empty if the source is not one of files.
+  // is true, or what is typed behind the name; empty if the source is not one of files.
   std::function<DataParts(const std::filesystem::path& folder, const LoadOptions& options)> read;
   bool is_table = false;
   // Of a source that lies in files:
@@ -42,22 +43,29 @@ struct DataSource {
   std::string substitute = {};                                          // the source that is generated in their place
 
   bool from_files() const { return holds != nullptr; }
+  bool takes_folder() const { return name.ends_with(':'); }
+  std::string form() const { return takes_folder() ? name + "FOLDER" : name; }
 };
 
 // The sources whose names are known; those of files are recognised besides (names_file).
 Catalogue<DataSource>& data_sources();
 
-// Whether a name's ending is that of a file that load can read.
-bool names_file(const std::string& name);
-// Whether data of this name are a table: a file that ends in .csv, .tsv, .svm or .libsvm, or in one of these and .gz,
-// or a source that says so.
-bool names_table(const std::string& name);
+// The source of this name, or null: "mnist", "idx:folder/emnist-letters".
+const DataSource* source_of(const std::string& name);
+
+// Whether load takes the name for that of a file: its ending is known, or a format is given. Throws UsageError for a
+// format that is none, like all that take one.
+bool names_file(const std::string& name, const std::string& format = "auto");
+// Whether data of this name are a table: a file of the format csv or libsvm, or a source that says so.
+bool names_table(const std::string& name, const std::string& format = "auto");
 // Whether a table's file is of LIBSVM's format.
-bool names_libsvm(const std::string& name);
+bool names_libsvm(const std::string& name, const std::string& format = "auto");
 // Whether load knows the name.
-bool knows_data(const std::string& name);
-// What load understands, for help and errors: "mnist, cifar10, ..., or a file that ends in .csv, ... (or .gz)".
+bool knows_data(const std::string& name, const std::string& format = "auto");
+// What load understands, for help and errors: "mnist, cifar10, ..., or a file that ends in .csv, ... (or .gz), or one
+// of the format csv, libsvm or text"
 std::string data_help();
+std::string format_help();  // "auto, csv, libsvm or text"
 
 // The folder in which a source's files lie (find_data); empty if they are found nowhere, or the source has none.
 std::filesystem::path folder_of(const DataSource& source, const std::string& folder);

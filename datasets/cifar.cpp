@@ -200,7 +200,8 @@ DataParts cifar10(const std::filesystem::path& folder) {
                             ? "CIFAR-10 (checksums match the published files)"
                             : fmt::format("CIFAR-10-shaped files that are not the published CIFAR-10 (checksum "
                                           "differs: {})",
-                                          data.changed)};
+                                          data.changed),
+          .class_names = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}};
 }
 
 DataParts cifar100(const std::filesystem::path& folder) {

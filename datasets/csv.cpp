@@ -1,33 +1,22 @@
 #include "espalier/datasets/csv.h"
 
-#include <zlib.h>
-
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <charconv>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <map>
-#include <system_error>
 
 #include "espalier/core/error.h"
+#include "espalier/datasets/charset.h"
+#include "espalier/datasets/quoted.h"
+#include "espalier/datasets/utf8.h"
 
 namespace espalier {
 namespace {
 
 constexpr std::size_t chunk_bytes = std::size_t{1} << 18;
 constexpr std::size_t padding = 16;  // behind the buffer's end: the scan loads eight bytes at a time
-constexpr std::size_t sample_bytes = std::size_t{1} << 16;
 constexpr std::size_t most_columns = std::size_t{1} << 17;
-constexpr std::string_view delimiters = ",;\t|";
-
-std::string text_of(char c) {
-  if (c == '\t') return "tab";
-  return c >= ' ' && c < 127 ? fmt::format("'{}'", c) : fmt::format("byte {:02x}", static_cast<unsigned char>(c));
-}
 
 constexpr std::uint64_t everywhere(unsigned char byte) {
   return 0x0101010101010101ull * byte;
@@ -49,122 +38,46 @@ char* find_end(char* at, std::uint64_t delimiter) {
   }
 }
 
-// Fields per line for each of the first lines, outside quotes.
-std::vector<std::size_t> fields_per_line(std::string_view sample, char delimiter) {
-  std::vector<std::size_t> counts;
-  std::size_t fields = 1, bytes = 0;
-  bool quoted = false;
-  for (const char c : sample) {
-    quoted ^= c == '"';
-    if (c == '\n' && !quoted) {
-      if (bytes > 0) counts.push_back(fields);
-      fields = 1, bytes = 0;
-      continue;
-    }
-    fields += c == delimiter && !quoted;
-    bytes += c != '\r';
-  }
-  if (bytes > 0 && counts.empty()) counts.push_back(fields);  // a last line may be cut off
-  return counts;
+std::string_view view(const char* begin, const char* end) {
+  return {begin, static_cast<std::size_t>(end - begin)};
 }
 
-// The delimiter that cuts most of the first lines into as many fields as the first; more fields break ties.
-char detect_delimiter(std::string_view sample) {
-  char best = ',';
-  std::pair<double, std::size_t> best_score{0, 0};
-  for (const char delimiter : delimiters) {
-    const std::vector<std::size_t> counts = fields_per_line(sample, delimiter);
-    if (counts.empty() || counts.front() < 2) continue;
-    const double agree = static_cast<double>(std::ranges::count(counts, counts.front()));
-    const std::pair score{agree / static_cast<double>(counts.size()), counts.front()};
-    if (score > best_score) best = delimiter, best_score = score;
+// Behind the spaces at `at`; a tab is none where it is the delimiter.
+char* behind_spaces(char* at, const char* end, char delimiter) {
+  while (true) {
+    const auto c = static_cast<unsigned char>(*at);
+    if ((c > ' ' && c < 0x80) || *at == delimiter) return at;  // nearly always
+    const std::size_t bytes = leading_space(view(at, end));
+    if (bytes == 0) return at;
+    at += bytes;
   }
-  return best;
-}
-
-bool is_word(std::string_view field) {
-  double value;
-  return !field.empty() && field != "?" && parse_number(field, value) == Number::none;
 }
 
 }  // namespace
 
-namespace {
-
-// Why a file's bytes could not be had.
-struct Unreadable {
-  std::string what;
-};
-
-}  // namespace
-
-// --- where bytes come from ---------------------------------------------------------------------------------------
-
-class CsvReader::Source {
- public:
-  explicit Source(const std::filesystem::path& path) {
-    std::error_code error;
-    const auto status = std::filesystem::status(path, error);
-    if (!std::filesystem::exists(status))
-      throw FileError(fmt::format("{}: expected a table, found no such file", path.string()));
-    if (std::filesystem::is_directory(status))
-      throw FileError(fmt::format("{}: expected a table, found a folder", path.string()));
-    file_ = gzopen(path.c_str(), "rb");  // reads what is not gzipped as it is
-    if (!file_) throw FileError(fmt::format("{}: the file exists but could not be opened", path.string()));
-    gzbuffer(file_, 1 << 16);
-  }
-  explicit Source(std::string text) : text_(std::move(text)) {}
-  ~Source() {
-    if (file_) gzclose_r(file_);
-  }
-  Source(const Source&) = delete;
-  Source& operator=(const Source&) = delete;
-
-  // Fills `to` as far as the contents go. Throws Unreadable.
-  std::size_t read(std::span<char> to) {
-    if (!file_) {
-      const std::size_t bytes = text_.copy(to.data(), to.size(), position_);
-      position_ += bytes;
-      return bytes;
-    }
-    std::size_t got = 0;
-    while (got < to.size()) {
-      const int bytes =
-          gzread(file_, to.data() + got, static_cast<unsigned>(std::min<std::size_t>(to.size() - got, 1u << 30)));
-      if (bytes > 0) {
-        got += static_cast<std::size_t>(bytes);
-        continue;
-      }
-      int code = Z_OK;
-      const char* const message = gzerror(file_, &code);
-      if (bytes < 0 || code == Z_BUF_ERROR)
-        throw Unreadable{code == Z_BUF_ERROR ? std::string("gzip data that end too early (truncated)")
-                         : code == Z_ERRNO   ? std::strerror(errno)
-                                             : fmt::format("damaged gzip data ({})", message)};
-      break;
-    }
-    return got;
-  }
-
- private:
-  gzFile file_ = nullptr;
-  std::string text_;
-  std::size_t position_ = 0;
-};
-
-// --- the reader --------------------------------------------------------------------------------------------------
+// --- what the first rows say -----------------------------------------------------------------------------------------
 
 CsvReader::CsvReader(const std::filesystem::path& path, CsvOptions options)
-    : name_(path.string()), options_(options), source_(std::make_unique<Source>(path)) {
+    : name_(path.string()),
+      options_(options),
+      source_(std::make_unique<Utf8Source>(std::make_unique<ByteSource>(path), options.dialect.charset)) {
   begin();
 }
 
 CsvReader::CsvReader(std::string name, std::string text, CsvOptions options)
-    : name_(std::move(name)), options_(options), source_(std::make_unique<Source>(std::move(text))) {
+    : name_(std::move(name)),
+      options_(options),
+      source_(std::make_unique<Utf8Source>(std::make_unique<ByteSource>(std::move(text)), options.dialect.charset)) {
   begin();
 }
 
 CsvReader::~CsvReader() = default;
+
+Dialect CsvReader::dialect() const {
+  Dialect settled = options_.dialect;
+  settled.charset = source_->charset();
+  return settled;
+}
 
 void CsvReader::fail_at(Index line, const std::string& what) const {
   throw FileError(fmt::format("{}: line {}: {}", name_, line, what));
@@ -173,59 +86,93 @@ void CsvReader::fail_at(Index line, const std::string& what) const {
 void CsvReader::begin() {
   buffer_.resize(chunk_bytes + padding);
   at_ = end_ = buffer_.data();
-  refill();
-  const std::string_view head(at_, static_cast<std::size_t>(end_ - at_));
-  if (head.starts_with("\xff\xfe") || head.starts_with("\xfe\xff")) fail_at(1, "expected text in UTF-8, found UTF-16");
-  if (head.starts_with("\xef\xbb\xbf")) at_ += 3;
-  const std::string_view sample = head.substr(static_cast<std::size_t>(at_ - buffer_.data()), sample_bytes);
-  if (sample.find_first_not_of(" \r\n") == std::string_view::npos && ended_)
+  const std::string_view head = sample();
+  if (head.find_first_not_of(" \r\n") == std::string_view::npos && ended_)
     fail_at(1, "expected a table, found an empty file");
-  if (sample.find('\n') == std::string_view::npos && sample.find('\r') < sample.size() - 1)
+  if (const std::string_view all = view(at_, end_);
+      all.find('\n') == std::string_view::npos && all.find('\r') < all.size() - 1)
     fail_at(1, "expected lines that end in LF or CRLF, found CR alone");
-  if (options_.delimiter == 0) options_.delimiter = detect_delimiter(sample);
-  if (options_.header == CsvOptions::Header::detect) {
-    CsvOptions plain = options_;
-    plain.header = CsvOptions::Header::no;
-    plain.longest_row_bytes = std::max(plain.longest_row_bytes, sample_bytes);
-    bool words = true;
-    try {
-      CsvReader first(name_, std::string(sample.substr(0, sample.rfind('\n'))), plain);
-      words = first.next() && std::ranges::all_of(first.fields_, is_word);
-    } catch (const FileError&) {  // reading on throws it again
-    }
-    options_.header = words ? CsvOptions::Header::yes : CsvOptions::Header::no;
+  take_sep_line();
+  settle(sample());
+}
+
+// The beginning of the text, in the buffer: some hundreds of kilobytes, or two rows if these are longer.
+std::string_view CsvReader::sample() {
+  const auto lines = [&] { return std::count(at_, end_, '\n'); };
+  while (!ended_ && (at_ == end_ || (lines() < 2 && view(at_, end_).size() < options_.longest_row_bytes))) refill();
+  const std::string_view all = view(at_, end_);
+  return ended_ ? all : all.substr(0, all.rfind('\n') + 1);
+}
+
+// sep=; as Excel writes and reads it, in quotes or not.
+void CsvReader::take_sep_line() {
+  const char* const end = std::find(at_, end_, '\n');
+  std::string_view line = view(at_, end);
+  while (line.ends_with('\r')) line.remove_suffix(1);
+  if (line.size() == 7 && line.starts_with('"') && line.ends_with('"')) line = line.substr(1, 5);
+  constexpr std::string_view sep = "sep=";
+  if (line.size() != 5 || !std::ranges::equal(line.substr(0, 4), sep, {}, [](char c) { return c | 0x20; })) return;
+  if (options_.dialect.delimiter == 0) options_.dialect.delimiter = line[4];
+  skipped_.sep_line = true;
+  at_ += end - at_ + (end < end_);
+  ++next_line_;
+}
+
+void CsvReader::settle(std::string_view sample) {
+  Dialect& dialect = options_.dialect;
+  if (dialect.delimiter == 0) dialect.delimiter = detected_delimiter(sample);
+  SampleRows rows = cut_sample(sample, dialect.delimiter);
+  drop_comments(rows);
+  SampleShape shape = shape_of(rows);
+  width_ = std::max<std::size_t>(shape.fields, 1);
+  const auto reaches = [&] { return rows[0].size() + shape.trailing >= width_ || shape.short_header; };
+  if (options_.skip_bad_rows > 0 && !rows.empty() && !reaches()) {  // it is going to be skipped
+    std::erase_if(rows, [&](const auto& row) { return row.size() != width_; });
+    shape = shape_of(rows);
   }
-  if (has_header()) {
-    take_header();
-  } else {  // as many columns as the first row has fields: looked at, not taken
-    while (true) {
-      char* const start = at_;
-      const Index line = next_line_;
-      if (!scan_row()) {
-        refill();
-        continue;
-      }
-      if (fields_.size() == 1 && fields_[0].empty() && at_ < end_) continue;  // an empty line
-      at_ = start;
-      next_line_ = line;
-      break;
-    }
-    for (std::size_t c = 0; c < fields_.size(); ++c) columns_.push_back(fmt::format("c{}", c + 1));
+  if (shape.short_header && dialect.header != Header::no) {
+    dialect.header = Header::yes;
+    return take_header(true);
+  }
+  if (dialect.header == Header::detect) dialect.header = detected_header(rows) ? Header::yes : Header::no;
+  if (!has_header()) {
+    for (std::size_t c = 0; c < width_; ++c) columns_.push_back(fmt::format("c{}", c + 1));
+    return;
+  }
+  skipped_.trailing_columns = static_cast<Index>(shape.trailing);
+  take_header(false);
+}
+
+void CsvReader::take_header(bool short_of_one) {
+  width_ -= short_of_one;
+  if (!next()) fail_at(1, "expected a header, found the end of the file");
+  width_ += short_of_one;
+  if (short_of_one) header_.emplace_back();
+  header_.insert(header_.end(), fields_.begin(), fields_.end());
+  name_columns();
+}
+
+void CsvReader::name_columns() {
+  std::map<std::string_view, std::size_t> places;
+  for (std::size_t c = 0; c < header_.size(); ++c) {
+    if (header_[c].empty()) continue;
+    const auto [first, added] = places.emplace(header_[c], c);
+    if (!added)
+      fail(fmt::format("expected different names of columns, found {} as column {} and {}", quoted(header_[c]),
+                       first->second + 1, c + 1));
+  }
+  for (std::size_t c = 0; c < header_.size(); ++c) {
+    std::string name = header_[c].empty() ? fmt::format("Unnamed: {}", c) : header_[c];
+    for (int n = 1; header_[c].empty() && places.contains(name); ++n) name = fmt::format("Unnamed: {}.{}", c, n);
+    columns_.push_back(std::move(name));
   }
 }
 
-void CsvReader::take_header() {
-  if (!next()) fail_at(1, "expected a header, found the end of the file");
-  std::map<std::string, std::size_t> seen;
-  for (const std::string_view field : fields_) {
-    columns_.emplace_back(field);
-    if (field.empty()) fail(fmt::format("expected a name for column {}, found none", columns_.size()));
-    const auto [first, added] = seen.emplace(columns_.back(), columns_.size());
-    if (!added)
-      fail(fmt::format("expected different names of columns, found \"{}\" as column {} and {}", field, first->second,
-                       columns_.size()));
-  }
+bool CsvReader::repeats_header() const {
+  return has_header() && std::ranges::equal(fields_, header_);
 }
+
+// --- rows ------------------------------------------------------------------------------------------------------------
 
 // Moves what is left to the front and reads on behind it; false if there is nothing more.
 bool CsvReader::refill() {
@@ -244,23 +191,48 @@ bool CsvReader::refill() {
   }
   at_ = buffer_.data();
   char* const fresh = at_ + left;
+  const std::size_t room = buffer_.size() - padding - left;
   std::size_t got = 0;
   try {
-    got = source_->read({fresh, buffer_.size() - padding - left});
+    while (!ended_ && room - got >= Utf8Source::least_room) {
+      const std::size_t more = source_->read({fresh + got, room - got});
+      got += more;
+      ended_ = more == 0;
+    }
   } catch (const Unreadable& found) {
-    fail_at(next_line_, fmt::format("expected more rows, found {}", found.what));
+    fail_at(next_line_ + std::count(at_, fresh + got + found.before, '\n'), found.what);
   }
   end_ = fresh + got;
-  ended_ = end_ < buffer_.data() + buffer_.size() - padding;
   if (const void* nul = std::memchr(fresh, 0, got))
     fail_at(next_line_ + std::count(at_, fresh + (static_cast<const char*>(nul) - fresh), '\n'),
             "expected text, found a NUL byte");
   return got > 0;
 }
 
+// A line that begins with # and is no row.
+bool CsvReader::skip_comment() {
+  const auto line_end = [&] {
+    return static_cast<char*>(std::memchr(at_, '\n', static_cast<std::size_t>(end_ - at_)));
+  };
+  char* stop = line_end();
+  while (!stop && refill()) stop = line_end();
+  if (!stop) stop = end_;
+  const std::size_t fields = fields_of_line(view(at_, stop), delimiter());
+  const std::size_t least = width_ - static_cast<std::size_t>(skipped_.trailing_columns);
+  if (fields == 0 || (fields >= least && fields <= width_)) return false;
+  if (skipped_.comments++ == 0) skipped_.comment_line = next_line_;
+  ++next_line_;
+  at_ = stop + (stop < end_);
+  return true;
+}
+
+// begin: behind the spaces in front.
 void CsvReader::add_field(const char* begin, const char* end) {
-  while (begin < end && *begin == ' ') ++begin;
-  while (end > begin && end[-1] == ' ') --end;
+  while (end > begin && (end[-1] <= ' ')) {  // or no ASCII, where char has a sign
+    const std::size_t bytes = trailing_space(view(begin, end));
+    if (bytes == 0) break;
+    end -= bytes;
+  }
   if (static_cast<std::size_t>(end - begin) > options_.longest_field_bytes)
     fail_at(next_line_, fmt::format("expected fields of at most {} bytes, found {} in field {}",
                                     options_.longest_field_bytes, end - begin, fields_.size() + 1));
@@ -292,12 +264,15 @@ char* CsvReader::scan_quoted(char* at, bool& complete) {
                                     options_.longest_field_bytes, at - begin, fields_.size() + 1));
   if (doubled) doubled_.push_back(fields_.size());
   fields_.emplace_back(begin, static_cast<std::size_t>(at - begin));
+  quoted_ = true;
   ++at;
-  while (at < end_ && (*at == ' ' || *at == '\r')) ++at;
+  for (std::size_t bytes = 1; at < end_ && bytes > 0; at += bytes)
+    bytes = *at == delimiter() ? 0 : *at == '\r' ? 1 : leading_space(view(at, end_));
   if (at == end_ && !ended_) complete = false;
-  if (at < end_ && *at != options_.delimiter && *at != '\n')
-    fail_at(next_line_ + scanned_lines_, fmt::format("expected {} or a line end behind the closing quote, found {}",
-                                                     text_of(options_.delimiter), text_of(*at)));
+  if (at < end_ && *at != delimiter() && *at != '\n')
+    fail_at(next_line_ + scanned_lines_,
+            fmt::format("expected a delimiter or a line end behind the closing quote, found {}",
+                        quoted(view(at, at + utf8_character(view(at, end_))))));
   return at;
 }
 
@@ -306,22 +281,25 @@ bool CsvReader::scan_row() {
   fields_.clear();
   doubled_.clear();
   scanned_lines_ = 0;
-  const std::uint64_t delimiter = everywhere(static_cast<unsigned char>(options_.delimiter));
+  quoted_ = false;
+  const char mark = delimiter();
+  const std::uint64_t delimiters = everywhere(static_cast<unsigned char>(mark));
   *end_ = '\n';  // so that every search ends
   char* field = at_;
   while (true) {
-    char* first = field;
-    while (*first == ' ') ++first;
+    char* const first = behind_spaces(field, end_, mark);
     char* stop;
     if (*first == '"' && first < end_) {
       bool complete = true;
       stop = scan_quoted(first + 1, complete);
       if (!complete) return false;
     } else {
-      stop = find_end(first, delimiter);
+      stop = find_end(first, delimiters);
       if (stop == end_ && !ended_) return false;
-      const bool carriage_return = *stop == '\n' && stop > first && stop[-1] == '\r';
-      add_field(first, stop - carriage_return);
+      const char* end = stop;
+      if (*stop == '\n')
+        while (end > first && end[-1] == '\r') --end;
+      add_field(first, end);
     }
     if (stop == end_ || *stop == '\n') {
       row_line_ = next_line_;
@@ -335,16 +313,38 @@ bool CsvReader::scan_row() {
   }
 }
 
+// Whether this row has as many fields as most; trailing empty ones are dropped.
+bool CsvReader::fits() {
+  const auto trailing = static_cast<std::size_t>(skipped_.trailing_columns);
+  if (trailing == 0) return fields_.size() == width_;
+  const std::size_t columns = width_ - trailing;
+  if (fields_.size() > width_ || fields_.size() < columns) return false;
+  if (!std::ranges::all_of(std::span(fields_).subspan(columns), [](std::string_view field) { return field.empty(); }))
+    return false;
+  fields_.resize(columns);
+  return true;
+}
+
 bool CsvReader::next() {
   while (true) {
     if (at_ == end_ && !refill()) return false;
+    if (*at_ == '#' && skip_comment()) continue;
     while (!scan_row()) refill();  // which ends: at the end of the source every row is complete
-    if (fields_.size() == 1 && fields_[0].empty()) continue;  // an empty line
-    break;
+    const bool nothing = fields_.size() == 1 && fields_[0].empty() && !quoted_;
+    if (nothing && (width_ > 1 || columns_.empty())) continue;
+    if (fits()) break;
+    if (skipped_.bad_rows >= options_.skip_bad_rows)
+      fail(fmt::format("expected {} fields{}, found {}", width_ - static_cast<std::size_t>(skipped_.trailing_columns),
+                       columns_.empty() ? ", as most rows have" : "", fields_.size()));
+    if (skipped_.bad_rows++ == 0) skipped_.bad_row_line = row_line_;
   }
-  if (!columns_.empty() && fields_.size() != columns_.size())
-    fail(fmt::format("expected {} fields, found {}", columns_.size(), fields_.size()));
-  for (const std::size_t f : doubled_) {  // "" becomes ", where it stands
+  if (!doubled_.empty()) unescape();
+  return true;
+}
+
+// "" becomes ", where it stands.
+void CsvReader::unescape() {
+  for (const std::size_t f : doubled_) {
     char* const begin = buffer_.data() + (fields_[f].data() - buffer_.data());
     char* to = begin;
     for (std::size_t i = 0; i < fields_[f].size(); ++i) {
@@ -353,61 +353,6 @@ bool CsvReader::next() {
     }
     fields_[f] = {begin, static_cast<std::size_t>(to - begin)};
   }
-  return true;
-}
-
-// --- numbers -----------------------------------------------------------------------------------------------------
-
-Number parse_number(std::string_view field, double& value) {
-  const char* at = field.data();
-  const char* const end = at + field.size();
-  const bool negative = at < end && *at == '-';
-  if (at < end && (*at == '-' || *at == '+')) ++at;
-  const char* const unsigned_begin = at;
-  // Up to fifteen digits make an integer that a double holds exactly, and one division by an exact power of ten rounds
-  // once: the nearest double, as from_chars would find it, in a fraction of the time.
-  constexpr std::array<double, 16> powers{1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                          1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
-  constexpr std::ptrdiff_t most_digits = 15;
-  std::uint64_t digits = 0;
-  const auto take_digits = [&] {
-    for (; at < end && static_cast<unsigned char>(*at - '0') < 10; ++at)
-      digits = 10 * digits + static_cast<std::uint64_t>(*at - '0');
-  };
-  take_digits();
-  std::ptrdiff_t count = at - unsigned_begin, decimals = 0;
-  if (at < end && *at == '.') {
-    const char* const point = at++;
-    take_digits();
-    decimals = at - point - 1;
-    count += decimals;
-  }
-  if (count == 0) {
-    std::array<char, 8> lower{};
-    const auto length = static_cast<std::size_t>(end - unsigned_begin);
-    if (length != 3 && length != 8) return Number::none;
-    std::transform(unsigned_begin, end, lower.begin(), [](char c) { return static_cast<char>(c | 0x20); });
-    const std::string_view word(lower.data(), length);
-    if (word != "inf" && word != "infinity") return Number::none;
-    value = negative ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
-    return Number::infinite;
-  }
-  if (at == end && count <= most_digits) [[likely]] {
-    const double magnitude = static_cast<double>(digits) / powers[static_cast<std::size_t>(decimals)];
-    value = negative ? -magnitude : magnitude;
-    return Number::finite;
-  }
-  double magnitude = 0;
-  const auto [stop, error] = std::from_chars(unsigned_begin, end, magnitude);
-  if (stop != end || error == std::errc::invalid_argument) return Number::none;
-  if (error == std::errc::result_out_of_range) {  // tiny or huge: the exponent's sign says
-    const std::string_view text(unsigned_begin, static_cast<std::size_t>(end - unsigned_begin));
-    const std::size_t exponent = text.find_first_of("eE");
-    const bool tiny = exponent != std::string_view::npos ? text.substr(exponent + 1).starts_with('-') : digits == 0;
-    magnitude = tiny ? 0 : std::numeric_limits<double>::infinity();
-  }
-  value = negative ? -magnitude : magnitude;
-  return magnitude > static_cast<double>(std::numeric_limits<float>::max()) ? Number::infinite : Number::finite;
 }
 
 }  // namespace espalier

@@ -4,10 +4,14 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <iterator>
+#include <limits>
 #include <map>
 #include <numeric>
 
 #include "espalier/core/error.h"
+#include "espalier/datasets/numbers.h"
+#include "espalier/datasets/quoted.h"
 #include "espalier/datasets/table/profile.h"
 #include "espalier/datasets/table/split.h"
 
@@ -15,15 +19,9 @@ namespace espalier {
 namespace {
 
 // Lines are rows of a single field: no text has the delimiter.
-constexpr CsvOptions lines_only{.delimiter = '\x1f',
-                                .header = CsvOptions::Header::no,
+constexpr CsvOptions lines_only{.dialect = {.delimiter = '\x1f', .header = Header::no},
                                 .longest_row_bytes = std::size_t{1} << 26,
                                 .longest_field_bytes = std::size_t{1} << 26};
-
-std::string shortened(std::string_view text) {
-  constexpr std::size_t most = 40;
-  return text.size() <= most ? std::string(text) : std::string(text.substr(0, most)) + "...";
-}
 
 // The next word of a line, which it is cut off.
 std::string_view take_word(std::string_view& line) {
@@ -34,29 +32,50 @@ std::string_view take_word(std::string_view& line) {
   return word;
 }
 
+std::string class_name(std::string_view as_written, double number) {
+  constexpr std::size_t longest = 40;
+  return as_written.size() <= longest ? std::string(as_written) : fmt::format("{}", number);
+}
+
 struct SparseRows {
   std::string name;
   std::vector<std::size_t> begin{0};  // [rows + 1]
   std::vector<SparseEntry> entries;
-  std::vector<double> targets;  // [rows], as in the file
-  Index features = 0, qids = 0;
+  std::vector<double> targets;              // [rows], as in the file
+  std::map<double, std::string> spellings;  // of the different targets, up to most_classes + 1: the first one
+  Index features = 0;
 
   void append(const LibsvmReader& reader, std::span<const SparseEntry> row) {
+    constexpr std::size_t most_rows = std::numeric_limits<std::uint32_t>::max();
+    if (targets.size() == most_rows) reader.fail(fmt::format("expected at most {} rows, found more", most_rows));
+    const double target = reader.target();
+    if (std::isnan(target))
+      reader.fail(fmt::format("expected a number as the target, found {}",
+                              reader.target_text().empty() ? "none" : quoted(reader.target_text())));
     entries.insert(entries.end(), row.begin(), row.end());
     begin.push_back(entries.size());
-    targets.push_back(reader.target());
+    targets.push_back(target);
+    if (spellings.size() <= static_cast<std::size_t>(most_classes) && !spellings.contains(target))
+      spellings.emplace(target, class_name(reader.target_text(), target));
     if (!row.empty()) features = std::max(features, Index{row.back().index} + 1);
-    qids = reader.qids();
   }
 };
+
+// Throws FileError rather than give a label that is none.
+std::int32_t label_in(const SparseClasses& classes, double target, const std::string& file) {
+  const std::int32_t label = classes.of(target);
+  if (label < 0) throw FileError(fmt::format("{}: expected targets that are classes, found {}", file, target));
+  return label;
+}
 
 class SparsePart final : public Dataset {
  public:
   SparsePart(std::shared_ptr<const SparseRows> data, std::shared_ptr<const Preprocessing> rules,
              std::vector<std::uint32_t> rows)
       : data_(std::move(data)), rules_(std::move(rules)), rows_(std::move(rows)) {
-    for (const std::uint32_t row : rows_)
-      if (classes() > 0) labels_.push_back(class_of(rules_->target, data_->targets[row]));
+    if (classes() == 0) return;
+    const SparseClasses known(rules_->target.classes);
+    for (const std::uint32_t row : rows_) labels_.push_back(label_in(known, data_->targets[row], data_->name));
   }
 
   std::string name() const override { return data_->name; }
@@ -99,71 +118,112 @@ std::vector<std::string> classes_of(const SparseRows& data, const TableOptions& 
     integers = integers && target == std::floor(target);
   }
   const auto rows = static_cast<Index>(data.targets.size()), count = static_cast<Index>(numbers.size());
-  if (options.task == "regression" ||
-      (options.task == "auto" && !(integers && table::looks_like_classes(numbers, rows))))
+  if (options.task == "regression" || (options.task == "auto" && !(integers && table::looks_like_classes(count, rows))))
     return {};
   if (count < 2 || count > most_classes)
     throw FileError(fmt::format("{}: expected 2 to {} classes, found {}", data.name, most_classes,
                                 count > most_classes ? "more" : "one and the same target in every row"));
   std::vector<std::string> names;
-  for (const auto& [number, with] : numbers) names.push_back(fmt::format("{}", number));
+  for (const auto& [number, with] : numbers) names.push_back(data.spellings.at(number));
   return names;
 }
 
 }  // namespace
 
-LibsvmReader::LibsvmReader(const std::filesystem::path& file) : lines_(file, lines_only) {}
+LibsvmReader::LibsvmReader(const std::filesystem::path& file, Index most_bad_rows)
+    : lines_(file, lines_only), most_bad_rows_(most_bad_rows) {}
 
 bool LibsvmReader::next() {
   while (lines_.next()) {
     std::string_view line = lines_.fields()[0];
     line = line.substr(0, line.find('#'));
-    const std::string_view label = take_word(line);
-    if (label.empty()) continue;  // a comment
-    if (parse_number(label, target_) != Number::finite)
-      lines_.fail(fmt::format("expected a number as the target, found \"{}\"", shortened(label)));
-    entries_.clear();
-    for (std::string_view word = take_word(line); !word.empty(); word = take_word(line)) {
-      if (word.starts_with("qid:"))
-        ++qids_;
-      else
-        entries_.push_back(entry_of(word));
+    try {
+      read_row(line);
+    } catch (const BadField& error) {
+      leave_out(error.what());
+      continue;
     }
-    return true;
+    if (!target_text_.empty() || !entries_.empty()) return true;  // else a comment
   }
   return false;
 }
 
-// index:value, behind the entries of this row so far.
+void LibsvmReader::read_row(std::string_view line) {
+  entries_.clear();
+  std::string_view rest = line;
+  target_text_ = take_word(rest);
+  if (target_text_.find(':') != std::string_view::npos) {  // the first entry already
+    target_text_ = {};
+    rest = line;
+  }
+  target_ = 0;  // not -0, whatever is written
+  double number = 0;
+  if (parse_number(target_text_, number) != Number::finite)
+    target_ = std::numeric_limits<double>::quiet_NaN();
+  else if (number != 0)
+    target_ = number;
+  for (std::string_view word = take_word(rest); !word.empty(); word = take_word(rest)) {
+    if (word.starts_with("qid:"))
+      ++qids_;
+    else
+      entries_.push_back(entry_of(word));
+  }
+}
+
+// index:value, behind the entries of this row so far. Throws BadField.
 SparseEntry LibsvmReader::entry_of(std::string_view word) const {
   const std::size_t colon = word.find(':');
   Index index = 0;
   const char* const stop = word.data() + std::min(colon, word.size());
   const auto [end, error] = std::from_chars(word.data(), stop, index);
   if (colon == std::string_view::npos || end != stop || error == std::errc::invalid_argument)
-    fail(fmt::format("expected index:value, found \"{}\"", shortened(word)));
+    throw BadField(fmt::format("expected index:value, found {}", quoted(word)));
   if (error != std::errc() || index < 1 || index > most_sparse_features)
-    fail(fmt::format("expected an index from 1 to {}, found {}", most_sparse_features,
-                     shortened(word.substr(0, colon))));
+    throw BadField(
+        fmt::format("expected an index from 1 to {}, found {}", most_sparse_features, shown(word.substr(0, colon))));
   if (!entries_.empty() && index <= Index{entries_.back().index} + 1)
-    fail(fmt::format("expected ascending indices, found {} after {}{}", index, entries_.back().index + 1,
-                     index == Index{entries_.back().index} + 1 ? " (repeated)" : ""));
+    throw BadField(fmt::format("expected ascending indices, found {} after {}{}", index, entries_.back().index + 1,
+                               index == Index{entries_.back().index} + 1 ? " (repeated)" : ""));
   double value = 0;
   if (parse_number(word.substr(colon + 1), value) != Number::finite)
-    fail(fmt::format("expected a finite number for index {}, found \"{}\"", index, shortened(word.substr(colon + 1))));
+    throw BadField(
+        fmt::format("expected a finite number for index {}, found {}", index, quoted(word.substr(colon + 1))));
   return {static_cast<std::uint32_t>(index - 1), static_cast<float>(value)};
 }
 
-std::int32_t class_of(const TargetRule& rule, double target) {
-  const auto found = std::ranges::find(rule.classes, fmt::format("{}", target));
-  return found == rule.classes.end() ? -1 : static_cast<std::int32_t>(found - rule.classes.begin());
+void LibsvmReader::leave_out(const std::string& why) {
+  if (bad_rows_ == most_bad_rows_) fail(why);
+  if (bad_rows_++ == 0) first_bad_row_ = fmt::format("line {}: {}", line(), why);
+}
+
+SparseClasses::SparseClasses(const std::vector<std::string>& names) {
+  for (const std::string& name : names)
+    if (double number = 0; parse_number(name, number) == Number::finite)
+      numbers_.emplace(number, static_cast<std::int32_t>(&name - names.data()));
+}
+
+std::int32_t SparseClasses::of(double target) const {
+  const auto found = std::isnan(target) ? numbers_.end() : numbers_.find(target);
+  return found == numbers_.end() ? -1 : found->second;
 }
 
 namespace {
 
-SparseRows read_rows(const std::filesystem::path& file) {
+// What is said of rows beside their number; empty if there is nothing.
+std::vector<std::string> notes_of(const LibsvmReader& reader) {
+  std::vector<std::string> notes;
+  if (reader.qids() > 0) notes.push_back(fmt::format("ignored {} qid", reader.qids()));
+  if (reader.bad_rows() > 0)
+    notes.push_back(fmt::format("left out {} rows that could not be read; the first: {}", reader.bad_rows(),
+                                reader.first_bad_row()));
+  return notes;
+}
+
+SparseRows read_rows(const std::filesystem::path& file, const TableOptions& options, std::vector<std::string>& notes) {
   SparseRows rows;
-  for (LibsvmReader reader(file); reader.next();) rows.append(reader, reader.entries());
+  LibsvmReader reader(file, options.csv.skip_bad_rows);
+  while (reader.next()) rows.append(reader, reader.entries());
+  notes = notes_of(reader);
   rows.name = file.string();
   if (rows.features == 0) throw FileError(fmt::format("{}: expected rows with features, found none", rows.name));
   return rows;
@@ -177,7 +237,10 @@ const std::vector<std::uint32_t>& rows_of(const PartRows& parts, Part part) {
 
 PartRows split_rows(const SparseRows& data, const TargetRule& target, bool test_file, const TableOptions& options) {
   std::vector<Index> strata(std::max<std::size_t>(target.classes.size(), 1));
-  const auto stratum = [&](double value) { return target.classes.empty() ? 0 : class_of(target, value); };
+  const SparseClasses classes(target.classes);
+  const auto stratum = [&](double value) {
+    return static_cast<std::size_t>(target.classes.empty() ? 0 : label_in(classes, value, data.name));
+  };
   for (const double value : data.targets) ++strata[stratum(value)];
   StratifiedSplit draw(strata, test_file ? 0 : options.test_fraction, options.validation, options.seed);
   PartRows parts;
@@ -203,30 +266,33 @@ void fit_target(TargetRule& target, const SparseRows& data, const std::vector<st
     throw FileError(fmt::format("{}: expected targets that differ, found {} in every row", data.name, data.targets[0]));
 }
 
-std::vector<std::string> notes_of(const SparseRows& data, const TargetRule& target, const PartRows& parts) {
+std::vector<std::string> notes_of(const SparseRows& data, const TargetRule& target, const PartRows& parts,
+                                  const TableOptions& options) {
   std::vector<std::string> notes;
-  notes.push_back(fmt::format(
-      "{}: {} rows, {} features, {:.2g} % of them not zero; {}", data.name, data.targets.size(), data.features,
-      100 * static_cast<double>(data.entries.size()) /
-          (static_cast<double>(data.features) * static_cast<double>(data.targets.size())),
-      target.classes.empty() ? "regression" : fmt::format("{} classes", target.classes.size())));
+  const bool regression = target.classes.empty();
+  const char* const change = options.task != "auto" ? "" : regression ? " [task classification]" : " [task regression]";
+  notes.push_back(fmt::format("{}: {} rows, {} features, {:.2g} % of them not zero; {}{}", data.name,
+                              data.targets.size(), data.features,
+                              100 * static_cast<double>(data.entries.size()) /
+                                  (static_cast<double>(data.features) * static_cast<double>(data.targets.size())),
+                              regression ? "regression" : fmt::format("{} classes", target.classes.size()), change));
   notes.push_back(fmt::format("{} rows for training, {} for validation, {} for testing",
                               rows_of(parts, Part::train).size(), rows_of(parts, Part::validation).size(),
                               rows_of(parts, Part::test).size()));
-  if (data.qids > 0) notes.push_back(fmt::format("ignored {} qid", data.qids));
   return notes;
 }
 
 // The rows of a test file; features beyond those of the training file are left out, and counted in `notes`.
-SparseRows read_test_rows(const std::filesystem::path& file, const Preprocessing& rules,
+SparseRows read_test_rows(const std::filesystem::path& file, const Preprocessing& rules, const TableOptions& options,
                           std::vector<std::string>& notes) {
   SparseRows test;
   Index beyond = 0;
-  LibsvmReader reader(file);
+  LibsvmReader reader(file, options.csv.skip_bad_rows);
+  const SparseClasses classes(rules.target.classes);
   while (reader.next()) {
-    if (!rules.target.classes.empty() && class_of(rules.target, reader.target()) < 0)
+    if (!rules.target.classes.empty() && classes.of(reader.target()) < 0)
       reader.fail(fmt::format("expected one of the classes {}, found {}", fmt::join(rules.target.classes, ", "),
-                              reader.target()));
+                              shown(reader.target_text())));
     const auto all = reader.entries();
     const auto known = std::ranges::count_if(
         all, [&](const SparseEntry& e) { return Index{e.index} < rules.sparse_features; });  // they are in order
@@ -236,6 +302,7 @@ SparseRows read_test_rows(const std::filesystem::path& file, const Preprocessing
   test.name = file.string();
   if (test.targets.empty()) throw FileError(fmt::format("{}: expected rows, found none", test.name));
   notes.push_back(fmt::format("{}: {} rows for testing", test.name, test.targets.size()));
+  std::ranges::move(notes_of(reader), std::back_inserter(notes));
   if (beyond > 0) notes.push_back(fmt::format("ignored {} numbers of features absent from the training file", beyond));
   return test;
 }
@@ -245,7 +312,8 @@ SparseRows read_test_rows(const std::filesystem::path& file, const Preprocessing
 DataParts load_libsvm(const std::filesystem::path& file, const std::filesystem::path& test_file,
                       const TableOptions& options) {
   check(options);
-  const auto data = std::make_shared<const SparseRows>(read_rows(file));
+  std::vector<std::string> beside;
+  const auto data = std::make_shared<const SparseRows>(read_rows(file, options, beside));
   const auto rules = std::make_shared<Preprocessing>();
   rules->sparse_features = data->features;
   rules->target = {.name = "target", .classes = classes_of(*data, options)};
@@ -259,12 +327,13 @@ DataParts load_libsvm(const std::filesystem::path& file, const std::filesystem::
                    .test = part(Part::test),
                    .provenance = fmt::format("{} ({} rows)", data->name, data->targets.size()),
                    .preprocessing = rules,
-                   .notes = notes_of(*data, rules->target, parts)};
+                   .notes = notes_of(*data, rules->target, parts, options)};
+  std::ranges::move(beside, std::back_inserter(result.notes));
   if (test_file.empty()) {
     result.provenance += fmt::format(", {:g} % of them drawn for testing", 100 * options.test_fraction);
     return result;
   }
-  const auto test = std::make_shared<const SparseRows>(read_test_rows(test_file, *rules, result.notes));
+  const auto test = std::make_shared<const SparseRows>(read_test_rows(test_file, *rules, options, result.notes));
   std::vector<std::uint32_t> all(test->targets.size());
   std::iota(all.begin(), all.end(), 0u);
   result.test = std::make_shared<SparsePart>(test, rules, std::move(all));

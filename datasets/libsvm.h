@@ -4,12 +4,17 @@
 //
 // Rows are kept as they come, 8 bytes per number, and become [features] when a sample is read; values are not scaled,
 // for a mean that is subtracted would make every zero something else. What the target is follows the rule for tables
-// (datasets/table.h). A qid: is ignored and counted; all else that is not the format above is a FileError that names
-// the line.
+// (datasets/table.h); a class is called as it is first written, +1 or 007, and recognised as a number: 1, 1.0 and +1
+// are the same one, and -0 is 0. A qid: is ignored and counted; all else that is not the format above is a FileError
+// that names the line, unless some rows may be bad.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "espalier/datasets/csv.h"
@@ -27,28 +32,46 @@ struct SparseEntry {
 // A row at a time, from a file of any size, plain or gzipped.
 class LibsvmReader {
  public:
-  explicit LibsvmReader(const std::filesystem::path& file);
+  // most_bad_rows: how many rows that are not of the format are left out, and counted, before one is an error.
+  explicit LibsvmReader(const std::filesystem::path& file, Index most_bad_rows = 0);
   bool next();
-  double target() const { return target_; }                          // finite
+  // The number in front of this row. NaN: something else stands there, or nothing, which only rows may have that are
+  // asked about.
+  double target() const { return target_; }
+  std::string_view target_text() const { return target_text_; }      // as it is written; empty: none
   std::span<const SparseEntry> entries() const { return entries_; }  // of this row, indices ascending
-  Index qids() const { return qids_; }                               // so far
+  Index qids() const { return qids_; }                               // so far, like the next
+  Index bad_rows() const { return bad_rows_; }
+  const std::string& first_bad_row() const { return first_bad_row_; }  // "line 7: expected ..., found ..."
   const std::string& name() const { return lines_.name(); }
+  Index line() const { return lines_.line(); }
   [[noreturn]] void fail(const std::string& what) const { lines_.fail(what); }
 
  private:
+  void read_row(std::string_view line);
   SparseEntry entry_of(std::string_view word) const;
+  void leave_out(const std::string& why);
   CsvReader lines_;  // of one field each
   double target_ = 0;
+  std::string_view target_text_;
   std::vector<SparseEntry> entries_;
-  Index qids_ = 0;
+  Index qids_ = 0, bad_rows_ = 0, most_bad_rows_;
+  std::string first_bad_row_;
 };
 
-// Of the options: task, validation, test_fraction, seed. The features are those of the training file; of a test file,
-// indices beyond them are left out and counted in the notes.
+// Classes by their numbers.
+class SparseClasses {
+ public:
+  explicit SparseClasses(const std::vector<std::string>& names);
+  std::int32_t of(double target) const;  // -1: none of them
+
+ private:
+  std::map<double, std::int32_t> numbers_;
+};
+
+// Of the options: task, validation, test_fraction, seed, and how many rows may be bad. The features are those of the
+// training file; of a test file, indices beyond them are left out and counted in the notes.
 DataParts load_libsvm(const std::filesystem::path& file, const std::filesystem::path& test_file,
                       const TableOptions& options);
-
-// The class of a target, or -1 if there is no such class.
-std::int32_t class_of(const TargetRule& rule, double target);
 
 }  // namespace espalier

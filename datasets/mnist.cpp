@@ -1,118 +1,65 @@
 #include "espalier/datasets/mnist.h"
 
 #include <algorithm>
-#include <array>
+#include <optional>
 #include <string>
-#include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "espalier/core/error.h"
-#include "espalier/datasets/idx.h"
+#include "espalier/datasets/idx_set.h"
 
 namespace espalier {
 namespace {
 
-// The names up to the rank, and the CRC-32 of the published files, uncompressed.
-struct File {
-  std::string_view stem;  // "train-images"
-  int rank;
-  std::uint32_t published_checksum;
+// The CRC-32 of the published files, uncompressed.
+struct Published {
+  const char* part;
+  std::uint32_t images, labels;
 };
-
-struct Files {
-  std::string_view part;
-  File images, labels;
-};
-
-constexpr Files train_files{.part = "train",
-                            .images = {.stem = "train-images", .rank = 3, .published_checksum = 0xe9f4d8b3},
-                            .labels = {.stem = "train-labels", .rank = 1, .published_checksum = 0xe0cb4ad2}};
-constexpr Files test_files{.part = "test",
-                           .images = {.stem = "t10k-images", .rank = 3, .published_checksum = 0x91373bdf},
-                           .labels = {.stem = "t10k-labels", .rank = 1, .published_checksum = 0x4ab9eff9}};
+constexpr Published published_train{.part = "train", .images = 0xe9f4d8b3, .labels = 0xe0cb4ad2};
+constexpr Published published_test{.part = "test", .images = 0x91373bdf, .labels = 0x4ab9eff9};
 constexpr Index digits = 10;
 
-std::string file_name(const File& file, char separator) {
-  return fmt::format("{}{}idx{}-ubyte", file.stem, separator, file.rank);
-}
-
-// The first spelling that exists in the folder, or an empty path.
-std::filesystem::path find(const std::filesystem::path& folder, const File& file) {
-  for (const char separator : {'-', '.'})
-    for (const char* compression : {"", ".gz"}) {
-      std::filesystem::path path = folder / (file_name(file, separator) + compression);
-      std::error_code ignored;
-      if (std::filesystem::exists(path, ignored)) return path;
-    }
+// The files without a prefix: with one they are those of another set.
+std::optional<IdxSet> find(const std::filesystem::path& folder) {
+  for (IdxSet& set : idx_sets_below(folder))
+    if (set.prefix.empty()) return std::move(set);
   return {};
 }
 
-std::filesystem::path find_or_throw(const std::filesystem::path& folder, const File& file) {
-  std::filesystem::path path = find(folder, file);
-  if (path.empty())
-    throw FileError(fmt::format("{}: expected {} (also with .gz, or as {}), found no such file", folder.string(),
-                                file_name(file, '-'), file_name(file, '.')));
-  return path;
-}
-
-struct Part {
-  std::shared_ptr<const ByteSamples> data;
-  std::filesystem::path images_path;
-  std::string changed;  // the names of the files that are not the published ones
-};
-
-Part read_part(const std::filesystem::path& folder, const Files& files) {
-  const std::filesystem::path images_path = find_or_throw(folder, files.images);
-  const std::filesystem::path labels_path = find_or_throw(folder, files.labels);
-  const Idx labels = read_idx(labels_path, files.labels.rank);
-  Idx images = read_idx(images_path, files.images.rank);
-  if (images.extents[0] != labels.extents[0])
-    throw FileError(fmt::format("{}: expected as many images as labels, found {} images, but {} labels in {}",
-                                images_path.string(), images.extents[0], labels.extents[0], labels_path.string()));
-  const auto wrong = std::ranges::find_if(labels.values, [](std::uint8_t label) { return label >= digits; });
-  if (wrong != labels.values.end())
-    throw FileError(fmt::format("{}: label {} (byte {}): expected 0 to 9, found {}", labels_path.string(),
-                                wrong - labels.values.begin(), 8 + (wrong - labels.values.begin()), *wrong));
-
-  Part part{.data = nullptr, .images_path = images_path, .changed = {}};
-  const auto compare = [&](const Idx& idx, const File& file, const std::filesystem::path& path) {
-    if (checksum(idx) == file.published_checksum) return;
-    part.changed += (part.changed.empty() ? "" : ", ") + path.filename().string();
-  };
-  compare(images, files.images, images_path);
-  compare(labels, files.labels, labels_path);
-  const Shape shape{1, images.extents[1], images.extents[2]};
-  part.data =
-      std::make_shared<const ByteSamples>(fmt::format("mnist {}", files.part), shape, digits, std::move(images.values),
-                                          std::vector<std::int32_t>(labels.values.begin(), labels.values.end()));
-  return part;
+// changed: the names of the files that are not the published ones, to which those of this part are added.
+DatasetPtr set_of(IdxPart part, const Published& published, std::vector<std::string>& changed) {
+  const std::vector<std::uint8_t>& labels = part.labels.values;
+  const auto wrong = std::ranges::find_if(labels, [](std::uint8_t label) { return label >= digits; });
+  if (wrong != labels.end())
+    throw FileError(fmt::format("{}: label {} (byte {}): expected 0 to 9, found {}", part.files.labels.string(),
+                                wrong - labels.begin(), 8 + (wrong - labels.begin()), *wrong));
+  if (checksum(part.images) != published.images) changed.push_back(part.files.images.filename().string());
+  if (checksum(part.labels) != published.labels) changed.push_back(part.files.labels.filename().string());
+  const Shape shape{1, part.images.extents[1], part.images.extents[2]};
+  return std::make_shared<const ByteSamples>(fmt::format("mnist {}", published.part), shape, digits,
+                                             std::move(part.images.values),
+                                             std::vector<std::int32_t>(labels.begin(), labels.end()));
 }
 
 }  // namespace
 
 DataParts mnist(const std::filesystem::path& folder) {
-  const Part train = read_part(folder, train_files), test = read_part(folder, test_files);
-  const Shape train_shape = train.data->shape(), test_shape = test.data->shape();
-  if (train_shape != test_shape)
-    throw FileError(fmt::format("{}: byte 8: expected images of {} x {} pixels as in {}, found {} x {}",
-                                test.images_path.string(), train_shape[1], train_shape[2], train.images_path.string(),
-                                test_shape[1], test_shape[2]));
-  std::string changed = train.changed;
-  if (!changed.empty() && !test.changed.empty()) changed += ", ";
-  changed += test.changed;
-  return {.name = "mnist",
-          .train = train.data,
-          .test = test.data,
-          .provenance =
-              changed.empty()
-                  ? "MNIST (checksums match the published files)"
-                  : fmt::format("MNIST-shaped files that are not the published MNIST (checksum differs: {})", changed)};
+  const std::optional<IdxSet> set = find(folder);
+  IdxParts parts = read_idx_set(set ? *set : IdxSet{.folder = folder, .prefix = {}, .train = {}, .test = {}});
+  std::vector<std::string> changed;
+  DataParts result{.name = "mnist"};
+  result.train = set_of(std::move(parts.train), published_train, changed);
+  result.test = set_of(std::move(parts.test), published_test, changed);
+  result.provenance = changed.empty()
+                          ? "MNIST (checksums match the published files)"
+                          : fmt::format("MNIST-shaped files that are not the published MNIST (checksum differs: {})",
+                                        fmt::join(changed, ", "));
+  return result;
 }
 
 bool holds_mnist(const std::filesystem::path& folder) {
-  constexpr std::array files{train_files.images, train_files.labels, test_files.images, test_files.labels};
-  return std::ranges::any_of(files, [&](const File& file) { return !find(folder, file).empty(); });
+  return find(folder).has_value();
 }
 
 }  // namespace espalier

@@ -1,4 +1,4 @@
-// MNIST: 70,000 handwritten digits, 28 x 28 grey pixels each, and any set that is kept in the same four files.
+// MNIST: 70,000 handwritten digits, 28 x 28 grey pixels each. Other sets in the same four files: datasets/idx_set.h.
 //
 // Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", 1998.
 #pragma once
@@ -10,8 +10,8 @@
 namespace espalier {
 
 // Reads train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte from
-// `folder`: plain, with .gz, or spelled train-images.idx3-ubyte and so on. Returns sets of shape [1, H, W] with 10
-// classes and pixels in [0, 1]; H and W are what the files say, so other sets in MNIST's format (Fashion-MNIST) work.
+// `folder`, `folder`/raw or `folder`/MNIST/raw, in any of the spellings in idx_set.h. Returns sets of shape [1, H, W]
+// with 10 classes and pixels in [0, 1]; H and W are what the files say.
 //
 // provenance says whether the contents are the published ones, by their checksums. Throws FileError for missing or
 // damaged files (see idx.h), image and label files of different counts, test images of another size than the training

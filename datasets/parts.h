@@ -21,6 +21,7 @@ struct DataParts {
   std::string provenance;                                        // one sentence for the report: what these samples are
   std::shared_ptr<const Preprocessing> preprocessing = nullptr;  // of a table: how rows became features
   std::vector<std::string> notes = {};                           // for people: what was replaced, ignored, left out
+  std::vector<std::string> class_names = {};                     // none: their numbers; of a table: see preprocessing
 };
 
 // Draws `validation_samples` samples at random, keyed by (seed, "split"), into validation, and leaves the others in

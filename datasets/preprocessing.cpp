@@ -6,31 +6,21 @@
 #include <cctype>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "espalier/core/error.h"
-#include "espalier/datasets/csv.h"
+#include "espalier/datasets/quoted.h"
 
 namespace espalier {
 namespace {
-
-constexpr std::array kinds{ColumnKind::numeric, ColumnKind::binary, ColumnKind::categorical, ColumnKind::ordinal,
-                           ColumnKind::ignored};
-constexpr int format_version = 1;
 
 char lower(char c) {
   return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
 }
 
-std::string shortened(std::string_view text) {
-  constexpr std::size_t most = 40;
-  return text.size() <= most ? std::string(text) : std::string(text.substr(0, most)) + "...";
-}
-
 }  // namespace
 
 std::string_view name_of(ColumnKind kind) {
-  constexpr std::array<std::string_view, kinds.size()> names{"numeric", "binary", "categorical", "ordinal", "ignored"};
+  constexpr std::array<std::string_view, 5> names{"numeric", "binary", "categorical", "ordinal", "ignored"};
   return names[static_cast<std::size_t>(kind)];
 }
 
@@ -81,103 +71,22 @@ std::string Preprocessing::column_name(Index column) const {
   return sparse_features ? std::to_string(column + 1) : columns[static_cast<std::size_t>(column)].name;
 }
 
-// --- JSON --------------------------------------------------------------------------------------------------------
-
-std::string to_json(const Preprocessing& p) {
-  nlohmann::ordered_json columns = nlohmann::ordered_json::array();
-  for (const ColumnRule& c : p.columns) {
-    nlohmann::ordered_json column = {{"name", c.name}, {"kind", name_of(c.kind)}};
-    if (c.kind == ColumnKind::ignored) {
-      column["why"] = c.why;
-    } else {
-      if (c.kind == ColumnKind::numeric || c.kind == ColumnKind::ordinal)
-        column.update({{"centre", c.centre}, {"scale", c.scale}, {"fill", c.fill}, {"bounded", c.bounded}});
-      if (c.kind != ColumnKind::numeric) column["words"] = c.words;
-      column["other"] = c.other;
-      column["missing"] = c.missing;
-    }
-    columns.push_back(column);
-  }
-  nlohmann::ordered_json target = {{"name", p.target.name}};
-  if (p.target.classes.empty())
-    target.update({{"mean", p.target.mean}, {"deviation", p.target.deviation}});
-  else
-    target["classes"] = p.target.classes;
-  const nlohmann::ordered_json json = {{"version", format_version},
-                                       {"target", target},
-                                       {"missing_marks", p.missing_marks},
-                                       {"sparse_features", p.sparse_features},
-                                       {"columns", columns}};
-  // Words are whatever bytes the file had; those that are no UTF-8 are replaced.
-  return json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
-
-Preprocessing preprocessing_from_json(const std::string& text, const std::string& file) {
-  const auto expect = [&](bool condition, const std::string& what) {
-    if (!condition) throw FileError(fmt::format("{}: expected {}", file, what));
-  };
-  try {
-    const auto json = nlohmann::json::parse(text);
-    expect(json.at("version") == format_version, "version 1");
-    Preprocessing p;
-    p.missing_marks = json.at("missing_marks").get<std::vector<std::string>>();
-    p.sparse_features = json.at("sparse_features");
-    expect(p.sparse_features >= 0 && p.sparse_features <= Index{1} << 31, "0 to 2^31 sparse features");
-    const auto& target = json.at("target");
-    p.target.name = target.at("name");
-    if (target.contains("classes")) {
-      p.target.classes = target.at("classes").get<std::vector<std::string>>();
-      expect(p.target.classes.size() >= 2, "at least two classes");
-    } else {
-      p.target.mean = target.at("mean");
-      p.target.deviation = target.at("deviation");
-      expect(std::isfinite(p.target.mean) && std::isfinite(p.target.deviation) && p.target.deviation > 0,
-             "a finite mean and a positive deviation of the target");
-    }
-    for (const auto& from : json.at("columns")) {
-      ColumnRule& c = p.columns.emplace_back();
-      c.name = from.at("name");
-      const std::string kind = from.at("kind");
-      const auto known = std::ranges::find(kinds, kind, [](ColumnKind k) { return name_of(k); });
-      expect(known != kinds.end(), fmt::format("a kind of column {}, found \"{}\"", c.name, shortened(kind)));
-      c.kind = *known;
-      if (c.kind == ColumnKind::ignored) {
-        c.why = from.at("why");
-        continue;
-      }
-      c.other = from.at("other");
-      c.missing = from.at("missing");
-      if (c.kind != ColumnKind::numeric) c.words = from.at("words").get<std::vector<std::string>>();
-      expect(c.kind != ColumnKind::binary || c.words.size() == 2, fmt::format("two words of column {}", c.name));
-      if (c.kind == ColumnKind::numeric || c.kind == ColumnKind::ordinal) {
-        c.centre = from.at("centre");
-        c.scale = from.at("scale");
-        c.fill = from.at("fill");
-        c.bounded = from.at("bounded");
-        expect(std::isfinite(c.centre) && std::isfinite(c.scale) && c.scale > 0 && std::isfinite(c.fill),
-               fmt::format("finite numbers and a positive scale of column {}", c.name));
-      }
-    }
-    expect((p.sparse_features > 0) == p.columns.empty() && p.features() > 0, "columns or sparse features");
-    return p;
-  } catch (const nlohmann::json::exception& error) {
-    throw FileError(fmt::format("{}: expected a preprocessing, found: {}", file, error.what()));
-  }
-}
-
 // --- missing marks -----------------------------------------------------------------------------------------------
 
 std::vector<std::string> usual_missing_marks() {
-  return {"?", "na", "n/a", "nan", "null", "#n/a"};
+  return {"?",   "na",   "n/a",      "nan",     "-nan",   "null",     "none",   "<na>",
+          "#na", "#n/a", "#n/a n/a", "-1.#ind", "1.#ind", "-1.#qnan", "1.#qnan"};
 }
 
 MissingMarks::MissingMarks(const std::vector<std::string>& marks) {
   for (const std::string& mark : marks) {
+    if (mark.empty()) continue;  // an empty field is missing anyway
     std::string& own = marks_.emplace_back(mark);
     std::ranges::transform(own, own.begin(), lower);
-    longest_ = std::max(longest_, own.size());
-    double value;
-    numeric_ = numeric_ || parse_number(own, value) != Number::none;
+    begins_.set(static_cast<unsigned char>(own[0]));
+    begins_.set(static_cast<unsigned char>(std::toupper(static_cast<unsigned char>(own[0]))));
+    long double value = 0;
+    numeric_ = numeric_ || read_number(own, '.', value) != Number::none || read_number(own, ',', value) != Number::none;
   }
 }
 
@@ -186,9 +95,24 @@ bool MissingMarks::known(std::string_view field) const {
                              [&](const std::string& mark) { return std::ranges::equal(mark, field, {}, {}, lower); });
 }
 
+// --- targets -----------------------------------------------------------------------------------------------------
+
+std::string TargetRule::text_of(double output) const {
+  const double inner = mean + deviation * output, size = std::abs(offset + mean);
+  const long double value = static_cast<long double>(offset) + static_cast<long double>(inner);
+  // Seven digits, or so many that four of them are about the deviation.
+  constexpr int least = 7, most = 18;
+  const double ratio = size > 0 && deviation > 0 ? std::log10(size / deviation) : 0;
+  const int digits = std::clamp(static_cast<int>(std::ceil(ratio)) + 4, least, most);
+  if (offset == 0) return fmt::format("{:.{}g}", inner, digits);
+  const int before_the_point = static_cast<int>(std::floor(std::log10(size))) + 1;
+  return fmt::format("{:.{}f}", value, std::clamp(digits - before_the_point, 0, most));
+}
+
 // --- Encoder -----------------------------------------------------------------------------------------------------
 
-Encoder::Encoder(Preprocessing rules) : rules_(std::move(rules)), marks_(rules_.missing_marks) {
+Encoder::Encoder(Preprocessing rules)
+    : rules_(std::move(rules)), decimal_(rules_.dialect.decimal == ',' ? ',' : '.'), marks_(rules_.missing_marks) {
   for (const ColumnRule& column : rules_.columns) {
     first_.push_back(features_);
     features_ += column.features();
@@ -196,8 +120,13 @@ Encoder::Encoder(Preprocessing rules) : rules_(std::move(rules)), marks_(rules_.
     for (std::size_t w = 0; w < column.words.size(); ++w) map.emplace(column.words[w], static_cast<Cell>(w));
   }
   features_ += rules_.sparse_features;
-  for (std::size_t k = 0; k < rules_.target.classes.size(); ++k)
-    classes_.emplace(rules_.target.classes[k], static_cast<std::int32_t>(k));
+  for (std::size_t k = 0; k < rules_.target.classes.size(); ++k) {
+    const std::string& name = rules_.target.classes[k];
+    const auto label = static_cast<std::int32_t>(k);
+    classes_.emplace(name, label);
+    if (long double number = 0; read_number(name, decimal_, number) == Number::finite)
+      classes_by_number_.emplace(number, label);
+  }
 }
 
 Cell Encoder::encode(std::size_t c, std::string_view field, EncodingCounts& counts) const {
@@ -211,9 +140,12 @@ Cell Encoder::encode(std::size_t c, std::string_view field, EncodingCounts& coun
   if (column.kind == ColumnKind::numeric) {
     if (field.empty() || (marks_.numeric() && marks_.holds(field))) return missing(no_number);
     double value = 0;
-    switch (parse_number(field, value)) {
-      case Number::finite:
-        return std::bit_cast<Cell>(static_cast<float>(value));
+    switch (number_of(field, decimal_, column.offset, value)) {
+      case Number::finite: {
+        const auto number = static_cast<float>(value);
+        counts.outside[c] += number < column.low || number > column.high;
+        return std::bit_cast<Cell>(number);
+      }
       case Number::infinite:
         ++counts.infinite[c];
         return no_number;
@@ -221,7 +153,8 @@ Cell Encoder::encode(std::size_t c, std::string_view field, EncodingCounts& coun
         break;
     }
     if (marks_.holds(field)) return missing(no_number);
-    throw BadField(fmt::format("column {}: expected a number, found \"{}\"", column.name, shortened(field)));
+    counts.stray[c].add(field, counts.line);
+    return no_number;
   }
   if (marks_.holds(field)) return missing(missing_word);
   const auto found = words_[c].find(field);
@@ -270,23 +203,24 @@ void Encoder::expand(std::span<const Cell> cells, std::span<Real> features) cons
 std::int32_t Encoder::label(std::string_view field) const {
   if (const auto found = classes_.find(field); found != classes_.end()) return found->second;
   if (marks_.holds(field)) return -1;
-  // 1, 1.0 and +1 are the same class.
-  if (double number; parse_number(field, number) == Number::finite)
-    if (const auto found = classes_.find(fmt::format("{}", number)); found != classes_.end()) return found->second;
+  if (long double number = 0; read_number(field, decimal_, number) == Number::finite)
+    if (const auto found = classes_by_number_.find(number); found != classes_by_number_.end()) return found->second;
   constexpr std::size_t most = 12;
   const auto& names = rules_.target.classes;
-  throw BadField(fmt::format(
-      "column {}: expected one of the classes {}{}, found \"{}\"", rules_.target.name,
-      fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), most)), ", "),
-      names.size() > most ? ", ..." : "", shortened(field)));
+  std::string known;
+  for (std::size_t k = 0; k < std::min(names.size(), most); ++k) known += (k ? ", " : "") + shown(names[k]);
+  throw BadField(fmt::format("column {}: expected one of the classes {}{}, found {}", shown(rules_.target.name), known,
+                             names.size() > most ? ", ..." : "", quoted(field)));
 }
 
 double Encoder::value(std::string_view field) const {
   double number = 0;
-  if (!(marks_.numeric() && marks_.holds(field)) && parse_number(field, number) == Number::finite) return number;
+  if (!(marks_.numeric() && marks_.holds(field)) &&
+      number_of(field, decimal_, rules_.target.offset, number) == Number::finite)
+    return number;
   if (marks_.holds(field)) return std::numeric_limits<double>::quiet_NaN();
   throw BadField(
-      fmt::format("column {}: expected a finite number, found \"{}\"", rules_.target.name, shortened(field)));
+      fmt::format("column {}: expected a finite number, found {}", shown(rules_.target.name), quoted(field)));
 }
 
 }  // namespace espalier

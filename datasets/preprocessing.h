@@ -9,7 +9,11 @@
 //                 rare or unseen    1 in a feature "other", if the training part had rare words; else all are 0
 //                 missing           1 in a feature "missing", if the training part had any; else as an unseen word
 //   ordinal       Private           the rank of the word, in alphabetical order, as a number
-//   ignored       dates, constants, and words of which nearly every row has another one: no features
+//   ignored       dates, constants, counters of rows, and words of which nearly every row has another one: no features
+//
+// A number is kept as a float. Where that would lose what tells a column's numbers apart (seconds since 1970, of one
+// day), an offset is subtracted first, with 64 bits of mantissa; centre, fill, low and high are relative to it. Columns
+// of smaller numbers have offset 0.
 //
 // Numeric columns of two values are put to 0 and 1 (centre: the lower, scale: the difference), other ones scaled:
 //
@@ -19,8 +23,10 @@
 //   none       centre 0, scale 1
 #pragma once
 
+#include <bitset>
 #include <cstdint>
-#include <filesystem>
+#include <limits>
+#include <map>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -30,8 +36,21 @@
 #include <vector>
 
 #include "espalier/core/tensor.h"
+#include "espalier/datasets/dialect.h"
+#include "espalier/datasets/numbers.h"
 
 namespace espalier {
+
+// The number that a field holds, less an offset, in a file whose decimal mark is '.' or ','. Plain numbers, which are
+// nearly all, take the short way.
+inline Number number_of(std::string_view field, char decimal, double offset, double& value) {
+  if (offset == 0 && (decimal == '.' || field.find('.') == std::string_view::npos))
+    if (const Number plain = parse_number(field, value); plain != Number::none) return plain;
+  long double exact = 0;
+  const Number number = read_number(field, decimal, exact);
+  value = static_cast<double>(exact - static_cast<long double>(offset));
+  return number;
+}
 
 enum class ColumnKind { numeric, binary, categorical, ordinal, ignored };
 std::string_view name_of(ColumnKind kind);
@@ -40,24 +59,31 @@ struct ColumnRule {
   std::string name;
   ColumnKind kind = ColumnKind::numeric;
   std::string why;                         // ignored: why
-  double centre = 0, scale = 1, fill = 0;  // numeric, ordinal; fill: in original units, or a rank
+  double offset = 0;                       // numeric: what is subtracted before a number becomes a float
+  double centre = 0, scale = 1, fill = 0;  // numeric, ordinal; fill: a number less the offset, or a rank
   bool bounded = false;                    // numeric: robust scaling's last step
-  std::vector<std::string> words = {};     // binary, categorical, ordinal: in alphabetical order
-  bool other = false;                      // categorical: a feature for rare and unseen words
-  bool missing = false;                    // a feature for missing ones
+  // numeric: the range of the training part, less the offset
+  double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
+  std::vector<std::string> words = {};  // binary, categorical, ordinal: in alphabetical order
+  bool other = false;                   // categorical: a feature for rare and unseen words
+  bool missing = false;                 // a feature for missing ones
   Index features() const;
 };
 
 struct TargetRule {
   std::string name;
   std::vector<std::string> classes;  // none: regression
-  double mean = 0, deviation = 1;    // regression: the network's output is (value - mean) / deviation
+  double mean = 0, deviation = 1;    // regression: the network's output is (value - offset - mean) / deviation
+  double offset = 0;
+  // Regression: an output of the network in original units, with the digits that tell such values apart.
+  std::string text_of(double output) const;
 };
 
 struct Preprocessing {
   std::vector<ColumnRule> columns;  // in the order of the training file, without the target
   TargetRule target;
   std::vector<std::string> missing_marks;
+  Dialect dialect = {};       // of the training file; nothing is settled: of a run from before it was kept
   Index sparse_features = 0;  // above 0: rows are LIBSVM's, of so many features, and there are no columns
 
   Index features() const;
@@ -72,20 +98,23 @@ std::string to_json(const Preprocessing& preprocessing);
 // Throws FileError, naming `file`, if the text is anything else or makes no sense.
 Preprocessing preprocessing_from_json(const std::string& text, const std::string& file);
 
-// Marks that stand for a missing value, besides the empty field, in any mixture of small and capital letters.
+// Marks that stand for a missing value, besides the empty field, in any mixture of small and capital letters: those of
+// pandas, and "?".
 std::vector<std::string> usual_missing_marks();
 
 class MissingMarks {
  public:
   explicit MissingMarks(const std::vector<std::string>& marks);
-  bool holds(std::string_view field) const { return field.empty() || (field.size() <= longest_ && known(field)); }
+  bool holds(std::string_view field) const {
+    return field.empty() || (begins_[static_cast<unsigned char>(field[0])] && known(field));
+  }
   // Whether there are any that could be taken for numbers, such as -999.
   bool numeric() const { return numeric_; }
 
  private:
   bool known(std::string_view field) const;
-  std::vector<std::string> marks_;
-  std::size_t longest_ = 0;
+  std::vector<std::string> marks_;  // in small letters
+  std::bitset<256> begins_;         // with which characters they begin
   bool numeric_ = false;
 };
 
@@ -94,10 +123,23 @@ using Cell = std::uint32_t;
 constexpr Cell missing_word = 0xffffffff, unseen_word = 0xfffffffe;
 constexpr Cell most_words = 0xfffffff0;
 
+// Words where a column has numbers, or the target something else than classes.
+struct StrayWords {
+  Index count = 0, line = 0;  // line: of the first
+  std::string first = {};
+  void add(std::string_view word, Index at_line) {
+    if (count++ == 0) first = word, line = at_line;
+  }
+};
+
 // What was replaced on the way.
 struct EncodingCounts {
-  Index rows = 0;
-  std::vector<Index> missing, unseen, infinite;  // [columns]
+  Index rows = 0, line = 0;                               // line: of the row that is being encoded
+  std::vector<Index> missing, unseen, infinite, outside;  // [columns]; outside: of the training part's range
+  std::vector<StrayWords> stray;                          // [columns]; taken for missing
+  StrayWords target;                                      // labels that are no class, targets that are no number
+  explicit EncodingCounts(std::size_t columns = 0)
+      : missing(columns), unseen(columns), infinite(columns), outside(columns), stray(columns) {}
 };
 
 struct WordHash {
@@ -106,7 +148,7 @@ struct WordHash {
 };
 using WordMap = std::unordered_map<std::string, Cell, WordHash, std::equal_to<>>;
 
-// A field that is not what its column holds: what was expected and found. The reader of the file adds file and line.
+// A target that is no class, or no number: what was expected and found. The reader of the file adds file and line.
 struct BadField final : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -118,19 +160,22 @@ class Encoder {
   const Preprocessing& rules() const { return rules_; }
   Index features() const { return features_; }
 
-  // The cell of a field of column c; adds to the counts. Throws BadField for a word in a numeric column.
+  // The cell of a field of column c; adds to the counts. A word in a numeric column is a missing number.
   Cell encode(std::size_t c, std::string_view field, EncodingCounts& counts) const;
   // cells: [columns] -> features: [features]
   void expand(std::span<const Cell> cells, std::span<Real> features) const;
-  // The class of a field, or the number (in original units); -1 and NaN if missing. Throws BadField for anything else.
+  // The class of a field, or the number less the target's offset; -1 and NaN if missing. Throws BadField for anything
+  // else. A class is found by its text, or else by its number: 1, 1.0 and +1 are one class, and -0 is 0.
   std::int32_t label(std::string_view field) const;
   double value(std::string_view field) const;
 
  private:
   Preprocessing rules_;
+  char decimal_;
   MissingMarks marks_;
   std::vector<WordMap> words_;  // [columns]
   std::unordered_map<std::string, std::int32_t, WordHash, std::equal_to<>> classes_;
+  std::map<long double, std::int32_t> classes_by_number_;
   std::vector<Index> first_;  // [columns], of their features
   Index features_ = 0;
 };

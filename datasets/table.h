@@ -8,17 +8,23 @@
 //
 // A sample's features are made of its cells when it is read.
 //
-// What a column is: numbers if all its fields are numbers or missing; dates if all look like them (then it is ignored,
-// with a note); else words. The target is a class if it has words, or integers of which at most `most_integer_classes`
-// differ and each stands in two rows or more on average; else a number. Rows without a target are left out and counted.
-// Infinite numbers, and those no float holds, count as missing.
+// What a column is: numbers if nine tenths of its fields that are not missing are, the others being missing then; dates
+// if all look like them (then it is ignored, with a note); else words. A column that counts the rows, or is called an
+// ID and has another value in every row, is ignored, unless it is all there is. The decimal mark is that of most
+// numbers. Rows that repeat the header, and totals at the end, are left out (datasets/table/rows.h).
 //
-// Nothing that is replaced, ignored or left out goes unsaid: see DataParts::notes.
+// The target is a class if it has words, or integers of which at most `most_integer_classes` differ and each stands in
+// two rows or more on average; else a number. Words that stand beside numbers in few rows are strays: a tenth, or
+// beside classes a hundredth or a single one. Rows without a target are left out and counted. Infinite numbers, and
+// those no float holds, count as missing.
+//
+// Nothing that is guessed, replaced, ignored or left out goes unsaid: see DataParts::notes.
 //
 // Invariants (tests/datasets/table_test.cpp names them by number):
 //   1. The parts are disjoint and together all rows with a target; each has its share of every class, within one row.
-//   2. Nothing of rows outside the training part changes a bit of the preprocessing, but which classes there are and
-//      whether a column is of numbers or words.
+//   2. Nothing of rows outside the training part changes a bit of the preprocessing, but what the file is written in,
+//      which classes there are, whether a column is of numbers or words or counts the rows, and the offset of large
+//      numbers.
 //   3. The parts hold the same bits whether cells are in memory or in a file.
 #pragma once
 

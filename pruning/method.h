@@ -46,6 +46,8 @@ class Method {
   virtual std::vector<PruneEvent> prune_to(double density, Index step);
   // Throws UsageError if `density` is bound to leave a layer without weights: before hours of training, not after.
   virtual void require_possible(double density) const = 0;
+  // Whether a training of so many steps is too short for what the method does between them.
+  virtual bool idle(Index /*steps*/) const { return false; }
   // Of all prunable weights, as the method sees them (latents are dense arrays).
   virtual double density() const = 0;
   // What it has learnt or remembers, for checkpoints.

@@ -159,6 +159,12 @@ bool SparseTraining::due(Index step, Index steps) const {
   return step > 0 && step >= first && !over(step, steps) && (step - first) % options_.schedule.interval == 0;
 }
 
+bool SparseTraining::idle(Index steps) const {
+  for (Index step = 1; step <= steps; ++step)
+    if (due(step, steps)) return false;
+  return true;
+}
+
 bool SparseTraining::over(Index step, Index steps) const {
   return static_cast<double>(step) >= options_.schedule.end * static_cast<double>(steps);
 }

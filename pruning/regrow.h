@@ -45,6 +45,8 @@ class SparseTraining : public Method {
   explicit SparseTraining(const MethodContext& context);
   std::vector<PruneEvent> after_step(Index step, Index steps) override;
   void require_possible(double density) const override;
+  // No exchange is due: what is left is static sparse training.
+  bool idle(Index steps) const override;
   double density() const override { return density_of(layers_); }
 
   // Larger initial weights keep the variance of a row's sum, which a static pattern profits from. But they are also

@@ -27,6 +27,7 @@ template <typename Config, typename Field>
 void for_each_field(Config& c, Field&& field) {
   field("data", "name", c.data);
   field("data", "folder", c.data_dir);
+  field("data", "format", c.format);
   field("data", "validation", c.validation);
   field("data", "augment", c.augment);
   field("table", "test_data", c.test_data);
@@ -38,6 +39,12 @@ void for_each_field(Config& c, Field&& field) {
   field("table", "missing", c.table.missing_marks);
   field("table", "ignore", c.table.ignore);
   field("table", "categorical", c.table.categorical);
+  field("table", "use", c.table.use);
+  field("table", "header", c.table.csv.dialect.header);
+  field("table", "delimiter", c.table.csv.dialect.delimiter);
+  field("table", "decimal", c.table.csv.dialect.decimal);
+  field("table", "charset", c.table.csv.dialect.charset);
+  field("table", "skip_bad_rows", c.table.csv.skip_bad_rows);
   field("table", "test_fraction", c.table.test_fraction);
   field("run", "model", c.model);
   field("run", "members", c.members);
@@ -85,11 +92,12 @@ void for_each_field(Config& c, Field&& field) {
 
 // Keys that are written only where they differ from the default: a configuration from before they came keeps its text,
 // and with it its digest in `espalier reproduce`.
-constexpr std::array<std::string_view, 17> later_keys{
-    "run.members",       "training.patience",  "run.baselines",   "loss.name",     "loss.huber_delta",
-    "loss.quantile",     "loss.class_weights", "table.test_data", "table.target",  "table.task",
-    "table.scaling",     "table.encoding",     "table.impute",    "table.missing", "table.ignore",
-    "table.categorical", "table.test_fraction"};
+constexpr std::array<std::string_view, 24> later_keys{
+    "run.members",      "training.patience", "data.format",         "run.baselines",      "loss.name",
+    "loss.huber_delta", "loss.quantile",     "loss.class_weights",  "table.test_data",    "table.target",
+    "table.task",       "table.scaling",     "table.encoding",      "table.impute",       "table.missing",
+    "table.ignore",     "table.categorical", "table.test_fraction", "table.use",          "table.header",
+    "table.delimiter",  "table.decimal",     "table.charset",       "table.skip_bad_rows"};
 
 // Values as TOML writes them; numbers in the shortest form that reads back the same.
 std::string text_of(const std::string& value) {
@@ -99,6 +107,16 @@ std::string text_of(const std::string& value) {
 }
 std::string text_of(RateSchedule value) {
   return text_of(std::string(name_of(value)));
+}
+std::string text_of(Header value) {
+  return text_of(std::string(name_of(value)));
+}
+std::string text_of(Charset value) {
+  return text_of(std::string(name_of(value)));
+}
+// A delimiter or a decimal mark.
+std::string text_of(char value) {
+  return text_of(value == '.' ? std::string(name_of_decimal(value)) : name_of_delimiter(value));
 }
 std::string text_of(bool value) {
   return value ? "true" : "false";
@@ -129,6 +147,18 @@ bool assign(const toml::node& node, std::string& to) {
 }
 bool assign(const toml::node& node, RateSchedule& to) {
   return node.is_string() && (to = rate_schedule_named(**node.as_string()), true);
+}
+bool assign(const toml::node& node, Header& to) {
+  return node.is_string() && (to = header_named(**node.as_string()), true);
+}
+bool assign(const toml::node& node, Charset& to) {
+  return node.is_string() && (to = charset_named(**node.as_string()), true);
+}
+bool assign(const toml::node& node, char& to) {
+  if (!node.is_string()) return false;
+  const std::string& name = **node.as_string();
+  to = name == name_of_decimal('.') ? '.' : delimiter_named(name);
+  return true;
 }
 bool assign(const toml::node& node, bool& to) {
   return node.is_boolean() && (to = **node.as_boolean(), true);
@@ -217,11 +247,11 @@ void settle_pruning(RunConfig& c) {
 }  // namespace
 
 RunConfig settled(RunConfig c) {
-  require_known_data(c.data);
+  require_known_data(c.data, c.format);
   augmentation_named(c.augment);
   check(c.table);
-  require(c.test_data.empty() || names_table(c.data), "[test-data] expected data that are a table, too, got {}",
-          c.data);
+  require(c.test_data.empty() || names_table(c.data, c.format),
+          "[test-data] expected data that are a table, too, got {}", c.data);
   require(c.validation >= 0, "[validation] expected at least 0 samples, got {}", c.validation);
   require(c.members >= 1 && c.members <= 100, "[members] expected 1 to 100, got {}", c.members);
   require(c.patience >= 0, "[patience] expected at least 0 epochs, got {}", c.patience);

@@ -31,6 +31,7 @@ struct RunConfig {
   // data
   std::string data = "auto";     // a name that load_data knows (data.h), or a table's file
   std::string data_dir;          // where files are looked for; empty: $ESPALIER_DATA, then ./data
+  std::string format = "auto";   // of a file: csv, libsvm, text; auto: by its ending
   Index validation = 5000;       // samples of the training set that choices may be made on
   std::string augment = "none";  // none, flip, crop-flip: of the samples trained on
   TableOptions table;            // of tables; seed and validation are those of the run

@@ -34,13 +34,15 @@ DataParts load_data(RunConfig& config) {
                                 .validation = config.validation,
                                 .seed = config.seed,
                                 .table = config.table,
-                                .test_file = config.test_data});
+                                .test_file = config.test_data,
+                                .format = config.format});
   config.data = name;
   return parts;
 }
 
-void require_known_data(const std::string& name) {
-  require(name == "auto" || knows_data(name), "[data] expected auto, {}, got \"{}\"", data_help(), name);
+void require_known_data(const std::string& name, const std::string& format) {
+  require(name == "auto" || knows_data(name, format), "[data] expected auto, {}, got \"{}\"", data_help(), name);
+  require(name != "auto" || format == "auto", "[format] expected auto unless data are a file, got {}", format);
 }
 
 Augmentation augmentation_named(const std::string& name) {

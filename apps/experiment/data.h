@@ -15,8 +15,8 @@ namespace espalier {
 // becomes the name of what was loaded. Throws FileError for missing or bad files.
 DataParts load_data(RunConfig& config);
 
-// Throws UsageError unless load_data knows the name, "auto" included.
-void require_known_data(const std::string& name);
+// Throws UsageError unless load_data knows the name, "auto" included, or it is the name of a file of that format.
+void require_known_data(const std::string& name, const std::string& format = "auto");
 
 // none, flip, crop-flip. Throws UsageError for any other name.
 Augmentation augmentation_named(const std::string& name);

@@ -6,6 +6,7 @@
 #include "espalier/core/checkpoint.h"
 #include "espalier/core/clock.h"
 #include "espalier/core/error.h"
+#include "espalier/datasets/fingerprint.h"
 #include "espalier/experiment/best_epoch.h"
 #include "espalier/experiment/training_state.h"
 #include "espalier/pruning/storage_rules.h"
@@ -69,6 +70,7 @@ class Training {
             steps_, rewind_.step);
     result_.model = e.model;
     if (method_) result_.origin = method_->origin();
+    if (!checkpoint_.file.empty()) result_.data = fingerprint(e.data);
   }
 
   Trained run() {
@@ -85,6 +87,7 @@ class Training {
   // Takes over what a checkpoint holds, if there is one. True: the training is finished already.
   bool resume() {
     if (checkpoint_.file.empty() || !std::filesystem::exists(checkpoint_.file)) return false;
+    require_data(result_.data, e_.data.train->name(), checkpoint_.file);
     if (std::filesystem::exists(early_file(checkpoint_.file))) {
       load_checkpoint(trainer_.parameters(), early_file(checkpoint_.file), statistics_);
       early_.emplace(trainer_.parameters(), statistics_);
@@ -164,6 +167,13 @@ class Training {
     const Score score = trainer_.score(in_order(e_.data.test, e_));
     result_.test = score.evaluation;
     result_.metrics = score.metrics;
+    if (e_.data.test->classes() > 0 && e_.data.test->tokens() == 0)  // characters are many, and have no names
+      result_.confusion = confusion_of(score.outputs, *e_.data.test);
+    if (method_ && !rewind_ && method_->idle(steps_))
+      result_.notes.push_back(fmt::format(
+          "{} exchanged no weights: it does so every {} steps (the interval), but not after {:g} of the {}, and was "
+          "what the method static is",
+          e_.pruning->method.name, e_.pruning->options.schedule.interval, e_.pruning->options.schedule.end, steps_));
     if (result_.metrics.classes == 0 && result_.metrics.samples > 0 && !std::isfinite(result_.metrics.rmse))
       throw DivergedError("training diverged at its last step: outputs are not finite; try a smaller learning rate");
     if (!checkpoint_.file.empty()) save_finished(result_, checkpoint_.file);

@@ -13,6 +13,7 @@
 //   1. A training that was interrupted and goes on from its checkpoint ends with the bits of one that was not.
 //   2. What `train` returns is said of the model as it is then: scoring it again gives the same numbers.
 //   3. The test samples are looked at once, after the last step.
+//   4. A training never goes on with other data than it began with.
 #pragma once
 
 #include <filesystem>
@@ -28,6 +29,7 @@
 #include "espalier/experiment/interrupt.h"
 #include "espalier/layers/loss.h"
 #include "espalier/layers/module.h"
+#include "espalier/optim/confusion.h"
 #include "espalier/optim/fit.h"
 #include "espalier/optim/inference.h"
 #include "espalier/optim/optimizer.h"
@@ -73,12 +75,15 @@ struct Experiment {
 // What came of it.
 struct Trained {
   std::shared_ptr<Module> model;
-  Evaluation validation, test;        // at the epoch that counts
-  Index epoch = 0;                    // that one, if it was chosen by validation; 0: it is the last
-  Metrics metrics = {};               // of the test set
-  double train_seconds = 0;           // without evaluations
-  Flops train_flops;                  // all rounds; of a control, with what it took to find its pattern
-  std::optional<Origin> origin = {};  // of the weights, if none was ever trained
+  Evaluation validation, test;          // at the epoch that counts
+  Index epoch = 0;                      // that one, if it was chosen by validation; 0: it is the last
+  Metrics metrics = {};                 // of the test set
+  Confusion confusion = Confusion();    // of the test set, where classes are few; else of no classes
+  double train_seconds = 0;             // without evaluations
+  Flops train_flops;                    // all rounds; of a control, with what it took to find its pattern
+  std::optional<Origin> origin = {};    // of the weights, if none was ever trained
+  std::vector<std::string> notes = {};  // for people: what went otherwise than might be expected
+  std::uint64_t data = 0;               // fingerprint of the data; 0: not known, for no checkpoint was asked for
 };
 
 // What happens on the way, as it happens.
@@ -95,8 +100,8 @@ struct Checkpoint {
 };
 
 // Trains e.model. If the checkpoint's file exists, it goes on from there; a training that was finished then is returned
-// as it was. Throws InterruptedError when it was stopped,
-// DivergedError, UsageError for what does not go together, FileError for a checkpoint of another training.
+// as it was. Throws InterruptedError when it was stopped, DivergedError, UsageError for what does not go together,
+// FileError for a checkpoint of another training, or of other data.
 Trained train(Experiment& e, const Observer& observer = {}, const Checkpoint& checkpoint = {});
 
 // Throws UsageError if `train` is bound to fail, or to leave a layer without weights: before hours of training, not

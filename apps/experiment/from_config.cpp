@@ -176,6 +176,9 @@ Trained average_of(const RunConfig& c, const DataParts& data, const std::vector<
   const Score score = inference.score(in_order(data.test), loss);
   all.test = score.evaluation;
   all.metrics = score.metrics;
+  if (members.front().confusion.classes() > 0) all.confusion = confusion_of(score.outputs, *data.test);
+  all.notes = members.front().notes;
+  all.data = members.front().data;
   return all;
 }
 

@@ -22,7 +22,7 @@ using Numbers = std::vector<double>;
 
 constexpr Index most_numbers = Index{1} << 25;
 constexpr std::array ridges{1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6};
-constexpr double ridge_unasked = 1e-4;  // without validation samples
+constexpr double ridge_unasked = 1e-4;  // without validation samples, or time
 
 double dot(const Numbers& a, const Numbers& b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
@@ -290,9 +290,13 @@ class Search {
   Search(const Rows& rows, const Rows& validation, int threads)
       : objective_(rows, threads), check_(validation, threads), checked_(validation.count() > 0) {
     if (NormalEquations::suit(rows)) equations_.emplace(rows);
-    constexpr double most_work = 2e10;  // of all passes for one ridge
+    // Seconds, not minutes: where a pass costs much there are fewer of them, and one ridge.
+    constexpr double most_work = 1e10, few_passes = 1000;
     const double work = static_cast<double>(rows.index.size() + 1) * static_cast<double>(rows.outputs);
-    most_passes_ = std::clamp<Index>(static_cast<Index>(most_work / work), 30, 500);
+    const double passes = most_work / work;
+    searched_ = checked_ && (equations_ || passes >= few_passes);
+    const double of_a_ridge = searched_ ? passes / static_cast<double>(ridges.size()) : passes;
+    most_passes_ = std::clamp<Index>(static_cast<Index>(of_a_ridge), 30, 500);
   }
   LinearFit run() {
     LinearFit best;
@@ -300,7 +304,7 @@ class Search {
     Numbers W(objective_.width(), 0);
     int worse = 0;
     for (const double ridge : ridges) {
-      if (!checked_ && ridge != ridge_unasked) continue;
+      if (!searched_ && ridge != ridge_unasked) continue;
       bool converged = true;
       if (equations_) {
         if (Numbers solved = equations_->solve(ridge); !solved.empty())
@@ -327,7 +331,7 @@ class Search {
 
  private:
   Objective objective_, check_;
-  bool checked_;
+  bool checked_, searched_ = false;  // whether there are validation rows; whether several ridges are tried
   std::optional<NormalEquations> equations_;
   Index most_passes_ = 0;
 };

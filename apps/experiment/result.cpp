@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "espalier/experiment/class_table.h"
 #include "espalier/experiment/machine.h"
 #include "espalier/experiment/text.h"
 
@@ -76,7 +77,10 @@ Result result_of(const Experiment& e, const Trained* dense, const Trained& train
                 .processor = processor_name(),
                 .dense = {},
                 .sparse = side_of(trained, measured.back()),
-                .layers = layers_of(measured.back())};
+                .layers = layers_of(measured.back()),
+                .confusion = trained.confusion,
+                .notes = trained.notes};
+  if (trained.confusion.classes() > 0) result.class_names = class_names_of(e.data);
   if (dense) result.dense = side_of(*dense, measured.front());
   return result;
 }

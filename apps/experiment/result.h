@@ -69,6 +69,10 @@ struct Result {
   // Of a table: the columns that the first layer still reads, and how many there were.
   std::optional<std::vector<std::string>> surviving_inputs = {};
   Index input_columns = 0;
+  // Of the sparse network on the test set, of data with classes.
+  Confusion confusion = Confusion();
+  std::vector<std::string> class_names = {};
+  std::vector<std::string> notes = {};  // for people: what went otherwise than might be expected
 };
 
 // Measures what came of an experiment, and of the same without pruning, which may be null, and puts everything

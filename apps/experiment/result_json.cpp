@@ -69,6 +69,24 @@ Json to_json(const BaselineResult& b) {
   return json;
 }
 
+// {"cat": {"cat": 90, "dog": 10}, ...}: of each class how often each answer was given, where that is above 0.
+Json to_json(const Confusion& confusion, const std::vector<std::string>& names) {
+  Json json = Json::object();
+  for (const auto& [pair, count] : confusion.counts())
+    json[names[static_cast<std::size_t>(pair.first)]][names[static_cast<std::size_t>(pair.second)]] = count;
+  return json;
+}
+
+Confusion confusion_of(const Json& json, const std::vector<std::string>& names) {
+  Confusion confusion(static_cast<Index>(names.size()));
+  Json number_of;  // whose at() throws what is to be thrown
+  for (std::size_t c = 0; c < names.size(); ++c) number_of[names[c]] = c;
+  for (const auto& [name, answers] : json.items())
+    for (const auto& [answer, count] : answers.items())
+      confusion.add({number_of.at(name), number_of.at(answer)}, count);
+  return confusion;
+}
+
 BaselineResult baseline_of(const std::string& name, const Json& json) {
   BaselineResult b{.name = name, .failed = json.value("failed", "")};
   if (b.failed.empty()) b.test = metrics_of(json);
@@ -166,6 +184,11 @@ Json to_json(const Result& r) {
     json["input_columns"] = r.input_columns;
   }
   for (const BaselineResult& b : r.baselines) json["baselines"][b.name] = to_json(b);
+  if (!r.class_names.empty()) {
+    json["classes"] = r.class_names;
+    json["confusion"] = to_json(r.confusion, r.class_names);
+  }
+  if (!r.notes.empty()) json["notes"] = r.notes;
   return json;
 }
 
@@ -192,6 +215,11 @@ Result result_of(const Json& json) {
   }
   if (json.contains("baselines"))
     for (const auto& [name, baseline] : json["baselines"].items()) r.baselines.push_back(baseline_of(name, baseline));
+  if (json.contains("classes")) {
+    r.class_names = json["classes"].get<std::vector<std::string>>();
+    r.confusion = confusion_of(json.at("confusion"), r.class_names);
+  }
+  if (json.contains("notes")) r.notes = json["notes"].get<std::vector<std::string>>();
   return r;
 }
 

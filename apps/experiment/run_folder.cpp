@@ -5,6 +5,7 @@
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/text.h"
+#include "espalier/experiment/trained_rows.h"
 #include "espalier/layers/model_file.h"
 
 namespace espalier {
@@ -13,6 +14,10 @@ namespace {
 // What a model's file says of itself besides its weights. (A control may be another model than the configuration's.)
 std::map<std::string, std::string> file_metadata(const RunConfig& config, const Module& model) {
   return {{"model", model.name()}, {"dataset", config.data}};
+}
+
+bool is_checkpoint(const std::filesystem::path& file) {
+  return file.filename().string().starts_with("checkpoint-");
 }
 
 }  // namespace
@@ -25,8 +30,10 @@ RunFolder::RunFolder(std::filesystem::path path, Begin begin) : path_(std::move(
   write_file_atomically(probe, "");
   std::filesystem::remove(probe, error);
   if (begin == Begin::where_it_stopped) return;
-  for (const char* file : {"result.json", "model.safetensors", "metrics.jsonl", preprocessing_file})
-    std::filesystem::remove(path_ / file, error);
+  // What the run before has found out. A link stays one, to a file that is gone until it is written again.
+  for (const char* name : {"result.json", model_file_name, "metrics.jsonl", preprocessing_file, trained_rows_file})
+    if (const auto file = link_target(path_ / name); std::filesystem::is_regular_file(file, error))
+      std::filesystem::remove(file, error);
   remove_checkpoints();
 }
 
@@ -38,7 +45,7 @@ void RunFolder::remove_checkpoints() const {
   std::error_code ignored;
   std::vector<std::filesystem::path> found;
   for (const auto& entry : std::filesystem::directory_iterator(path_, ignored))
-    if (entry.path().filename().string().starts_with("checkpoint-")) found.push_back(entry.path());
+    if (is_checkpoint(entry.path())) found.push_back(entry.path());
   for (const auto& file : found) std::filesystem::remove(file, ignored);
 }
 
@@ -55,6 +62,17 @@ std::optional<Result> RunFolder::result() const {
 
 void RunFolder::write(const std::string& file, const std::string& text) const {
   write_file_atomically(path_ / file, text);
+}
+
+bool is_file_of_run(const std::filesystem::path& file, const std::filesystem::path& run) {
+  std::error_code none;
+  const auto is = [&](const std::filesystem::path& own) { return std::filesystem::equivalent(own, file, none); };
+  for (const char* name : {"config.toml", "sweep.json", "metrics.jsonl", model_file_name, "result.json", "results.json",
+                           "table.txt", preprocessing_file, trained_rows_file})
+    if (is(run / name)) return true;
+  for (const auto& entry : std::filesystem::directory_iterator(run, none))
+    if (is_checkpoint(entry.path()) && is(entry.path())) return true;
+  return false;
 }
 
 RunFolder open_run(const std::filesystem::path& path, const RunConfig& config) {
@@ -169,7 +187,10 @@ void leave_behind(const RunFolder& folder, const RunConfig& config, const DataPa
                   const Result& result) {
   folder.write("config.toml", to_toml(config));
   save_model(*sparse.model, file_metadata(config, *sparse.model), folder.path() / "model.safetensors", sparse.origin);
-  if (data.preprocessing) folder.write(preprocessing_file, to_json(*data.preprocessing));
+  if (data.preprocessing) {
+    folder.write(preprocessing_file, to_json(*data.preprocessing));
+    TrainedRows(*data.train).save(folder.path() / trained_rows_file);
+  }
   folder.write("result.json", to_json(result).dump(2) + "\n");
   folder.remove_checkpoints();  // not before: until then there is something to go on from
 }

@@ -1,5 +1,5 @@
-// What a run leaves behind: config.toml, metrics.jsonl, model.safetensors, result.json; of a
-// table preprocessing.json as well.
+// What a run leaves behind: config.toml, metrics.jsonl, model.safetensors, result.json; of a table preprocessing.json
+// and trained_rows.safetensors as well.
 #pragma once
 
 #include <filesystem>
@@ -34,6 +34,9 @@ class RunFolder {
   std::filesystem::path path_;
   Begin begin_;
 };
+
+// Whether a file, under any of its names, is one that a run left in its folder.
+bool is_file_of_run(const std::filesystem::path& file, const std::filesystem::path& run);
 
 // The folder of a run of this configuration, which is written into it. If it holds an interrupted run of the very same
 // configuration, that goes on. Throws FileError.

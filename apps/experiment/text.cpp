@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 
+#include "espalier/experiment/class_table.h"
 #include "espalier/experiment/statistics.h"
 
 namespace espalier {
@@ -136,9 +137,13 @@ std::string page_of(const Result& result) {
                                ? ""
                                : fmt::format("epoch {} of at most {} is kept: the best on validation samples\n",
                                              result.sparse.best_epoch, result.epochs);
-  const std::string baselines = baseline_table_of(result), inputs = inputs_line_of(result);
-  return headline + "\n" + table_of(result) + kept + (baselines.empty() ? "" : "\n") + baselines +
-         verdict_on_linear(result) + "\n" + layer_table_of(result) + (inputs.empty() ? "" : "\n") + inputs;
+  std::string text = headline, notes;
+  for (const std::string& note : result.notes) notes += note + "\n";
+  const std::string classes = class_table_of(result.confusion, result.class_names, {.classes = 5, .mistakes = 5});
+  for (const std::string& part : {table_of(result) + kept, baseline_table_of(result) + verdict_on_linear(result),
+                                  classes, layer_table_of(result), inputs_line_of(result), notes})
+    if (!part.empty()) text += "\n" + part;
+  return text;
 }
 
 // --- several runs ----------------------------------------------------------------------------------------------------
@@ -249,7 +254,13 @@ std::string seeds_table_of(const std::vector<Result>& results) {
     for (const Result* result : seeds) row.add(result->sparse, headline);
     text += row.text(fmt::format("density {:g}", density), headline);
   }
-  return text + gains_of(by_density, headline);
+  std::vector<std::string> notes;  // each once
+  for (const Result& result : results)
+    for (const std::string& note : result.notes)
+      if (std::ranges::count(notes, note) == 0) notes.push_back(note);
+  text += gains_of(by_density, headline);
+  for (const std::string& note : notes) text += (&note == notes.data() ? "\n" : "") + note + "\n";
+  return text;
 }
 
 }  // namespace espalier

@@ -23,7 +23,7 @@ std::string layer_table_of(const Result& result);
 std::string baseline_table_of(const Result& result);
 // "inputs: 3 of 40 columns left: x1, w0, x7"; empty for results without tables.
 std::string inputs_line_of(const Result& result);
-// What a run prints: a headline and the tables.
+// What a run prints: a headline, the tables, and what there is to note.
 std::string page_of(const Result& result);
 // Rows of mean +- sd over seeds, and, where there are dense twins, what pruning gained seed by seed.
 std::string seeds_table_of(const std::vector<Result>& results);

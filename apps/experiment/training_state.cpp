@@ -11,7 +11,22 @@
 namespace espalier {
 namespace {
 
-constexpr const char* progress_key = "progress";
+constexpr const char *progress_key = "progress", *unknown_data = "";
+
+std::string fingerprint_text(std::uint64_t data) {
+  return data == 0 ? unknown_data : fmt::format("{:016x}", data);
+}
+
+// Throws FileError if the file is no checkpoint of a training.
+nlohmann::json progress_in(const std::filesystem::path& path) {
+  try {
+    return nlohmann::json::parse(load_safetensors(path).metadata.at(progress_key));
+  } catch (const FileError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw FileError(fmt::format("{}: expected a checkpoint of a training, found: {}", path.string(), error.what()));
+  }
+}
 
 nlohmann::json to_json(const Flops& f) {
   return {f.executed, f.useful};
@@ -52,6 +67,18 @@ Metrics metrics_of(const nlohmann::json& j) {
           .r2 = number("r2")};
 }
 
+// Triples: class, answer, how often.
+nlohmann::json to_json(const Confusion& confusion) {
+  nlohmann::json counts = nlohmann::json::array();
+  for (const auto& [pair, count] : confusion.counts()) counts.push_back({pair.first, pair.second, count});
+  return {{"classes", confusion.classes()}, {"counts", counts}};
+}
+Confusion confusion_of(const nlohmann::json& j) {
+  Confusion confusion(j.at("classes").get<Index>());
+  for (const auto& count : j.at("counts")) confusion.add({count.at(0), count.at(1)}, count.at(2));
+  return confusion;
+}
+
 // What there is to remember: of the model and, while it is in training, of the method.
 std::vector<Parameter*> everything(const Trained& t, Method* method) {
   std::vector<Parameter*> all = parameters_of(*t.model);
@@ -69,6 +96,7 @@ std::vector<NamedNumbers> state_of(const Trained& t, Method* method) {
 void save_training(const TrainingState& p, const Trained& t, Method* method, const std::filesystem::path& path) {
   const EpochResult& e = p.position.epoch;
   const nlohmann::json json = {{"finished", p.finished},
+                               {"data", fingerprint_text(t.data)},
                                {"round", p.round},
                                {"trainer_steps", p.trainer_steps},
                                {"step", p.position.step},
@@ -83,13 +111,22 @@ void save_training(const TrainingState& p, const Trained& t, Method* method, con
                                {"validation", to_json(t.validation)},
                                {"test", to_json(t.test)},
                                {"metrics", to_json(t.metrics)},
+                               {"confusion", to_json(t.confusion)},
+                               {"notes", t.notes},
                                {"best_epoch", t.epoch}};
   save_checkpoint(everything(t, method), {{progress_key, json.dump()}}, path, state_of(t, method));
 }
 
+void require_data(std::uint64_t data, const std::string& name, const std::filesystem::path& path) {
+  const std::string known = progress_in(path).value("data", unknown_data);  // once, it was not kept
+  if (known != unknown_data && known != fingerprint_text(data))
+    throw FileError(
+        fmt::format("{}: expected the data of {} as when this training began, found other ones", path.string(), name));
+}
+
 TrainingState load_training(Trained& t, Method* method, const std::filesystem::path& path) {
   try {
-    const auto json = nlohmann::json::parse(load_safetensors(path).metadata.at(progress_key));
+    const nlohmann::json json = progress_in(path);
     if (json.at("finished").get<bool>()) method = nullptr;
     load_checkpoint(everything(t, method), path, state_of(t, method));
     TrainingState p{json.at("finished"), json.at("round"), json.at("trainer_steps"), {json.at("step"), {}}};
@@ -105,6 +142,8 @@ TrainingState load_training(Trained& t, Method* method, const std::filesystem::p
     t.test = evaluation_of(json.at("test"));
     t.epoch = json.value("best_epoch", Index{0});
     if (json.contains("metrics")) t.metrics = metrics_of(json.at("metrics"));
+    if (json.contains("confusion")) t.confusion = confusion_of(json.at("confusion"));
+    if (json.contains("notes")) t.notes = json.at("notes").get<std::vector<std::string>>();
     return p;
   } catch (const FileError&) {
     throw;

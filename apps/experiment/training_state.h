@@ -17,6 +17,9 @@ struct TrainingState {
 // gives its counts, and takes them back.
 void save_training(const TrainingState& state, const Trained& trained, Method* method,
                    const std::filesystem::path& file);
+// Throws FileError, naming the file, if its training began with other data than those of this fingerprint. name: of the
+// data, for the message.
+void require_data(std::uint64_t data, const std::string& name, const std::filesystem::path& file);
 // Throws FileError, naming the file, if it is not a checkpoint of this training.
 TrainingState load_training(Trained& trained, Method* method, const std::filesystem::path& file);
 

@@ -63,17 +63,16 @@ int run_command_line(int argc, char** argv) {
                                                             {reproduce, add_reproduce(*reproduce)},
                                                             {recipes, add_recipes(*recipes)},
                                                             {recommend, add_recommend(*recommend)}};
+  const auto named = [&] {
+    return std::ranges::find_if(commands, [](const auto& candidate) { return candidate.first->parsed(); });
+  };
   try {
     app.parse(argc, argv);
+    named()->second();
   } catch (const CLI::Success& wanted) {  // --help, --version
     return app.exit(wanted);
-  }
-  const auto& [command, run] =
-      *std::ranges::find_if(commands, [](const auto& candidate) { return candidate.first->parsed(); });
-  try {
-    run();
   } catch (const UsageError& error) {
-    throw in_flags(error, *command);
+    throw named() == commands.end() ? error : in_flags(error, *named()->first);
   }
   return exit_done;
 }

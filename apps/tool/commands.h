@@ -15,6 +15,13 @@ using Command = std::function<void()>;
 // Which data, and how they are read: the same flags wherever there are data.
 constexpr const char* data_group = "Data";
 void add_data_flags(CLI::App& app, RunConfig& config);
+// --header, --delimiter, --decimal, --charset, --skip-bad-rows: what a table's file is written in.
+void add_csv_flags(CLI::App& app, CsvOptions& options);
+// Names apart by commas, quoted as in CSV where they hold one themselves.
+std::vector<std::string> names_in(const std::vector<std::string>& texts);
+// A note about data as people see it: the options in brackets at its end, which change a guess, as this command's
+// flags.
+std::string in_flags(const std::string& note, const CLI::App& command);
 // --budget and --recipes of a race.
 void add_race_flags(CLI::App& app, RecommendOptions& options);
 

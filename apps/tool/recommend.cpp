@@ -32,6 +32,7 @@ void run_recommend(RecommendFlags& f, const CLI::App& app) {
   RunConfig& base = f.config;
   if (!f.data.empty()) base.data = f.data;
   const DataParts data = load_data(base);
+  for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", in_flags(note, app));
   const auto settle = [&](const Recipe& recipe) {
     RunConfig config = base;
     apply(recipe, config);

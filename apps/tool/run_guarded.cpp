@@ -3,27 +3,43 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <new>
+#include <system_error>
 
 #include "espalier/core/error.h"
 
 namespace espalier {
+namespace {
+
+// Not by fmt::print, which throws if standard error is closed.
+int failed(const std::string& message, int code) {
+  std::fputs((message + "\n").c_str(), stderr);
+  return code;
+}
+
+constexpr const char* unwritable = "error: standard output: cannot be written (disk full?)";
+
+}  // namespace
 
 int run_guarded(const std::function<int()>& body) {
   try {
-    return body();
+    const int code = body();
+    // What was printed may still be on its way, and has to arrive.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) return failed(unwritable, exit_file);
+    return code;
   } catch (const Error& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
-    return error.code();
+    return failed(fmt::format("error: {}", error.what()), error.code());
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "error: {} (see --help)\n", error.what());
-    return exit_usage;
+    return failed(fmt::format("error: {} (see --help)", error.what()), exit_usage);
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "error: out of memory\n");
-    return exit_internal;
+    return failed("error: out of memory", exit_internal);
+  } catch (const std::system_error& error) {
+    if (std::ferror(stdout)) return failed(unwritable, exit_file);
+    if (std::ferror(stderr)) return exit_file;  // it could not be said
+    return failed(fmt::format("internal error: {}", error.what()), exit_internal);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "internal error: {}\n", error.what());
-    return exit_internal;
+    return failed(fmt::format("internal error: {}", error.what()), exit_internal);
   }
 }
 

@@ -9,7 +9,9 @@
 #include "apps/tool/commands.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/datasets/fingerprint.h"
 #include "espalier/experiment/baselines.h"
+#include "espalier/experiment/config_changes.h"
 #include "espalier/experiment/data.h"
 #include "espalier/experiment/machine.h"
 #include "espalier/experiment/recommend.h"
@@ -46,35 +48,6 @@ void set_settings(std::map<std::string, double>& settings, const std::vector<std
     settings[text.substr(0, equals)] = value;
   }
 }
-
-}  // namespace
-
-void add_data_flags(CLI::App& app, RunConfig& c) {
-  app.option_defaults()->group(data_group);
-  app.add_option("--data", c.data, fmt::format("auto: what suits the model, if found; {}", data_help()))
-      ->capture_default_str();
-  app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
-  app.add_option("--target", c.table.target, "Of a table: the column to predict (default: the last)");
-  app.add_option("--test-data", c.test_data, "Of a table: the file to test on (default: a part drawn from the table)");
-  app.add_option("--test-fraction", c.table.test_fraction, "Of a table without --test-data: the part drawn for testing")
-      ->capture_default_str();
-  app.add_option("--task", c.table.task, "Of a table: auto, classification or regression")->capture_default_str();
-  app.add_option("--scaling", c.table.scaling, "Of a table's numbers: standard, robust (median and quartiles) or none")
-      ->capture_default_str();
-  app.add_option("--encoding", c.table.encoding, "Of a table's words: one-hot or ordinal")->capture_default_str();
-  app.add_option("--impute", c.table.impute, "What stands for missing numbers: mean, median or auto")
-      ->capture_default_str();
-  app.add_option("--missing", c.table.missing_marks, "Marks for missing values, besides nothing at all")
-      ->delimiter(',')
-      ->capture_default_str();
-  app.add_option("--ignore", c.table.ignore, "Columns of a table to leave out")->delimiter(',');
-  app.add_option("--categorical", c.table.categorical, "Columns of numbers that are to be taken for words")
-      ->delimiter(',');
-  app.add_option("--validation", c.validation, "Training samples held out for choices")->capture_default_str();
-  app.option_defaults()->group("Options");
-}
-
-namespace {
 
 void add_pruning_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
@@ -187,6 +160,7 @@ struct Sweep {
   RunConfig base;
   std::vector<double> densities;
   std::uint64_t seeds = 1;
+  std::string fingerprint = {};  // of the data; empty: the run is from before it was kept
   bool many() const { return seeds * densities.size() > 1; }
 };
 
@@ -194,17 +168,36 @@ constexpr const char* sweep_file = "sweep.json";
 
 void write_sweep(const RunFolder& folder, const Sweep& sweep) {
   folder.write("config.toml", to_toml(sweep.base));
-  folder.write(sweep_file, Json{{"densities", sweep.densities}, {"seeds", sweep.seeds}}.dump() + "\n");
+  const Json json = {{"densities", sweep.densities},
+                     {"seeds", sweep.seeds},
+                     {"config", to_toml(sweep.base)},
+                     {"data", sweep.fingerprint}};
+  folder.write(sweep_file, json.dump() + "\n");
+}
+
+// Throws FileError if config.toml says something else than when the run began. Threads change no bit, and files may
+// have been moved; the density of a single run stands among the densities.
+void require_unchanged(const Sweep& sweep, const std::string& before, const std::filesystem::path& file) {
+  std::vector<std::string_view> free{"run.threads", "data.folder"};
+  if (!sweep.many()) free.push_back("pruning.density");
+  const auto changes = config_changes(before, to_toml(sweep.base), free);
+  if (changes.empty()) return;
+  const auto value = [](const std::string& text) { return text.empty() ? "the default" : text; };
+  throw FileError(fmt::format("{}: expected {} = {} as when the run began, found {} (train --config begins anew)",
+                              file.string(), changes[0].key, value(changes[0].before), value(changes[0].now)));
 }
 
 Sweep read_sweep(const std::filesystem::path& folder) {
-  Sweep sweep{.base = from_toml(folder / "config.toml")};
+  const std::filesystem::path config_file = folder / "config.toml";
+  Sweep sweep{.base = from_toml(config_file)};
   const std::filesystem::path path = folder / sweep_file;
   constexpr std::uintmax_t limit_bytes = 1 << 20;
   try {
     const Json json = Json::parse(read_file(path, limit_bytes));
     sweep.densities = json.at("densities").get<std::vector<double>>();
     sweep.seeds = json.at("seeds").get<std::uint64_t>();
+    sweep.fingerprint = json.value("data", "");
+    if (json.contains("config")) require_unchanged(sweep, json["config"].get<std::string>(), config_file);
   } catch (const Json::exception& error) {
     throw FileError(fmt::format("{}: expected densities and seeds, found: {}", path.string(), error.what()));
   }
@@ -317,12 +310,17 @@ void run_train(TrainFlags& f, CLI::App& app) {
   require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
   RunConfig& base = sweep.base;
   const bool open = race || base.schedule.density == 0;
-  if (!resume && f.recipe.empty() && app.count("--model") == 0 && names_table(base.data) &&
+  if (!resume && f.recipe.empty() && app.count("--model") == 0 && names_table(base.data, base.format) &&
       base.model == RunConfig().model)
     base.model = default_table_model;
   if (!race) base = settled(base);
   DataParts data = load_data(base);  // "auto" is settled once, for all seeds
-  for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", note);
+  const std::string print = fmt::format("{:016x}", fingerprint(data));
+  if (resume && !sweep.fingerprint.empty() && sweep.fingerprint != print)
+    throw FileError(fmt::format("{}: expected the data of {} as when this run began, found other ones",
+                                (std::filesystem::path(f.out) / sweep_file).string(), data.train->name()));
+  sweep.fingerprint = print;
+  for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", in_flags(note, app));
   if (race) base = raced(app, f, base, data);
   if (f.out.empty()) {
     f.out = fmt::format("runs/{}-{}-{}", data.name, base.model, base.method);

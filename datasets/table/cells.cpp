@@ -92,53 +92,93 @@ Cell Dictionary::number_of(std::string_view word) {
 
 namespace {
 
-// The cell of this row's target: its class, or the bits of a float. False if it is missing.
-bool encode_target(const CsvReader& reader, const Encoder& target, std::size_t column, Cell& cell) {
-  const std::string_view field = reader.fields()[column];
-  try {
-    if (target.rules().target.classes.empty()) {
-      const double value = target.value(field);
-      cell = std::bit_cast<Cell>(static_cast<float>(value));
-      return !std::isnan(value);
+class TableEncoder {
+ public:
+  TableEncoder(Table& table, const Profile& profile, const Layout& layout, TargetColumn target,
+               const TableOptions& options)
+      : table_(table),
+        profile_(profile),
+        layout_(layout),
+        target_(target),
+        marks_(missing_marks_of(options)),
+        left_out_(profile.left_out.lines()),
+        row_(layout.field.size() + 1) {}
+
+  // Returns the number of rows that the profile counted.
+  Index read(CsvReader& reader) {
+    Index rows = 0;
+    auto skip = left_out_.begin();
+    while (reader.next()) {
+      if (skip != left_out_.end() && reader.line() == *skip) {
+        ++skip;
+        continue;
+      }
+      ++rows;
+      if (!encode_target(reader)) continue;
+      encode_columns(reader.fields());
+      table_.cells.append(row_);
     }
-    const std::int32_t label = target.label(field);
-    cell = static_cast<Cell>(label);
-    return label >= 0;
-  } catch (const BadField& error) {
-    reader.fail(error.what());
+    return rows;
   }
-}
+
+ private:
+  // The cell of this row's target: its class, or the bits of a float. False if it is missing.
+  bool encode_target(const CsvReader& reader) {
+    const std::string_view field = reader.fields()[profile_.target];
+    try {
+      const bool known = target_.encoder.rules().target.classes.empty() ? encode_value(field) : encode_label(field);
+      table_.without_target += !known;
+      return known;
+    } catch (const BadField& error) {
+      if (!target_.has_strays) reader.fail(error.what());
+      table_.target.add(field, reader.line());
+      return false;
+    }
+  }
+  bool encode_value(std::string_view field) {
+    const double value = target_.encoder.value(field);
+    row_.back() = std::bit_cast<Cell>(static_cast<float>(value));
+    return !std::isnan(value);
+  }
+  bool encode_label(std::string_view field) {
+    const std::int32_t label = target_.encoder.label(field);
+    row_.back() = static_cast<Cell>(label);
+    return label >= 0;
+  }
+
+  void encode_columns(std::span<const std::string_view> fields) {
+    constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+    const char decimal = profile_.dialect.decimal;
+    for (std::size_t c = 0; c < layout_.field.size(); ++c) {
+      const std::string_view field = fields[layout_.field[c]];
+      if (layout_.content[c] == Content::numbers) {
+        double value = 0;
+        const bool known = !field.empty() && !(marks_.numeric() && marks_.holds(field)) &&
+                           number_of(field, decimal, layout_.offset[c], value) == Number::finite;
+        row_[c] = std::bit_cast<Cell>(known ? static_cast<float>(value) : not_a_number);
+      } else if (layout_.content[c] == Content::words) {
+        row_[c] = marks_.holds(field) ? missing_word : table_.dictionaries[c].number_of(field);
+      }
+    }
+  }
+
+  Table& table_;
+  const Profile& profile_;
+  const Layout& layout_;
+  TargetColumn target_;
+  MissingMarks marks_;
+  std::vector<Index> left_out_;
+  std::vector<Cell> row_;  // columns, then the target
+};
 
 }  // namespace
 
-std::unique_ptr<Table> encode(CsvReader& reader, const Profile& profile, const Layout& layout, const Encoder& target,
+std::unique_ptr<Table> encode(CsvReader& reader, const Profile& profile, const Layout& layout, TargetColumn target,
                               const TableOptions& options) {
   const std::size_t columns = layout.field.size();
   std::unique_ptr<Table> table(new Table{.name = reader.name(), .cells = {columns + 1, options.memory_bytes}});
   table->dictionaries.resize(columns);
-  const MissingMarks marks(options.missing_marks);
-  constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
-  std::vector<Cell> row(columns + 1);
-  Index rows = 0;
-  while (reader.next()) {
-    ++rows;
-    const auto fields = reader.fields();
-    if (!encode_target(reader, target, profile.target, row.back())) {
-      ++table->without_target;
-      continue;
-    }
-    for (std::size_t c = 0; c < columns; ++c) {
-      const std::string_view field = fields[layout.field[c]];
-      if (layout.content[c] == Content::numbers) {
-        double value = 0;
-        const bool known = !(marks.numeric() && marks.holds(field)) && parse_number(field, value) == Number::finite;
-        row[c] = std::bit_cast<Cell>(known ? static_cast<float>(value) : not_a_number);
-      } else if (layout.content[c] == Content::words) {
-        row[c] = marks.holds(field) ? missing_word : table->dictionaries[c].number_of(field);
-      }
-    }
-    table->cells.append(row);
-  }
+  const Index rows = TableEncoder(*table, profile, layout, target, options).read(reader);
   if (rows != profile.rows) reader.fail(fmt::format("expected {} rows as before, found {}", profile.rows, rows));
   table->cells.finish();
   return table;

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "espalier/datasets/table/profile.h"
+#include "espalier/datasets/table/layout.h"
 
 namespace espalier::table {
 
@@ -64,17 +64,23 @@ class Dictionary {
   std::size_t bytes_ = 0;
 };
 
-// A table as cells: columns, then the target (the class, or the bits of a float).
+// A table as cells: columns, then the target (the class, or the bits of a float, less the target's offset).
 struct Table {
   std::string name;
   CellStore cells;
   std::vector<Dictionary> dictionaries = {};     // [columns]
   std::vector<std::vector<Cell>> renumber = {};  // [columns]: a word's number here -> in the preprocessing; or empty
-  Index without_target = 0;
+  Index without_target = 0;                      // rows left out, for their target is missing
+  StrayWords target = {};                        // or a word among numbers
 };
 
-// Reads all rows again, those without a target left out. target: knows the target's column only. Throws FileError.
-std::unique_ptr<Table> encode(CsvReader& reader, const Profile& profile, const Layout& layout, const Encoder& target,
+// Reads all rows again, but those that the profile left out, and those without a target. target: knows the target's
+// column only; with strays, words in it are missing. Throws FileError.
+struct TargetColumn {
+  const Encoder& encoder;
+  bool has_strays = false;
+};
+std::unique_ptr<Table> encode(CsvReader& reader, const Profile& profile, const Layout& layout, TargetColumn target,
                               const TableOptions& options);
 
 }  // namespace espalier::table

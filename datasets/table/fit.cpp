@@ -7,6 +7,8 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/random.h"
+#include "espalier/datasets/quoted.h"
+#include "espalier/datasets/table/notes.h"
 
 namespace espalier::table {
 namespace {
@@ -53,11 +55,17 @@ double quantile(const std::vector<float>& sorted, double q) {
   return part > 0 ? a + part * (static_cast<double>(sorted[below + 1]) - a) : a;
 }
 
-void fit_numbers(ColumnRule& rule, const NumberStatistics& s, std::vector<float> sample, const TableOptions& options) {
+// range: of the whole file.
+void fit_numbers(ColumnRule& rule, const NumberStatistics& s, const NumberRange& range, std::vector<float> sample,
+                 const TableOptions& options) {
   rule.kind = ColumnKind::ignored;
-  rule.why = s.count == 0 ? "no values in the training part" : "constant";
+  rule.why = s.count == 0                  ? "no values in the training part"
+             : range.low() == range.high() ? "constant"
+                                           : "constant in the training part";
   if (s.count == 0 || (!s.two && s.missing == 0)) return;
   rule.kind = ColumnKind::numeric;
+  rule.low = s.low;
+  rule.high = s.high;
   rule.why.clear();
   rule.missing = s.missing > 0;
   std::erase_if(sample, [](float x) { return std::isnan(x); });
@@ -79,75 +87,85 @@ void fit_numbers(ColumnRule& rule, const NumberStatistics& s, std::vector<float>
   if (!(rule.scale > 0)) rule.scale = 1;  // values that differ in their last bit only
 }
 
-// rows: [words], in the training part. Returns how words are numbered from now on.
-std::vector<Cell> fit_words(ColumnRule& rule, const std::vector<std::string>& words, const std::vector<Index>& rows,
-                            Index beyond, Index missing, const TableOptions& options) {
+// The rows of the training part that have each of a column's words; a word that has no number; none.
+struct WordRows {
+  std::vector<Index> of;  // [words]
+  Index beyond = 0, missing = 0;
+};
+
+// What there is to know of all columns in the training part.
+struct Statistics {
+  std::vector<NumberStatistics> numbers;    // [columns]
+  std::vector<std::vector<float>> samples;  // [columns][rows drawn], for quantiles
+  std::vector<WordRows> words;              // [columns]
+  NumberStatistics target;                  // of regression
+};
+
+// Why a column of words says nothing; empty if it may.
+std::string why_ignored(const WordRows& s, Index known, Index different, bool used) {
+  if (known == 0) return "no values in the training part";
+  if (different == 1 && s.missing == 0) return "constant";
+  if (different > most_word_features && 2 * different > known && !used) return "another word in nearly every row";
+  return {};
+}
+
+// Ranks as numbers. seen: words, in the order of their ranks.
+void fit_ranks(ColumnRule& rule, const std::vector<std::size_t>& seen, const WordRows& s, const TableOptions& options) {
+  double sum = 0, squares = 0, count = 0, rank = 0;
+  for (const std::size_t w : seen) {
+    const auto n = static_cast<double>(s.of[w]);
+    count += n, sum += n * rank, squares += n * rank * rank;
+    ++rank;
+  }
+  rule.fill = rule.centre = sum / count;
+  const double deviation = std::sqrt(std::max(0.0, squares / count - rule.centre * rule.centre));
+  if (options.scaling == "none")
+    rule.centre = 0;
+  else if (deviation > 0)
+    rule.scale = deviation;
+}
+
+// Returns how words are numbered from now on. used: the column was asked for.
+std::vector<Cell> fit_words(ColumnRule& rule, const std::vector<std::string>& words, const WordRows& s, bool used,
+                            const TableOptions& options) {
   std::vector<Cell> renumber(words.size(), unseen_word);
   std::vector<std::size_t> seen;
   for (std::size_t w = 0; w < words.size(); ++w)
-    if (rows[w] > 0) seen.push_back(w);
-  const auto known = std::accumulate(rows.begin(), rows.end(), beyond);
-  const auto different = static_cast<Index>(seen.size()) + beyond;
+    if (s.of[w] > 0) seen.push_back(w);
+  const Index known = std::accumulate(s.of.begin(), s.of.end(), s.beyond);
   rule.kind = ColumnKind::ignored;
-  if (known == 0)
-    rule.why = "no values in the training part";
-  else if (different == 1 && missing == 0)
-    rule.why = "constant";
-  else if (different > most_word_features && 2 * different > known)
-    rule.why = "another word in nearly every row";
-  else
-    rule.kind = options.encoding == "ordinal" ? ColumnKind::ordinal : ColumnKind::categorical;
-  if (rule.kind == ColumnKind::ignored) return renumber;
+  rule.why = why_ignored(s, known, static_cast<Index>(seen.size()) + s.beyond, used);
+  if (!rule.why.empty()) return renumber;
 
-  rule.missing = missing > 0;
+  rule.kind = options.encoding == "ordinal" ? ColumnKind::ordinal : ColumnKind::categorical;
+  rule.missing = s.missing > 0;
   if (rule.kind == ColumnKind::categorical) {
     std::ranges::sort(seen, [&](std::size_t a, std::size_t b) {
-      return rows[a] != rows[b] ? rows[a] > rows[b] : words[a] < words[b];
+      return s.of[a] != s.of[b] ? s.of[a] > s.of[b] : words[a] < words[b];
     });
     const auto all = seen.size();
     if (all > static_cast<std::size_t>(most_word_features)) seen.resize(static_cast<std::size_t>(most_word_features));
-    while (!seen.empty() && rows[seen.back()] * rare_word < known) seen.pop_back();
-    rule.other = seen.size() < all || beyond > 0;
+    while (!seen.empty() && s.of[seen.back()] * rare_word < known) seen.pop_back();
+    rule.other = seen.size() < all || s.beyond > 0;
   }
   std::ranges::sort(seen, {}, [&](std::size_t w) -> const std::string& { return words[w]; });
   for (const std::size_t w : seen) {
     renumber[w] = static_cast<Cell>(rule.words.size());
     rule.words.push_back(words[w]);
   }
-  if (rule.kind == ColumnKind::ordinal) {
-    double sum = 0, squares = 0, count = 0;
-    for (const std::size_t w : seen) {
-      const auto rank = static_cast<double>(renumber[w]), n = static_cast<double>(rows[w]);
-      count += n, sum += n * rank, squares += n * rank * rank;
-    }
-    rule.fill = rule.centre = sum / count;
-    const double deviation = std::sqrt(std::max(0.0, squares / count - rule.centre * rule.centre));
-    if (options.scaling == "none")
-      rule.centre = 0;
-    else if (deviation > 0)
-      rule.scale = deviation;
-  } else if (rule.words.size() == 2 && !rule.other && !rule.missing) {
+  if (rule.kind == ColumnKind::ordinal)
+    fit_ranks(rule, seen, s, options);
+  else if (rule.words.size() == 2 && !rule.other && !rule.missing)
     rule.kind = ColumnKind::binary;
-  }
   return renumber;
 }
-
-// What there is to know of all columns in the training part.
-struct Statistics {
-  std::vector<NumberStatistics> numbers;    // [columns]
-  std::vector<std::vector<float>> samples;  // [columns][rows drawn], for quantiles
-  std::vector<std::vector<Index>> rows;     // [columns][words]
-  std::vector<Index> beyond, missing;       // [columns]: rows with a word that has no number, with none
-  NumberStatistics target;                  // of regression
-};
 
 Statistics statistics_of(const Table& table, const std::vector<Part>& parts, const Layout& layout, bool regression,
                          const TableOptions& options) {
   const std::size_t columns = layout.field.size();
   Statistics s;
-  s.numbers.resize(columns), s.samples.resize(columns), s.rows.resize(columns);
-  s.beyond.resize(columns), s.missing.resize(columns);
-  for (std::size_t c = 0; c < columns; ++c) s.rows[c].resize(table.dictionaries[c].words().size());
+  s.numbers.resize(columns), s.samples.resize(columns), s.words.resize(columns);
+  for (std::size_t c = 0; c < columns; ++c) s.words[c].of.resize(table.dictionaries[c].words().size());
 
   const bool quantiles = options.scaling == "robust" || options.impute == "median";
   constexpr Index most_sample_cells = Index{1} << 24;
@@ -168,7 +186,8 @@ Statistics statistics_of(const Table& table, const std::vector<Part>& parts, con
         s.numbers[c].add(x);
         if (sampled) s.samples[c].push_back(x);
       } else if (layout.content[c] == Content::words) {
-        ++(row[c] == missing_word ? s.missing[c] : row[c] == unseen_word ? s.beyond[c] : s.rows[c][row[c]]);
+        WordRows& words = s.words[c];
+        ++(row[c] == missing_word ? words.missing : row[c] == unseen_word ? words.beyond : words.of[row[c]]);
       }
     }
     if (regression) s.target.add(std::bit_cast<float>(row[columns]));
@@ -179,9 +198,9 @@ Statistics statistics_of(const Table& table, const std::vector<Part>& parts, con
 }  // namespace
 
 Preprocessing fit(Table& table, const std::vector<Part>& parts, const Profile& profile, const Layout& layout,
-                  const Encoder& target, const TableOptions& options) {
+                  const Preprocessing& target, const TableOptions& options) {
   const std::size_t columns = layout.field.size();
-  Preprocessing result = target.rules();
+  Preprocessing result = target;
   const bool regression = result.target.classes.empty();
   Statistics s = statistics_of(table, parts, layout, regression, options);
   table.renumber.resize(columns);
@@ -192,20 +211,22 @@ Preprocessing fit(Table& table, const std::vector<Part>& parts, const Profile& p
       rule.kind = ColumnKind::ignored;
       rule.why = layout.why[c];
     } else if (layout.content[c] == Content::numbers) {
-      fit_numbers(rule, s.numbers[c], std::move(s.samples[c]), options);
+      rule.offset = layout.offset[c];
+      fit_numbers(rule, s.numbers[c], profile.columns[layout.field[c]].range, std::move(s.samples[c]), options);
     } else {
-      table.renumber[c] = fit_words(rule, table.dictionaries[c].words(), s.rows[c], s.beyond[c], s.missing[c], options);
+      table.renumber[c] = fit_words(rule, table.dictionaries[c].words(), s.words[c], layout.used[c], options);
     }
   }
   table.dictionaries.clear();
   if (result.features() == 0)
-    throw FileError(fmt::format("{}: expected a column to learn from, found constants and dates only", table.name));
+    throw FileError(fmt::format("{}: expected a column to learn from, found none; {}", table.name,
+                                fmt::join(ignored_columns(result), "; ")));
   if (regression) {
     result.target.mean = s.target.mean();
     result.target.deviation = s.target.deviation();
     if (!(result.target.deviation > 0))
       throw FileError(fmt::format("{}: column {}, the target: expected values that differ, found {} in every row",
-                                  table.name, result.target.name, result.target.mean));
+                                  table.name, shown(result.target.name), result.target.offset + result.target.mean));
   }
   return result;
 }

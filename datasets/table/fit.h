@@ -11,6 +11,6 @@ namespace espalier::table {
 // parts: [rows] of the table. target: knows the target's column only. The table's words are renumbered, and its
 // dictionaries emptied. Throws FileError if no column is left to learn from, or all targets are the same number.
 Preprocessing fit(Table& table, const std::vector<Part>& parts, const Profile& profile, const Layout& layout,
-                  const Encoder& target, const TableOptions& options);
+                  const Preprocessing& target, const TableOptions& options);
 
 }  // namespace espalier::table

@@ -2,163 +2,187 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "espalier/core/error.h"
+#include "espalier/datasets/quoted.h"
 
 namespace espalier::table {
 namespace {
 
-// 2024-01-31, 31.1.24, 1/31/2024 12:00, 2024-01-31T12:00:00Z, 12:30: digits in two or three groups, one separator.
-bool looks_like_date(std::string_view field) {
-  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-  if (field.size() < 4 || field.size() > 40 || !digit(field[0])) return false;
-  const std::size_t first = field.find_first_not_of("0123456789");
-  if (first == std::string_view::npos || first > 4) return false;
-  const char separator = field[first];
-  const bool time = separator == ':';
-  if (!time && separator != '-' && separator != '/' && separator != '.') return false;
-  std::size_t groups = 1, at = first;
-  while (at < field.size() && field[at] == separator && at + 1 < field.size() && digit(field[at + 1])) {
-    const std::size_t begin = ++at;
-    while (at < field.size() && digit(field[at])) ++at;
-    if (at - begin > 4) return false;
-    ++groups;
+constexpr double exact_below = 9007199254740992;  // 2^53: whole numbers from here on are not all doubles
+
+// What the fields of a file say about its decimal mark: how many of them.
+struct DecimalVotes {
+  Index point = 0, comma = 0, either_comma = 0;
+  bool any() const { return point + comma > 0; }
+
+  void add(std::string_view field) {
+    switch (decimal_evidence(field)) {
+      case DecimalEvidence::none:
+        break;
+      case DecimalEvidence::point:
+        ++point;
+        break;
+      case DecimalEvidence::comma:
+        ++comma;
+        break;
+      case DecimalEvidence::either:  // 1.234 is what programs write: it is no vote for commas
+        either_comma += field.find(',') != std::string_view::npos;
+        break;
+    }
   }
-  if (time ? groups < 2 : groups != 3) return false;
-  if (at == field.size()) return true;
-  return (field[at] == ' ' || field[at] == 'T' || (time && field[at] == '.')) &&
-         field.find_first_not_of("0123456789:.+-TZ APMapm", at) == std::string_view::npos;
-}
+  // The mark of most fields. 1,234 alone are decimals where commas are not between fields: where commas are decimal
+  // marks, semicolons or tabs stand there.
+  char settled(char delimiter) const {
+    if (any()) return comma > point ? ',' : '.';
+    return either_comma > 0 && (delimiter == ';' || delimiter == '\t') ? ',' : '.';
+  }
+};
 
-template <typename Map, typename Key>
-void count_few(Map& map, const Key& key) {
-  if (map.size() > static_cast<std::size_t>(most_classes)) return;
-  if (const auto found = map.find(key); found != map.end())
-    ++found->second;
-  else
-    map.emplace(key, 1);
-}
+// One pass: fields in, a profile out.
+class Profiler {
+ public:
+  Profiler(Profile& profile, char decimal, const TableOptions& options)
+      : profile_(profile),
+        decimal_(decimal),
+        marks_(missing_marks_of(options)),
+        target_marks_(target_marks_of(options)) {}
 
-std::size_t column_named(const std::vector<std::string>& names, const std::string& name, const char* option,
-                         const std::string& file) {
-  const auto found = std::ranges::find(names, name);
-  require(found != names.end(), "[table] {}: {}: expected one of the columns {}, got \"{}\"", option, file,
-          fmt::join(names, ", "), name);
-  return static_cast<std::size_t>(found - names.begin());
+  void add_row(std::span<const std::string_view> fields, Index line) {
+    constexpr Index rows_that_vote = 4096;
+    ++profile_.rows;
+    line_ = line;
+    first_rows_ = profile_.rows <= rows_that_vote;
+    voting_ = first_rows_ || !votes_.any();  // later rows only if the first ones had nothing to say
+    for (std::size_t c = 0; c < fields.size(); ++c) add(c, fields[c]);
+  }
+  const DecimalVotes& votes() const { return votes_; }
+
+ private:
+  void add(std::size_t c, std::string_view field) {
+    ColumnProfile& column = profile_.columns[c];
+    const MissingMarks& marks = c == profile_.target ? target_marks_ : marks_;
+    if (field.empty() || (marks.numeric() && marks.holds(field))) {
+      ++column.missing;
+      return;
+    }
+    double value = 0;
+    const bool may_be_plain = decimal_ == '.' || field.find('.') == std::string_view::npos;
+    Number number = may_be_plain ? parse_number(field, value) : Number::none;
+    if (number != Number::none) [[likely]] {
+      if (voting_ && (first_rows_ || !is_whole(value))) votes_.add(field);
+    } else {
+      if (marks.holds(field)) {
+        ++column.missing;
+        return;
+      }
+      number = add_unusual(column, field, value);
+    }
+    if (number == Number::finite)
+      add_number(column, field, value);
+    else if (number == Number::infinite)
+      ++column.infinite;
+    if (column.like_an_id) column.different.add(field);
+    if (c == profile_.target) add_target(field);
+  }
+
+  // A number as people write it, or a word.
+  Number add_unusual(ColumnProfile& column, std::string_view field, double& value) {
+    if (voting_) votes_.add(field);
+    long double exact = 0;
+    const Number number = read_number(field, decimal_, exact);
+    value = static_cast<double>(exact);
+    if (number != Number::none) {
+      column.notation.add(field, line_);
+    } else {
+      if (column.dates == column.words.count) column.dates += looks_like_date(field);
+      column.words.add(field, line_);
+    }
+    return number;
+  }
+
+  void add_number(ColumnProfile& column, std::string_view field, double value) {
+    ++column.numbers;
+    if (std::abs(value) < exact_below) [[likely]] {
+      column.range.add(value);
+      column.counter.add(value);
+      return;
+    }
+    long double exact = 0;
+    read_number(field, decimal_, exact);
+    column.range.add_wide(exact);
+    column.counter.add(exact);
+  }
+
+  void add_target(std::string_view field) {
+    TargetTexts& texts = profile_.texts;
+    if (texts.size() > static_cast<std::size_t>(most_classes)) return;
+    auto found = texts.find(field);
+    if (found == texts.end()) found = texts.emplace(field, TargetText{.place = static_cast<Index>(texts.size())}).first;
+    ++found->second.rows;
+  }
+
+  Profile& profile_;
+  char decimal_;
+  MissingMarks marks_, target_marks_;
+  DecimalVotes votes_;
+  Index line_ = 0;
+  bool first_rows_ = true, voting_ = true;
+};
+
+Profile empty_profile(const CsvReader& reader, const TableOptions& options) {
+  Profile profile{.file = reader.name(), .names = reader.columns()};
+  if (profile.names.size() < 2)
+    reader.fail(fmt::format("expected at least two columns (comma, semicolon, tab or pipe between them), found {}",
+                            profile.names.size()));
+  profile.target = options.target.empty() ? profile.names.size() - 1 : column_named(profile, options.target, "target");
+  profile.header_line = reader.has_header() ? reader.line() : 0;
+  profile.columns.resize(profile.names.size());
+  for (std::size_t c = 0; c < profile.names.size(); ++c)
+    profile.columns[c].like_an_id = c != profile.target && names_an_id(profile.names[c]);
+  return profile;
 }
 
 }  // namespace
 
-Profile profile_of(CsvReader& reader, const TableOptions& options) {
-  Profile profile{.names = reader.columns(), .columns = {}, .values = {}};
-  if (profile.names.size() < 2)
-    reader.fail(fmt::format("expected at least two columns (comma, semicolon, tab or pipe between them), found {}",
-                            profile.names.size()));
-  profile.target = options.target.empty() ? profile.names.size() - 1
-                                          : column_named(profile.names, options.target, "target", reader.name());
-  profile.columns.resize(profile.names.size());
-  const MissingMarks marks(options.missing_marks);
-  while (reader.next()) {
-    ++profile.rows;
-    const auto fields = reader.fields();
-    for (std::size_t c = 0; c < fields.size(); ++c) {
-      const std::string_view field = fields[c];
-      ColumnProfile& column = profile.columns[c];
-      double value = 0;
-      if (field.empty() || (marks.numeric() && marks.holds(field))) {
-        ++column.missing;
-        continue;
-      }
-      const Number number = parse_number(field, value);
-      if (number == Number::finite) {
-        ++column.numbers;
-      } else if (marks.holds(field)) {
-        ++column.missing;
-        continue;
-      } else if (number == Number::infinite) {
-        ++column.infinite;
-      } else {
-        if (column.words++ == 0) column.first_word = field, column.first_word_line = reader.line();
-        if (column.dates + 1 == column.words) column.dates += looks_like_date(field);
-      }
-      if (c == profile.target) {
-        if (number == Number::finite) {
-          count_few(profile.values.numbers, value);
-          profile.values.integers = profile.values.integers && value == std::floor(value);
-        }
-        count_few(profile.values.texts, field);
-      }
-    }
-  }
-  if (profile.rows == 0) reader.fail("expected rows behind the header, found the end of the file");
-  return profile;
+double NumberRange::offset() const {
+  constexpr long double enough = 256, floats_hold_below = 16777216;  // 2^24 whole numbers
+  const long double size = std::max(std::abs(low()), std::abs(high())), range = high() - low();
+  if (!(range > 0) || size <= enough * range || (whole() && size <= floats_hold_below)) return 0;
+  return static_cast<double>(low());
 }
 
-bool looks_like_classes(const std::map<double, Index>& numbers, Index rows) {
-  const auto different = static_cast<Index>(numbers.size());
-  return different <= most_integer_classes && 2 * different <= rows;
+Profile profile_of(const OpenTable& open, const TableOptions& options) {
+  const bool asked = options.csv.dialect.decimal != 0;
+  for (char decimal = asked ? options.csv.dialect.decimal : '.';;) {
+    const auto reader = open();
+    Profile profile = empty_profile(*reader, options);
+    Profiler profiler(profile, decimal, options);
+    TableRows rows(*reader, [&](std::size_t c) { return profile.columns[c].holds_numbers(); });
+    while (rows.next()) profiler.add_row(rows.fields(), rows.line());
+    if (profile.rows == 0) reader->fail("expected rows behind the header, found the end of the file");
+    profile.left_out = rows.left_out();
+    profile.skipped = reader->skipped();
+    profile.dialect = reader->dialect();
+    profile.dialect.decimal = decimal;
+    const char settled = asked ? decimal : profiler.votes().settled(profile.dialect.delimiter);
+    if (settled == decimal || decimal == ',') return profile;
+    decimal = settled;
+  }
 }
 
-std::vector<std::string> classes_of(const CsvReader& reader, const Profile& profile, const TableOptions& options) {
-  const ColumnProfile& column = profile.columns[profile.target];
-  const std::string& name = profile.names[profile.target];
-  const auto fail = [&](const std::string& what) {
-    throw FileError(fmt::format("{}: column {}, the target: {}", reader.name(), name, what));
-  };
-  if (column.known() == 0) fail("expected values, found none");
-  const bool numeric = column.words == 0;
-  if (options.task == "regression" && !numeric)
-    throw FileError(fmt::format("{}: line {}: column {}, the target: expected a number, found \"{}\"", reader.name(),
-                                column.first_word_line, name, column.first_word));
-  const bool classes =
-      options.task == "classification" ||
-      (options.task == "auto" && (!numeric || (profile.values.integers && column.infinite == 0 &&
-                                               looks_like_classes(profile.values.numbers, profile.rows))));
-  if (!classes) {
-    if (column.infinite > 0) fail(fmt::format("expected finite numbers, found {} infinite ones", column.infinite));
-    return {};
-  }
-  std::vector<std::string> names;
-  if (numeric && column.infinite == 0) {
-    for (const auto& [value, rows] : profile.values.numbers) names.push_back(fmt::format("{}", value));
-  } else {
-    for (const auto& [text, rows] : profile.values.texts) names.push_back(text);
-    std::ranges::sort(names);
-  }
-  const auto count = static_cast<Index>(names.size());
-  if (count < 2) fail(fmt::format("expected at least two classes, found \"{}\" in every row", names.front()));
-  if (count > most_classes)
-    fail(fmt::format("expected at most {} classes, found more (another target, or task regression?)", most_classes));
-  if (2 * count > column.known())
-    fail(fmt::format("expected classes of two rows and more, found {} in {} rows (another target?)", count,
-                     column.known()));
-  return names;
+std::string listed_names(const std::vector<std::string>& names, std::size_t most) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min(most, names.size()); ++i) text += (i > 0 ? ", " : "") + shown(names[i]);
+  return names.size() > most ? text + ", ..." : text;
 }
 
-Layout layout_of(const CsvReader& reader, const Profile& profile, const TableOptions& options) {
-  std::set<std::size_t> ignore, categorical;
-  for (const std::string& name : options.ignore)
-    ignore.insert(column_named(profile.names, name, "ignore", reader.name()));
-  for (const std::string& name : options.categorical)
-    categorical.insert(column_named(profile.names, name, "categorical", reader.name()));
-  Layout layout;
-  for (std::size_t f = 0; f < profile.names.size(); ++f) {
-    if (f == profile.target) continue;
-    const ColumnProfile& c = profile.columns[f];
-    layout.field.push_back(f);
-    layout.content.push_back(Content::ignored);
-    std::string& why = layout.why.emplace_back();
-    if (ignore.contains(f))
-      why = "asked for";
-    else if (c.known() == 0)
-      why = "no values";
-    else if (c.words > 0 && c.dates == c.words && c.numbers == 0)
-      why = "dates";
-    else
-      layout.content.back() = c.words > 0 || categorical.contains(f) ? Content::words : Content::numbers;
-  }
-  return layout;
+std::size_t column_named(const Profile& profile, const std::string& name, const char* option) {
+  const auto found = std::ranges::find(profile.names, name);
+  constexpr std::size_t most = 32;
+  require(found != profile.names.end(), "[table] {}: {}: expected one of the columns {}, got {}", option, profile.file,
+          listed_names(profile.names, most), quoted(name));
+  return static_cast<std::size_t>(found - profile.names.begin());
 }
 
 }  // namespace espalier::table

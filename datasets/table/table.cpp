@@ -5,12 +5,14 @@
 #include <cmath>
 
 #include "espalier/core/error.h"
+#include "espalier/datasets/quoted.h"
 #include "espalier/datasets/table/cells.h"
 #include "espalier/datasets/table/fit.h"
 #include "espalier/datasets/table/notes.h"
 #include "espalier/datasets/table/profile.h"
 #include "espalier/datasets/table/reader.h"
 #include "espalier/datasets/table/split.h"
+#include "espalier/datasets/table/target.h"
 
 namespace espalier {
 namespace {
@@ -28,8 +30,8 @@ class TablePart final : public Dataset {
   Index classes() const override { return static_cast<Index>(target_rule().classes.size()); }
   Index outputs() const override { return classes() > 0 ? 0 : 1; }
   TargetScale target_scale() const override {
-    return classes() > 0 ? TargetScale{}
-                         : TargetScale{.mean = target_rule().mean, .deviation = target_rule().deviation};
+    const TargetRule& rule = target_rule();
+    return classes() > 0 ? TargetScale{} : TargetScale{.mean = rule.offset + rule.mean, .deviation = rule.deviation};
   }
 
   void read(Index i, std::span<Real> features) const override {
@@ -87,15 +89,16 @@ std::vector<Part> split_rows(const Table& table, Index classes, bool test_file, 
 
 DatasetPtr load_test(const std::filesystem::path& file, const EncoderPtr& encoder, const TableOptions& options,
                      std::vector<std::string>& notes) {
-  TableReader reader(file, encoder);
+  TableReader reader(file, encoder, options.csv);
+  TableReader::Samples samples(reader);
+  const TargetRule& target = encoder->rules().target;
   if (!reader.has_target())
-    throw FileError(
-        fmt::format("{}: expected the target, a column {}, found none", file.string(), encoder->rules().target.name));
+    throw FileError(fmt::format("{}: expected the target, a column {}, found none", file.string(), shown(target.name)));
   const std::size_t columns = encoder->rules().columns.size();
   std::unique_ptr<Table> table(new Table{.name = file.string(), .cells = {columns + 1, options.memory_bytes}});
-  const bool classes = !encoder->rules().target.classes.empty();
+  const bool classes = !target.classes.empty();
   std::vector<Cell> row(columns + 1);
-  while (reader.next()) {
+  while (samples.next()) {
     const double value = classes ? reader.label() : reader.value();
     if ((classes ? value < 0 : std::isnan(value)) && ++table->without_target) continue;
     std::ranges::copy(reader.cells(), row.begin());
@@ -108,6 +111,8 @@ DatasetPtr load_test(const std::filesystem::path& file, const EncoderPtr& encode
                               table->without_target
                                   ? fmt::format("; {} without a target were left out", table->without_target)
                                   : std::string()));
+  for (const std::string& note : notes_of(reader.rows().skipped())) notes.push_back(file.string() + ": " + note);
+  for (const std::string& note : notes_of(samples.left_out())) notes.push_back(file.string() + ": " + note);
   if (const std::string text = reader.replaced(); !text.empty()) notes.push_back(text);
   if (reader.extra_columns() > 0)
     notes.push_back(fmt::format("ignored {} columns absent from the training file", reader.extra_columns()));
@@ -115,23 +120,25 @@ DatasetPtr load_test(const std::filesystem::path& file, const EncoderPtr& encode
   return part_of(std::move(table), encoder, parts, Part::test);
 }
 
-template <typename Open>
-DataParts load(Open&& open, const std::filesystem::path& test_file, const TableOptions& options) {
+DataParts load(const OpenTable& open, const std::filesystem::path& test_file, const TableOptions& options) {
   check(options);
-  const auto first_pass = open();
-  const Profile profile = profile_of(*first_pass, options);
-  Preprocessing target;
-  target.missing_marks = options.missing_marks;
-  target.target = {.name = profile.names[profile.target], .classes = classes_of(*first_pass, profile, options)};
+  const Profile profile = profile_of(open, options);
+  const TargetChoice choice = target_of(profile, options);
+  const Layout layout = layout_of(profile, options);
+  const Preprocessing target{
+      .columns = {},
+      .target = {.name = profile.names[profile.target], .classes = choice.classes, .offset = choice.offset},
+      .missing_marks = missing_marks_of(options),
+      .dialect = profile.dialect};
   const Encoder target_encoder(target);
-  const Layout layout = layout_of(*first_pass, profile, options);
-  std::shared_ptr<Table> table = encode(*open(), profile, layout, target_encoder, options);
-  const auto classes = static_cast<Index>(target.target.classes.size());
-  const std::vector<Part> parts = split_rows(*table, classes, !test_file.empty(), options);
-  const auto encoder = std::make_shared<const Encoder>(fit(*table, parts, profile, layout, target_encoder, options));
+  std::shared_ptr<Table> table =
+      encode(*open(), profile, layout, {.encoder = target_encoder, .has_strays = choice.has_strays}, options);
+  const std::vector<Part> parts =
+      split_rows(*table, static_cast<Index>(choice.classes.size()), !test_file.empty(), options);
+  const auto encoder = std::make_shared<const Encoder>(fit(*table, parts, profile, layout, target, options));
   DataParts result{.name = table->name};
   result.preprocessing = std::shared_ptr<const Preprocessing>(encoder, &encoder->rules());
-  result.notes = notes_of(*table, profile, layout, encoder->rules(), parts);
+  result.notes = notes_of(*table, profile, layout, choice, encoder->rules(), parts, options);
   result.train = part_of(table, encoder, parts, Part::train);
   result.validation = part_of(table, encoder, parts, Part::validation);
   result.test = test_file.empty() ? part_of(table, encoder, parts, Part::test)

@@ -2,7 +2,7 @@
 //
 //   x = W x_t + b, or the token's vector;  x += p_t
 //   of each block:   x += attention(norm(x))      x += fc2(relu(fc1(norm(x))))        fc1 four times as wide as x
-//   y = output(mean over time of norm(x))
+//   y = output(mean over time of norm(x)), of tokens output(norm(x) at the last step)
 //
 // Vaswani et al. 2017, with the normalisation in front of each part instead of behind each sum: nothing but sums stands
 // between the first layer and the last, and no long warm-up is needed (Xiong et al., "On layer normalization in the
@@ -99,7 +99,12 @@ ModulePtr attention(const std::string& name, const ModelOptions& options) {
       PositionsOptions{.name = "positions", .steps = options.input[0], .features = parts.features}));
   for (Index b = 1; b <= parts.blocks; ++b) block(model, fmt::format("block{}", b), parts.heads);
   norm(model, "norm");
-  return model.mean_over_time().linear("output", options.outputs).done();
+  // The next token follows from where the text stands; a sequence of measurements is taken as a whole.
+  if (parts.tokens)
+    model.add(std::make_unique<LastStep>());
+  else
+    model.mean_over_time();
+  return model.linear("output", options.outputs).done();
 }
 
 ModelProfile attention_profile(const std::string& name) {
@@ -107,7 +112,7 @@ ModelProfile attention_profile(const std::string& name) {
   return {.input = tokens ? Shape{64} : Shape{64, 3},
           .outputs = 8,
           .sequences = !tokens,
-          .rate = 0.05,
+          .rate = 0.2,
           .warmup = 0.1,
           .clip_norm = 1};
 }
@@ -117,7 +122,8 @@ ModelProfile attention_profile(const std::string& name) {
 std::vector<ModelFamily> attention_models() {
   return {{.name = std::string(attention_prefix),
            .form = "attention:FEATURESxHEADSxBLOCKS[+tokens=VOCABULARY]",
-           .line = "blocks of attention and a hidden layer beside shortcuts, the mean over time, a linear layer",
+           .line = "blocks of attention and a hidden layer beside shortcuts; the mean over time, of tokens the last "
+                   "step; a linear layer",
            .profile = attention_profile,
            .make = attention}};
 }

@@ -1,4 +1,5 @@
-// Linear layers with ReLU between them, all extents in the name.
+// Linear layers with ReLU between them, all extents in the name; or lenet-300-100, which has those of its two hidden
+// layers there, and takes inputs and outputs from the data.
 #include "espalier/core/error.h"
 #include "espalier/layers/builder.h"
 #include "espalier/layers/zoo/zoo.h"
@@ -6,11 +7,11 @@
 namespace espalier::zoo {
 namespace {
 
-constexpr std::string_view mlp_prefix = "mlp:";
+constexpr std::string_view mlp_prefix = "mlp:", lenet = "lenet-300-100";
 
 // Inputs, hidden ..., outputs.
 std::vector<Index> extents_of(const std::string& name) {
-  if (name == "lenet-300-100") return {784, 300, 100, 10};
+  if (name == lenet) return {784, 300, 100, 10};  // on MNIST, for which it was made
   const std::vector<Index> extents = extents_in(behind(mlp_prefix, name), name, "mlp:784-300-10");
   require(extents.size() >= 2, "[model] {}: expected at least inputs and outputs, got {} extent", name, extents.size());
   return extents;
@@ -22,7 +23,8 @@ ModelProfile mlp_profile(const std::string& name) {
 }
 
 ModulePtr make(const std::string& name, const ModelOptions& options) {
-  const std::vector<Index> extents = extents_of(name);
+  std::vector<Index> extents = extents_of(name);
+  if (name == lenet) extents.front() = options.input.features(), extents.back() = options.outputs;
   require(extents.front() == options.input.features(), "[model] {}: expected data of {} inputs, got samples of {} = {}",
           name, extents.front(), options.input.text(), options.input.features());
   require(extents.back() == options.outputs, "[model] {}: expected data of {} classes or outputs, got {}", name,
@@ -43,9 +45,9 @@ std::string resized(const std::string&, const std::vector<Index>& extents) {
 }  // namespace
 
 std::vector<ModelFamily> mlps() {
-  return {{.name = "lenet-300-100",
-           .form = "lenet-300-100",
-           .line = "784-300-100-10 with ReLU between (LeCun et al. 1998)",
+  return {{.name = std::string(lenet),
+           .form = std::string(lenet),
+           .line = "hidden layers of 300 and 100 with ReLU between (LeCun et al. 1998)",
            .profile = mlp_profile,
            .make = make,
            .resized = resized},

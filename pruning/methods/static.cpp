@@ -14,6 +14,7 @@ namespace {
 class Static final : public SparseTraining {
  public:
   using SparseTraining::SparseTraining;
+  bool idle(Index) const override { return false; }  // it is what was asked for
 
  private:
   std::vector<PruneEvent> exchange(Index, Index) override { return {}; }

@@ -36,7 +36,7 @@ void expect_the_same_figures(const std::string& arguments, bool regression) {
   const Metrics measured = *RunFolder(file("run"), Begin::where_it_stopped).result()->sparse.test;
   Predictor predictor(file("run"), 1);
   Index rows = 0;
-  const Predictor::Report report = predictor.predict(file("test.csv"), [&](std::span<const Real>) { ++rows; });
+  const Predictor::Report report = predictor.predict({.file = file("test.csv")}, [&](const Answer&) { ++rows; });
   EXPECT_EQ(rows, 200);
   ASSERT_TRUE(report.known);
   for (const auto metric : {&Metrics::accuracy, &Metrics::balanced_accuracy, &Metrics::auc, &Metrics::log_loss,

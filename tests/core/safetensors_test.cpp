@@ -82,11 +82,11 @@ TEST(AtomicFile, SaysWhyAFolderCannotBeWritten) {
   EXPECT_EQ(files_in(locked), 0);
 }
 
-TEST(AtomicFile, LeavesNothingBehindWhenItCannotBeRenamed) {
+TEST(AtomicFile, LeavesNothingBehindBesideAFolderOfItsName) {
   const TemporaryFolder folder;
   std::filesystem::create_directory(folder.path() / "target");
   const std::filesystem::path path = folder.path() / "target";
-  EXPECT_PRED2(contains, complaint(path.string(), [&] { write_file_atomically(path, "contents"); }), "renaming");
+  EXPECT_PRED2(contains, complaint(path.string(), [&] { write_file_atomically(path, "contents"); }), "found a folder");
   EXPECT_EQ(files_in(folder.path()), 1);
 }
 

@@ -41,13 +41,13 @@ std::vector<Real> features_of(const Dataset& data, Index i) {
 
 TEST(DataSources, KnowTheBuiltInOnes) {
   EXPECT_EQ(data_sources().names(),
-            "mnist, cifar10, cifar100, synthetic-digits, synthetic-images, synthetic-signals, synthetic-text, "
+            "mnist, cifar10, cifar100, idx:, synthetic-digits, synthetic-images, synthetic-signals, synthetic-text, "
             "synthetic-table or synthetic-table-regression");
   for (const DataSource& source : data_sources().entries()) {
     EXPECT_FALSE(source.line.empty()) << source.name;
     EXPECT_FALSE(source.title.empty()) << source.name;
     EXPECT_TRUE(knows_data(source.name));
-    EXPECT_TRUE(contains(data_help(), source.name));
+    EXPECT_TRUE(contains(data_help(), source.form()));
     if (source.from_files()) {
       EXPECT_FALSE(data_sources().named(source.substitute).from_files()) << source.name;
     }
@@ -75,7 +75,8 @@ TEST(DataSources, TakeASourceFromOutside) {
 }
 
 TEST(Data, RecognisesFilesByTheirEnding) {
-  for (const char* name : {"a.csv", "b/a.tsv.gz", "a.svm", "a.libsvm.gz", "a.txt", "a.txt.gz"}) {
+  for (const char* name : {"a.csv", "b/a.tsv.gz", "a.svm", "a.libsvm.gz", "a.txt", "a.txt.gz", "A.CSV", "a.Tsv.GZ",
+                           "A.SVM", "a.LibSVM.gz", "A.TXT"}) {
     EXPECT_TRUE(names_file(name)) << name;
     EXPECT_TRUE(knows_data(name)) << name;
   }
@@ -84,16 +85,43 @@ TEST(Data, RecognisesFilesByTheirEnding) {
     EXPECT_TRUE(names_table(name)) << name;
   for (const char* name : {"a.txt", "mnist", "synthetic-text"}) EXPECT_FALSE(names_table(name)) << name;
   EXPECT_TRUE(names_libsvm("a.svm.gz"));
+  EXPECT_TRUE(names_libsvm("A.SVM.GZ"));
   EXPECT_FALSE(names_libsvm("a.csv"));
+}
+
+TEST(Data, HasTheFormatThatIsGivenWhateverItsEnding) {
+  for (const char* name : {"a.data", "a", "mnist", "a.csv.zip", "a.svm"}) {
+    EXPECT_TRUE(names_file(name, "csv")) << name;
+    EXPECT_TRUE(names_table(name, "csv")) << name;
+    EXPECT_FALSE(names_libsvm(name, "csv")) << name;
+    EXPECT_TRUE(names_libsvm(name, "libsvm")) << name;
+    EXPECT_TRUE(knows_data(name, "text")) << name;
+    EXPECT_FALSE(names_table(name, "text")) << name;
+  }
+  EXPECT_EQ(format_help(), "auto, csv, libsvm or text");
+  EXPECT_THROW(names_file("a.csv", "excel"), UsageError);
+
+  const testing::TemporaryFolder folder;
+  const std::string csv = synthetic_table_csv({.rows = 100}), svm = "1 1:1\n0 2:1\n1 1:1\n0 2:1\n1 1:1\n0 2:1\n";
+  const auto write = [&](const char* name, const std::string& text) {
+    return folder.write(name, std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size())).string();
+  };
+  EXPECT_EQ(load(write("wine.data", csv), {.format = "csv"}).name, "wine");
+  EXPECT_EQ(load(write("WINE.CSV", csv)).name, "WINE");
+  EXPECT_EQ(load(write("rows", svm), {.table = {.test_fraction = 0.4}, .format = "libsvm"}).train->shape(), Shape{2});
 }
 
 TEST(Load, SaysWhatItKnowsAndNamesNoFlag) {
   const std::string text = complaint("imagenet");
-  EXPECT_TRUE(text.starts_with("[data] expected mnist, cifar10, cifar100, synthetic-digits")) << text;
-  EXPECT_TRUE(text.ends_with("or a file that ends in .csv, .tsv, .svm, .libsvm or .txt (or .gz), got \"imagenet\""))
+  EXPECT_TRUE(text.starts_with("[data] expected mnist, cifar10, cifar100, idx:FOLDER, synthetic-digits")) << text;
+  EXPECT_TRUE(
+      text.ends_with("or a file that ends in .csv, .tsv, .svm, .libsvm or .txt (or .gz), or another file with "
+                     "the format csv, libsvm or text, got \"imagenet\""))
       << text;
   EXPECT_PRED2(contains, complaint("synthetic-digits", {.test_file = "x.csv"}), "test file: expected none");
-  EXPECT_PRED2(contains, complaint("mnist", {.folder = "/nowhere"}), "/nowhere");
+  EXPECT_PRED2(contains, complaint("mnist", {.folder = "/nowhere"}),
+               "/nowhere: expected the files of mnist in /nowhere/mnist or /nowhere: train-images-idx3-ubyte, ");
+  EXPECT_PRED2(contains, complaint("cifar100", {.folder = "/nowhere"}), "cifar-100-binary");
   EXPECT_PRED2(contains, complaint("/nowhere/a.csv"), "/nowhere/a.csv: expected a table, found no such file");
 }
 

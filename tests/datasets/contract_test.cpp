@@ -15,6 +15,7 @@
 #include "espalier/datasets/catalogue.h"
 #include "espalier/datasets/cifar.h"
 #include "espalier/datasets/idx.h"
+#include "espalier/datasets/idx_set.h"
 #include "espalier/datasets/libsvm.h"
 #include "espalier/datasets/mnist.h"
 #include "espalier/datasets/noise.h"
@@ -98,6 +99,7 @@ std::string table_csv(bool regression) {
 
 const std::vector<Source> sources{
     {"Mnist", [](const Folder& f) { return write_mnist(f), mnist(f.path()); }},
+    {"Idx", [](const Folder& f) { return write_mnist(f), idx_set(f.path()); }},
     {"Cifar10", [](const Folder& f) { return write_cifar10(f), cifar10(f.path()); }},
     {"Cifar100", [](const Folder& f) { return write_cifar100(f), cifar100(f.path()); }},
     {"Csv", [](const Folder& f) { return load_table(f.write("a.csv", bytes_of(table_csv(false))), {}, {}); }},
@@ -254,7 +256,7 @@ INSTANTIATE_TEST_SUITE_P(Sources, DataContract, ::testing::ValuesIn(sources),
 TEST(DataContracts, HaveARowForEverySourceOfTheCatalogue) {
   for (const DataSource& source : data_sources().entries()) {
     std::string wanted;
-    for (const char c : source.name) wanted += c == '-' ? "" : std::string(1, c);
+    for (const char c : source.name) wanted += c == '-' || c == ':' ? "" : std::string(1, c);
     const auto same = [&](const Source& row) {
       std::string name = row.name;
       for (char& c : name) c = static_cast<char>(std::tolower(c));

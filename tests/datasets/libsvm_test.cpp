@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -49,7 +50,7 @@ TEST_F(Libsvm, ReadsSparseRowsAndComments) {
   const DataParts parts = load_libsvm(train, test, {});
   EXPECT_EQ(parts.train->samples() + parts.validation->samples(), 20);
   EXPECT_EQ(parts.train->shape().features(), 5);
-  EXPECT_EQ(parts.preprocessing->target.classes, (std::vector<std::string>{"-1", "1"}));
+  EXPECT_EQ(parts.preprocessing->target.classes, (std::vector<std::string>{"-1", "+1"}));
   ASSERT_EQ(parts.test->samples(), 3);
   EXPECT_EQ(features(*parts.test, 0), (std::vector<Real>{2, 0, 0, 0, Real{1e-3f}}));
   EXPECT_EQ(parts.test->label(0), 1);
@@ -93,6 +94,78 @@ TEST_F(Libsvm, NamesTheLineOfWhatIsWrong) {
   expect("1 5:inf", "expected a finite number for index 5, found \"inf\"");
   expect("yes 5:1", "expected a number as the target, found \"yes\"");
   expect("1,2 5:1", "expected a number as the target, found \"1,2\"");
+  expect("5:1 6:1", "expected a number as the target, found none");
+  expect("nan 5:1", "expected a number as the target, found \"nan\"");
+}
+
+// A label is an index into arrays: -0 once was one in front of them.
+TEST_F(Libsvm, MinusZeroIsClassZeroWhereverItStands) {
+  for (const char* zero : {"-0", "-0.0", "0", "+0", "-0e5"}) {
+    std::string text;
+    for (int i = 0; i < 40; ++i) text += i % 2 ? "1 1:1\n" : i % 4 ? fmt::format("{} 2:1\n", zero) : "0.0 2:1\n";
+    const DataParts parts = load_libsvm(write("rows.svm", text), write("test.svm", fmt::format("{} 2:1\n", zero)), {});
+    EXPECT_EQ(parts.preprocessing->target.classes, (std::vector<std::string>{"0.0", "1"}));
+    EXPECT_EQ(parts.train->samples() + parts.validation->samples(), 40) << zero;
+    EXPECT_EQ(parts.test->label(0), 0) << zero;
+    std::vector<int> rows(2);
+    for (const DatasetPtr& part : {parts.train, parts.validation})
+      for (Index i = 0; i < part->samples(); ++i) ++rows.at(static_cast<std::size_t>(part->label(i)));
+    EXPECT_EQ(rows, (std::vector<int>{20, 20})) << zero;
+  }
+}
+
+TEST_F(Libsvm, MinusZeroIsATargetOfARegression) {
+  std::string text;
+  for (int i = 0; i < 50; ++i) text += fmt::format("{} 1:{}\n", i ? fmt::format("{}", 0.5 * i) : "-0", i);
+  EXPECT_EQ(load_libsvm(write("rows.svm", text), {}, {}).train->classes(), 0);
+}
+
+TEST_F(Libsvm, ClassesAreCalledAsTheyAreFirstWritten) {
+  std::string text;
+  for (int i = 0; i < 30; ++i) text += fmt::format("{} 1:{}\n", i % 3 == 0 ? "007" : i % 3 == 1 ? "12.0" : "+3", i + 1);
+  const DataParts parts = load_libsvm(write("rows.svm", text + "7 1:1\n12 1:2\n"), write("test.svm", "12 1:1\n"), {});
+  EXPECT_EQ(parts.preprocessing->target.classes, (std::vector<std::string>{"+3", "007", "12.0"}));
+  EXPECT_EQ(parts.test->label(0), 2);
+}
+
+TEST_F(Libsvm, ClassesOfModelsFromBeforeAreFoundByTheirNumbers) {
+  const SparseClasses classes({"-1", "1", "2.5"});
+  EXPECT_EQ(classes.of(-1), 0);
+  EXPECT_EQ(classes.of(1), 1);
+  EXPECT_EQ(classes.of(2.5), 2);
+  for (const double other : {0.0, 3.0, std::nan("")}) EXPECT_EQ(classes.of(other), -1);
+  EXPECT_EQ(SparseClasses({"-0", "1"}).of(0), 0);
+}
+
+TEST_F(Libsvm, RowsThatAreAskedAboutNeedNoTarget) {
+  LibsvmReader reader(write("rows.svm", "1:0.5 3:2\nunknown 2:1\n? qid:7 4:1\n-0 1:1\n"));
+  ASSERT_TRUE(reader.next());
+  EXPECT_TRUE(std::isnan(reader.target()));
+  EXPECT_EQ(reader.target_text(), "");
+  EXPECT_EQ(reader.entries().size(), 2u);
+  ASSERT_TRUE(reader.next());
+  EXPECT_TRUE(std::isnan(reader.target()));
+  EXPECT_EQ(reader.target_text(), "unknown");
+  EXPECT_EQ(reader.entries().size(), 1u);
+  ASSERT_TRUE(reader.next());
+  EXPECT_EQ(reader.target_text(), "?");
+  EXPECT_EQ(reader.entries().front().index, 3u);
+  ASSERT_TRUE(reader.next());
+  EXPECT_EQ(reader.target(), 0);
+  EXPECT_FALSE(std::signbit(reader.target()));
+  EXPECT_FALSE(reader.next());
+}
+
+TEST_F(Libsvm, LeavesOutAsManyBadRowsAsItMay) {
+  const auto file = write("rows.svm", "1 1:1\n1 2:1 1:1\n0 x\n0 1:2\n1 0:1\n");
+  LibsvmReader reader(file, 3);
+  Index rows = 0;
+  while (reader.next()) ++rows;
+  EXPECT_EQ(rows, 2);
+  EXPECT_EQ(reader.bad_rows(), 3);
+  EXPECT_EQ(reader.first_bad_row(), "line 2: expected ascending indices, found 1 after 2");
+  LibsvmReader strict(file, 2);
+  EXPECT_THROW(while (strict.next()), FileError);
 }
 
 TEST_F(Libsvm, RefusesWhatCannotBeLearntFrom) {

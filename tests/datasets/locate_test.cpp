@@ -70,6 +70,16 @@ TEST(FindData, LooksNowhereElseWhenAFlagIsGivenAndListsWhereItLooked) {
   }
 }
 
+TEST(FindData, ListsTheFilesIfItIsToldTheirNames) {
+  try {
+    find_data("/nowhere", "toy", holds_toy, "toy.bin");
+    FAIL();
+  } catch (const FileError& error) {
+    EXPECT_STREQ(error.what(),
+                 "/nowhere: expected the files of toy in /nowhere/toy or /nowhere: toy.bin, found none of them");
+  }
+}
+
 TEST(FindData, ReturnsAnEmptyPathWhenNothingIsFoundAndNothingWasAskedFor) {
   const testing::TemporaryFolder empty;
   const Environment environment(empty.path().string());

@@ -69,8 +69,8 @@ TEST_F(Mnist, NamesTheMissingFileAndItsSpellings) {
   write_all();
   std::filesystem::remove(folder_.path() / "t10k-images.idx3-ubyte");
   EXPECT_EQ(complaint(), folder_.path().string() +
-                             ": expected t10k-images-idx3-ubyte (also with .gz, or as t10k-images.idx3-ubyte), found "
-                             "no such file");
+                             ": expected t10k-images-idx3-ubyte or test-images-idx3-ubyte (also with .gz, or with .idx "
+                             "for -idx), found no such file");
 }
 
 TEST_F(Mnist, NamesBothFilesAndCountsWhenImagesAndLabelsDiffer) {
@@ -101,6 +101,25 @@ TEST_F(Mnist, APartOfTheFilesCountsAsHeldSoThatTheMissingOneIsNamed) {
   EXPECT_FALSE(holds_mnist(folder_.path() / "absent"));
   folder_.write("t10k-labels-idx1-ubyte", test_labels_);
   EXPECT_TRUE(holds_mnist(folder_.path()));
+}
+
+TEST_F(Mnist, LiesWhereTorchvisionPutsIt) {
+  for (const char* place : {"raw", "MNIST/raw"}) {
+    const testing::TemporaryFolder root;
+    EXPECT_FALSE(holds_mnist(root.path()));
+    root.write(std::filesystem::path(place) / "train-images-idx3-ubyte", train_images_);
+    root.write(std::filesystem::path(place) / "train-labels-idx1-ubyte", train_labels_);
+    root.write(std::filesystem::path(place) / "t10k-images-idx3-ubyte", test_images_);
+    root.write(std::filesystem::path(place) / "t10k-labels-idx1-ubyte", test_labels_);
+    EXPECT_TRUE(holds_mnist(root.path())) << place;
+    EXPECT_EQ(mnist(root.path()).train->samples(), 12) << place;
+    EXPECT_EQ(find_data(root.path().string(), "mnist", holds_mnist), root.path());
+  }
+}
+
+TEST_F(Mnist, IsNotWhatHasAPrefix) {
+  folder_.write("emnist-mnist-train-images-idx3-ubyte", train_images_);
+  EXPECT_FALSE(holds_mnist(folder_.path()));
 }
 
 // --- the real one, where there is one ----------------------------------------------------------------------------

@@ -42,6 +42,14 @@ TEST(Models, Lenet300100HasItsThreeLayers) {
   EXPECT_EQ(model->output_shape({1, 28, 28}), Shape{10});
 }
 
+TEST(Models, LenetsTakeImagesOfAnySizeAndAnyNumberOfClasses) {
+  for (const char* name : {"lenet-300-100", "lenet-5"})
+    for (const Shape& input : {Shape{1, 16, 20}, Shape{3, 32, 32}})
+      EXPECT_EQ(make_model(name, {.input = input, .outputs = 62})->output_shape(input), Shape{62}) << name;
+  EXPECT_EQ(census_of(*make_model("lenet-300-100", {.input = {1, 16, 20}, .outputs = 62})).positions,
+            320 * 300 + 300 * 100 + 100 * 62);
+}
+
 struct ImageModelFacts {
   const char* name;
   Shape input;
@@ -331,7 +339,7 @@ TEST(Models, AMisfitWithTheDataNamesBothSides) {
   const std::string inputs = refusal("mlp:783-10", {.input = {1, 28, 28}, .outputs = 10});
   EXPECT_NE(inputs.find("783"), std::string::npos) << inputs;
   EXPECT_NE(inputs.find("[1, 28, 28]"), std::string::npos) << inputs;
-  const std::string outputs = refusal("lenet-300-100", {.input = {784}, .outputs = 7});
+  const std::string outputs = refusal("mlp:784-10", {.input = {784}, .outputs = 7});
   EXPECT_NE(outputs.find("10"), std::string::npos) << outputs;
   EXPECT_NE(outputs.find("7"), std::string::npos) << outputs;
 }
