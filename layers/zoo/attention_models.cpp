@@ -17,6 +17,7 @@
 #include "espalier/layers/layer_norm.h"
 #include "espalier/layers/positions.h"
 #include "espalier/layers/residual.h"
+#include "espalier/layers/sequence.h"
 #include "espalier/layers/zoo/zoo.h"
 
 namespace espalier::zoo {
