@@ -40,6 +40,8 @@ class Parameter {
   Parameter(std::string name, PatternPtr pattern);
 
   const std::string& name() const { return name_; }
+  // A network that becomes part of a larger one: names are unique in a model.
+  void rename(std::string name) { name_ = std::move(name); }
   Role role() const { return role_; }
   bool prunable() const { return role_ == Role::weight; }
   Index rows() const { return rows_; }

@@ -13,7 +13,7 @@ namespace {
 std::vector<ModelFamily> families_of_the_zoo() {
   std::vector<ModelFamily> all;
   for (const auto family :
-       {zoo::mlps, zoo::image_models, zoo::table_models, zoo::sequence_models, zoo::attention_models})
+       {zoo::mlps, zoo::image_models, zoo::table_models, zoo::sequence_models, zoo::attention_models, zoo::averages})
     std::ranges::move(family(), std::back_inserter(all));
   return all;
 }

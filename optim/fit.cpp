@@ -49,6 +49,7 @@ std::vector<EpochResult> fit(Trainer& trainer, Loader& train, const Loader* vali
     progress.clear();
     if (options.after_epoch) options.after_epoch(result);
     history.push_back(result);
+    if (options.enough && options.enough()) break;
   }
   return history;
 }

@@ -35,6 +35,8 @@ struct FitOptions {
   // Called after every step with the number of steps done so far and the number of all steps (to prune, for example).
   std::function<void(Index step, Index steps)> after_step{};
   std::function<void(const EpochResult&)> after_epoch{};
+  // Asked after every epoch, after after_epoch. If it returns true, that was the last one.
+  std::function<bool()> enough{};
   // Called before every step. If it returns true, `stopped` is called with the position, and the call ends with
   // InterruptedError. Another call that begins `from` this position, with the trainer and the parameters as they are
   // then, computes what this call would have computed, to the bit.

@@ -47,12 +47,14 @@ void for_each_field(Config& c, Field&& field) {
   field("table", "skip_bad_rows", c.table.csv.skip_bad_rows);
   field("table", "test_fraction", c.table.test_fraction);
   field("run", "model", c.model);
+  field("run", "members", c.members);
   field("run", "seed", c.seed);
   field("run", "threads", c.threads);
   field("run", "lanes", c.lanes);
   field("run", "dense_twin", c.dense_twin);
   field("run", "baselines", c.baselines);
   field("training", "epochs", c.epochs);
+  field("training", "patience", c.patience);
   field("training", "batch", c.batch);
   field("training", "clip_norm", c.clip_norm);
   field("loss", "name", c.loss);
@@ -90,12 +92,12 @@ void for_each_field(Config& c, Field&& field) {
 
 // Keys that are written only where they differ from the default: a configuration from before they came keeps its text,
 // and with it its digest in `espalier reproduce`.
-constexpr std::array<std::string_view, 22> later_keys{
-    "data.format",         "run.baselines",      "loss.name",     "loss.huber_delta", "loss.quantile",
-    "loss.class_weights",  "table.test_data",    "table.target",  "table.task",       "table.scaling",
-    "table.encoding",      "table.impute",       "table.missing", "table.ignore",     "table.categorical",
-    "table.test_fraction", "table.use",          "table.header",  "table.delimiter",  "table.decimal",
-    "table.charset",       "table.skip_bad_rows"};
+constexpr std::array<std::string_view, 24> later_keys{
+    "run.members",      "training.patience", "data.format",         "run.baselines",      "loss.name",
+    "loss.huber_delta", "loss.quantile",     "loss.class_weights",  "table.test_data",    "table.target",
+    "table.task",       "table.scaling",     "table.encoding",      "table.impute",       "table.missing",
+    "table.ignore",     "table.categorical", "table.test_fraction", "table.use",          "table.header",
+    "table.delimiter",  "table.decimal",     "table.charset",       "table.skip_bad_rows"};
 
 // Values as TOML writes them; numbers in the shortest form that reads back the same.
 std::string text_of(const std::string& value) {
@@ -251,6 +253,8 @@ RunConfig settled(RunConfig c) {
   require(c.test_data.empty() || names_table(c.data, c.format),
           "[test-data] expected data that are a table, too, got {}", c.data);
   require(c.validation >= 0, "[validation] expected at least 0 samples, got {}", c.validation);
+  require(c.members >= 1 && c.members <= 100, "[members] expected 1 to 100, got {}", c.members);
+  require(c.patience >= 0, "[patience] expected at least 0 epochs, got {}", c.patience);
   require(c.threads >= 0 && c.threads <= 1024, "[threads] expected 0 to 1024, got {}", c.threads);
   settle_training(c);
   settle_pruning(c);

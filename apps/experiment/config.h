@@ -39,12 +39,14 @@ struct RunConfig {
 
   // model and run
   std::string model = "lenet-300-100";
+  Index members = 1;  // above 1: so many networks, with seeds one after the other; their average is what is measured
   std::uint64_t seed = 1;
   int threads = 0;  // 0: one per processor. Does not change a bit of the result.
   Index lanes = 0;  // 0: what suits the model
 
   // training
   Index epochs = 40;
+  Index patience = 0;  // above 0: the best epoch by validation counts, and so many without a better one are enough
   Index batch = 128;
   OptimizerOptions optimizer{.weight_decay = 5e-4};
   RateOptions rate{.rate = 0};         // rate 0: what suits the model and the optimizer, with the model's warm-up

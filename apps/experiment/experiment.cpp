@@ -7,6 +7,7 @@
 #include "espalier/core/clock.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/fingerprint.h"
+#include "espalier/experiment/best_epoch.h"
 #include "espalier/experiment/training_state.h"
 #include "espalier/pruning/storage_rules.h"
 
@@ -63,7 +64,8 @@ class Training {
         method_(method_of(e, trainer_, train_, steps_)),
         rewind_(e.pruning ? e.pruning->rewind : Rewind{}),
         rounds_(rewind_ ? e.pruning->options.schedule.rounds : 0),
-        statistics_(state_of(*e.model)) {
+        statistics_(state_of(*e.model)),
+        best_(trainer_.parameters(), statistics_, e.patience) {
     require(rewind_.step < std::max<Index>(steps_, 1), "[rewind] expected a step within the training's {}, got {}",
             steps_, rewind_.step);
     result_.model = e.model;
@@ -90,6 +92,7 @@ class Training {
       load_checkpoint(trainer_.parameters(), early_file(checkpoint_.file), statistics_);
       early_.emplace(trainer_.parameters(), statistics_);
     }
+    if (std::filesystem::exists(best_file(checkpoint_.file))) best_.load(best_file(checkpoint_.file));
     state_ = load_training(result_, method_.get(), checkpoint_.file);
     trainer_.resume_at(state_.trainer_steps);
     return state_.finished;
@@ -100,6 +103,7 @@ class Training {
     state_.position = position;
     state_.trainer_steps = trainer_.steps();
     if (early_) save_checkpoint(early_->copies(), {}, early_file(checkpoint_.file), early_->state());
+    best_.save(best_file(checkpoint_.file));
     save_training(state_, result_, method_.get(), checkpoint_.file);
   }
 
@@ -116,10 +120,22 @@ class Training {
       result_.train_seconds += epoch.seconds;
       result_.train_flops += epoch.flops;
       result_.validation = epoch.validation;
+      if (pruning_has_ended(epoch.epoch)) best_.add(epoch.epoch, epoch.validation);
       if (observer_.epoch)
         observer_.epoch(epoch, state_.round, method_ ? method_->density() : census_of(*e_.model).density());
     };
+    options.enough = [this] { return best_.enough(); };
     return options;
+  }
+
+  // From then on the network only learns. A method that prunes in the end, after the last step, has not.
+  bool pruning_has_ended(Index epoch) const {
+    if (!method_) return true;
+    if (rewind_) return state_.round == rounds_;
+    const Schedule& schedule = e_.pruning->options.schedule;
+    constexpr double rounding = 1e-3;
+    return static_cast<double>(epoch) >= schedule.end * static_cast<double>(e_.epochs) &&
+           method_->density() <= schedule.density + rounding;
   }
 
   // Without rewinding one training, with pruning inside. With it: train, prune by a factor, go back, train again ...
@@ -142,6 +158,10 @@ class Training {
   }
 
   void finish() {
+    if (const auto validation = best_.restore()) {
+      result_.validation = *validation;
+      result_.epoch = best_.epoch();
+    }
     if (method_) timed([&] { report(method_->finish(steps_)); });
     result_.train_flops += trainer_.take_probe_flops();
     const Score score = trainer_.score(in_order(e_.data.test, e_));
@@ -184,6 +204,7 @@ class Training {
   Rewind rewind_;
   Index rounds_;
   std::vector<NamedNumbers> statistics_;
+  BestEpoch best_;
   std::optional<Snapshot> early_;  // what rewinding goes back to
   TrainingState state_;
   Trained result_;

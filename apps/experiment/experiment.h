@@ -58,7 +58,10 @@ struct Experiment {
   Loss loss;
   std::shared_ptr<const Optimizer> optimizer;
   RateOptions rate = {};
-  Index epochs = 10;          // of each round, with rewinding
+  Index epochs = 10;  // of each round, with rewinding; with patience, at most
+  // Above 0: of the epochs after pruning has ended, in the last round, that with the best validation counts; after so
+  // many without a better one the training ends. 0: the last epoch counts.
+  Index patience = 0;
   Index batch = 128;          // samples per step
   Index lanes = 64;           // samples side by side in a tile
   Augmentation augment = {};  // of the samples trained on
@@ -72,7 +75,8 @@ struct Experiment {
 // What came of it.
 struct Trained {
   std::shared_ptr<Module> model;
-  Evaluation validation, test;          // at the final epoch
+  Evaluation validation, test;          // at the epoch that counts
+  Index epoch = 0;                      // that one, if it was chosen by validation; 0: it is the last
   Metrics metrics = {};                 // of the test set
   Confusion confusion = Confusion();    // of the test set, where classes are few; else of no classes
   double train_seconds = 0;             // without evaluations

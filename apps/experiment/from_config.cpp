@@ -1,10 +1,13 @@
 #include "espalier/experiment/from_config.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "espalier/core/error.h"
 #include "espalier/experiment/data.h"
 #include "espalier/experiment/training_state.h"
+#include "espalier/layers/average.h"
 #include "espalier/layers/models.h"
 #include "espalier/pruning/controls.h"
 
@@ -65,6 +68,7 @@ Experiment unpruned(const RunConfig& c, const DataParts& data, std::string label
           .optimizer = make_optimizer(c.optimizer),
           .rate = c.rate,
           .epochs = c.epochs,
+          .patience = c.patience,
           .batch = c.batch,
           .lanes = c.lanes,
           .augment = augmentation_named(c.augment),
@@ -107,8 +111,14 @@ void require_possible(const RunConfig& c, const DataParts& data, const std::vect
   require_possible(e, densities);
 }
 
-Trained train_side(const RunConfig& c, const DataParts& data, Side side, const Observer& observer,
-                   const Checkpoint& checkpoint) {
+std::string trained_model_name(const RunConfig& c) {
+  return c.members == 1 ? c.model : fmt::format("average:{}x{}", c.members, c.model);
+}
+
+namespace {
+
+Trained train_one(const RunConfig& c, const DataParts& data, Side side, const Observer& observer,
+                  const Checkpoint& checkpoint) {
   Experiment e = experiment_of(c, data, side);
   Trained found = train(e, observer, checkpoint);
   const Control control = control_named(c.control);
@@ -125,6 +135,64 @@ Trained train_side(const RunConfig& c, const DataParts& data, Side side, const O
   trained.train_seconds += found.train_seconds;
   trained.train_flops += found.train_flops;
   return trained;
+}
+
+// Values, pattern, storage and state of a part of a larger model.
+void copy_into(const Module& from, Module& to) {
+  const std::vector<const Parameter*> source = parameters_of(from);
+  const std::vector<Parameter*> target = parameters_of(to);
+  for (std::size_t i = 0; i < source.size(); ++i) {
+    target[i]->become(source[i]->pattern(), source[i]->storage());
+    std::ranges::copy(source[i]->value(), target[i]->value().begin());
+  }
+  const auto before = state_of(from);
+  const auto after = state_of(to);
+  for (std::size_t i = 0; i < before.size(); ++i) std::ranges::copy(before[i].numbers, after[i].numbers.begin());
+}
+
+std::filesystem::path member_file(const std::filesystem::path& checkpoint, Index member) {
+  return checkpoint.empty() ? checkpoint : std::filesystem::path(checkpoint) += fmt::format(".member-{}", member + 1);
+}
+
+// What the average of the members comes to, and what they cost together.
+Trained average_of(const RunConfig& c, const DataParts& data, const std::vector<Trained>& members) {
+  const ModelOptions options{.input = data.train->shape(), .outputs = outputs_for(*data.train), .seed = c.seed};
+  std::vector<ModulePtr> networks;
+  Trained all;
+  for (const Trained& member : members) {
+    networks.push_back(make_model(member.model->name(), options));
+    copy_into(*member.model, *networks.back());
+    all.train_seconds += member.train_seconds;
+    all.train_flops += member.train_flops;
+  }
+  all.model = std::make_shared<Average>(trained_model_name(c), std::move(networks));
+  Inference inference(*all.model, threads_of(c));
+  const auto in_order = [&](const DatasetPtr& set) {
+    constexpr Index batch = 1024;
+    return Loader(set, {.batch = batch, .lanes = c.lanes, .shuffle = false});
+  };
+  const Loss loss = loss_of(c, data);
+  if (data.validation->samples() > 0) all.validation = inference.evaluate(in_order(data.validation), loss);
+  const Score score = inference.score(in_order(data.test), loss);
+  all.test = score.evaluation;
+  all.metrics = score.metrics;
+  if (members.front().confusion.classes() > 0) all.confusion = confusion_of(score.outputs, *data.test);
+  all.notes = members.front().notes;
+  all.data = members.front().data;
+  return all;
+}
+
+}  // namespace
+
+Trained train_side(const RunConfig& c, const DataParts& data, Side side, const Observer& observer,
+                   const Checkpoint& checkpoint) {
+  if (c.members == 1) return train_one(c, data, side, observer, checkpoint);
+  std::vector<Trained> members;
+  for (RunConfig one = c; std::ssize(members) < c.members; ++one.seed) {
+    const std::filesystem::path file = member_file(checkpoint.file, std::ssize(members));
+    members.push_back(train_one(one, data, side, observer, {.file = file, .stop = checkpoint.stop}));
+  }
+  return average_of(c, data, members);
 }
 
 }  // namespace espalier

@@ -27,7 +27,10 @@ Experiment experiment_of(const RunConfig& config, const DataParts& data, Side si
 // Throws UsageError for a method that does not go with model or data, and densities that would empty a layer.
 void require_possible(const RunConfig& config, const DataParts& data, const std::vector<double>& densities);
 
-// Trains one side, and its control where one is asked for. With a control, the checkpoint has a second file.
+// The name of the model that a training leaves: with members, their average's.
+std::string trained_model_name(const RunConfig& config);
+// Trains one side, and its control where one is asked for. With a control, the checkpoint has a second file. With
+// members, so many trainings one after the other, each with a checkpoint of its own; then their average is scored.
 Trained train_side(const RunConfig& config, const DataParts& data, Side side, const Observer& observer = {},
                    const Checkpoint& checkpoint = {});
 

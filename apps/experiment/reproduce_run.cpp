@@ -111,7 +111,7 @@ ReproduceResult run_one(const Pending& p, const RunConfig& config, const DataPar
 
 void remove_checkpoint(const std::filesystem::path& checkpoint) {
   std::error_code ignored;
-  for (const char* suffix : {"", ".early", ".control"})
+  for (const char* suffix : {"", ".early", ".best", ".control"})
     std::filesystem::remove(std::filesystem::path(checkpoint) += suffix, ignored);
 }
 

@@ -20,6 +20,7 @@ struct SideResult {
   std::optional<Metrics> test = {};
   double test_loss = 0;
   std::optional<double> validation = {};  // accuracy, or RMSE for regression; none without validation samples
+  Index best_epoch = 0;                   // that was kept, by validation; 0: the last one
   double train_seconds = 0;               // without evaluations
   Flops train_flops = {};                 // all rounds
 

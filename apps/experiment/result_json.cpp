@@ -32,6 +32,7 @@ Timing timing_of(const Json& json, const std::string& name) {
 SideResult side_of(const Json& json) {
   SideResult side{.test = metrics_of(json),
                   .test_loss = json.at("test_loss").is_number() ? json["test_loss"].get<double>() : Metrics::unknown,
+                  .best_epoch = json.value("best_epoch", Index{0}),
                   .train_seconds = json.at("train_seconds"),
                   .train_flops = {json.at("train_flops_executed"), json.at("train_flops_useful")},
                   .parameters = json.at("parameters"),
@@ -137,6 +138,7 @@ Json to_json(const SideResult& side) {
   add_timing(json, "inference", side.inference);
   add_timing(json, "latency", side.latency);
   if (side.test) {
+    if (side.best_epoch > 0) json["best_epoch"] = side.best_epoch;
     json["train_seconds"] = side.train_seconds;
     json["train_flops_executed"] = side.train_flops.executed;
     json["train_flops_useful"] = side.train_flops.useful;

@@ -151,7 +151,7 @@ Result result_of(const RunConfig& config, const DataParts& data, const Trained* 
                      .clip_norm = config.clip_norm,
                      .pruning = pruning_of(config)};
   Result result = result_of(e, dense, sparse, file_metadata(config, *sparse.model));
-  result.model = config.model;
+  result.model = trained_model_name(config);
   result.control = config.control;
   if (data.preprocessing) {
     result.surviving_inputs = surviving_inputs(*sparse.model, *data.preprocessing);
@@ -166,11 +166,17 @@ std::vector<std::string> surviving_inputs(const Module& model, const Preprocessi
   const auto first = std::ranges::find_if(
       parameters, [&](const Parameter* W) { return W->prunable() && W->cols() == static_cast<Index>(source.size()); });
   if (first == parameters.end()) return {};
-  const Parameter& W = **first;
+  // The first layer, of every member if the model is an average: "1.fc1.weight", "2.fc1.weight".
+  const auto within_member = [](const std::string& name) {
+    const std::size_t behind = name.find_first_not_of("0123456789");
+    return behind == 0 ? name : name.substr(behind);
+  };
   std::vector<bool> survives(preprocessing.source_column_count());
-  W.for_each_weight([&](Index, Index column, Index n) {
-    if (W.value()[n] != 0) survives[source[column]] = true;
-  });
+  for (const Parameter* W : parameters)
+    if (within_member(W->name()) == within_member((*first)->name()))
+      W->for_each_weight([&](Index, Index column, Index n) {
+        if (W->value()[n] != 0) survives[source[column]] = true;
+      });
   std::vector<std::string> names;
   for (std::size_t c = 0; c < survives.size(); ++c)
     if (survives[c]) names.push_back(preprocessing.column_name(static_cast<Index>(c)));

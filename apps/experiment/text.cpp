@@ -133,11 +133,15 @@ std::string page_of(const Result& result) {
       fmt::format("{} on {}: {}, {:.1f} % of the weights gone, seed {}, {} thread{}, {}\n{}\n", result.model,
                   result.dataset, method, 100 * (1 - result.sparse.density), result.seed, result.threads,
                   result.threads == 1 ? "" : "s", result.processor, result.provenance);
+  const std::string kept = result.sparse.best_epoch == 0
+                               ? ""
+                               : fmt::format("epoch {} of at most {} is kept: the best on validation samples\n",
+                                             result.sparse.best_epoch, result.epochs);
   std::string text = headline, notes;
   for (const std::string& note : result.notes) notes += note + "\n";
   const std::string classes = class_table_of(result.confusion, result.class_names, {.classes = 5, .mistakes = 5});
-  for (const std::string& part : {table_of(result), baseline_table_of(result) + verdict_on_linear(result), classes,
-                                  layer_table_of(result), inputs_line_of(result), notes})
+  for (const std::string& part : {table_of(result) + kept, baseline_table_of(result) + verdict_on_linear(result),
+                                  classes, layer_table_of(result), inputs_line_of(result), notes})
     if (!part.empty()) text += "\n" + part;
   return text;
 }

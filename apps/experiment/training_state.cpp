@@ -112,7 +112,8 @@ void save_training(const TrainingState& p, const Trained& t, Method* method, con
                                {"test", to_json(t.test)},
                                {"metrics", to_json(t.metrics)},
                                {"confusion", to_json(t.confusion)},
-                               {"notes", t.notes}};
+                               {"notes", t.notes},
+                               {"best_epoch", t.epoch}};
   save_checkpoint(everything(t, method), {{progress_key, json.dump()}}, path, state_of(t, method));
 }
 
@@ -139,6 +140,7 @@ TrainingState load_training(Trained& t, Method* method, const std::filesystem::p
     t.train_flops = flops_of(json.at("train_flops"));
     t.validation = evaluation_of(json.at("validation"));
     t.test = evaluation_of(json.at("test"));
+    t.epoch = json.value("best_epoch", Index{0});
     if (json.contains("metrics")) t.metrics = metrics_of(json.at("metrics"));
     if (json.contains("confusion")) t.confusion = confusion_of(json.at("confusion"));
     if (json.contains("notes")) t.notes = json.at("notes").get<std::vector<std::string>>();
@@ -152,6 +154,9 @@ TrainingState load_training(Trained& t, Method* method, const std::filesystem::p
 
 std::filesystem::path early_file(std::filesystem::path checkpoint) {
   return checkpoint += ".early";
+}
+std::filesystem::path best_file(std::filesystem::path checkpoint) {
+  return checkpoint += ".best";
 }
 std::filesystem::path control_file(std::filesystem::path checkpoint) {
   return checkpoint += ".control";

@@ -23,8 +23,9 @@ void require_data(std::uint64_t data, const std::string& name, const std::filesy
 // Throws FileError, naming the file, if it is not a checkpoint of this training.
 TrainingState load_training(Trained& trained, Method* method, const std::filesystem::path& file);
 
-// With rewinding, what is gone back to stands in a file of its own. So does a control's training.
+// With rewinding, what is gone back to stands in a file of its own. So does the best epoch, and a control's training.
 std::filesystem::path early_file(std::filesystem::path checkpoint);
+std::filesystem::path best_file(std::filesystem::path checkpoint);
 std::filesystem::path control_file(std::filesystem::path checkpoint);
 
 }  // namespace espalier

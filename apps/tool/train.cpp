@@ -85,6 +85,13 @@ void add_pruning_flags(CLI::App& app, TrainFlags& f) {
 
 void add_training_flags(CLI::App& app, RunConfig& c) {
   app.add_option("--epochs", c.epochs, "Epochs (of each round, with --rewind)")->capture_default_str();
+  app.add_option("--members", c.members, "Networks to train, each with a seed of its own; their average is the result")
+      ->capture_default_str();
+  app.add_option(
+         "--patience", c.patience,
+         "Above 0: keep the epoch that is best on validation samples, of those after pruning has ended, and end "
+         "after so many without a better one")
+      ->capture_default_str();
   app.add_option("--batch", c.batch, "Samples per step")->capture_default_str();
   app.add_option("--loss", c.loss, "auto (cross-entropy for classes, mse for numbers), " + losses().names())
       ->capture_default_str();

@@ -12,5 +12,6 @@ std::vector<ModelFamily> image_models();      // lenet-5, conv-N, resnet-20, vgg
 std::vector<ModelFamily> table_models();      // linear, tabular:, tabular-resnet:
 std::vector<ModelFamily> sequence_models();   // cnn-1d, gru:
 std::vector<ModelFamily> attention_models();  // attention:
+std::vector<ModelFamily> averages();          // average:
 
 }  // namespace espalier::zoo

@@ -80,6 +80,60 @@ TEST(Experiment, LooksAtTheTestSamplesOnceAndLast) {
   EXPECT_EQ(watched->reads, 64);
 }
 
+// A rate so high that accuracy goes up and down.
+Experiment restless(const MethodInfo& method) {
+  Experiment e = experiment_outside(method);
+  e.rate = {.schedule = RateSchedule::constant, .rate = 0.3};
+  e.epochs = 30;
+  e.patience = 4;
+  return e;
+}
+
+TEST(Experiment, WithPatienceTheBestEpochAfterPruningCountsAndEndsTheTraining) {
+  Experiment e = restless(by_criterion());
+  std::vector<Evaluation> seen;
+  std::vector<double> densities;
+  const Trained trained = train(e, {.epoch = [&](const EpochResult& epoch, Index, double density) {
+                                  seen.push_back(epoch.validation);
+                                  densities.push_back(density);
+                                }});
+  ASSERT_GT(trained.epoch, 0);
+  EXPECT_EQ(seen.size(), std::min<std::size_t>(trained.epoch + 4, 30));
+  EXPECT_LT(seen.size(), 30u) << "it never stops";
+  const double final_density = densities.back();
+  Index best = 0;
+  for (std::size_t i = 0; i < seen.size(); ++i)
+    if (densities[i] == final_density && static_cast<double>(i + 1) >= e.pruning->options.schedule.end * 30 &&
+        (best == 0 || seen[i].loss < seen[best - 1].loss))  // few samples: the loss decides
+      best = static_cast<Index>(i) + 1;
+  EXPECT_EQ(trained.epoch, best);
+  EXPECT_EQ(trained.validation.loss, seen[best - 1].loss);
+  const Score again =
+      Inference(*e.model, 1).score(Loader(e.data.validation, {.batch = 64, .lanes = 32, .shuffle = false}), e.loss);
+  EXPECT_EQ(again.evaluation.accuracy, trained.validation.accuracy) << "the model is that of the best epoch";
+}
+
+TEST(Experiment, WithPatienceAnInterruptedTrainingEndsWithTheSameBits) {
+  Experiment whole = restless(by_criterion());
+  const Trained expected = train(whole);
+  const testing::TemporaryFolder folder;
+  const std::filesystem::path file = folder.path() / "checkpoint";
+  Trained resumed;
+  for (bool done = false; !done;) {
+    Experiment piece = restless(by_criterion());
+    int asked = 0;
+    try {
+      resumed = train(piece, {}, {.file = file, .stop = [&] { return ++asked > 23; }});
+      done = true;
+      EXPECT_EQ(weights_of(*piece.model), weights_of(*whole.model));
+    } catch (const InterruptedError&) {
+    }
+  }
+  EXPECT_EQ(resumed.epoch, expected.epoch);
+  EXPECT_EQ(resumed.validation.loss, expected.validation.loss);
+  EXPECT_EQ(resumed.test.loss, expected.test.loss);
+}
+
 TEST(Experiment, TellsItsObserverOfEpochsAndPrunings) {
   Experiment e = experiment_outside(by_hook());
   std::vector<double> densities;

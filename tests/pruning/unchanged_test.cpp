@@ -47,7 +47,8 @@ const std::vector<Case> zoo{{"lenet-300-100", {1, 28, 28}, true},
                             {"tabular-resnet:8x2+norm+dropout=0.3", {6}},
                             {"cnn-1d", {64, 3}},
                             {"gru:5", {7, 3}},
-                            {"attention:8x2x1", {5, 3}}};
+                            {"attention:8x2x1", {5, 3}},
+                            {"average:2xtabular:12", {6}}};
 // As they are before any test has added one of its own.
 const std::vector<std::string> families = known_models();
 

@@ -1,0 +1,71 @@
+#include "espalier/experiment/best_epoch.h"
+
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "espalier/core/checkpoint.h"
+#include "espalier/core/error.h"
+#include "espalier/core/safetensors.h"
+
+namespace espalier {
+namespace {
+
+// Of so many samples on, 0.1 percentage points are two answers.
+constexpr Index few_samples = 2000;
+constexpr const char* key = "best_epoch";
+
+bool is_better(const Evaluation& a, const Evaluation& b) {
+  const auto order = [](const Evaluation& e) {
+    const double error = e.classes == 0 ? e.rmse : e.samples < few_samples ? e.loss : 1 - e.accuracy;
+    return std::tuple(error, e.loss);
+  };
+  return order(a) < order(b);
+}
+
+}  // namespace
+
+void BestEpoch::add(Index epoch, const Evaluation& validation) {
+  if (!watches() || validation.samples == 0) return;
+  ++since_;
+  if (snapshot_ && !is_better(validation, best_)) return;
+  since_ = 0;
+  epoch_ = epoch;
+  best_ = validation;
+  snapshot_.emplace(parameters_, state_);
+}
+
+std::optional<Evaluation> BestEpoch::restore() {
+  if (!snapshot_) return {};
+  snapshot_->restore(parameters_, state_);
+  return best_;
+}
+
+void BestEpoch::save(const std::filesystem::path& file) {
+  if (!snapshot_) return;
+  const nlohmann::json json = {
+      {"epoch", epoch_},    {"since", since_},          {"loss", best_.loss},      {"accuracy", best_.accuracy},
+      {"rmse", best_.rmse}, {"samples", best_.samples}, {"classes", best_.classes}};
+  save_checkpoint(snapshot_->copies(), {{key, json.dump()}}, file, snapshot_->state());
+}
+
+void BestEpoch::load(const std::filesystem::path& file) {
+  try {
+    const auto json = nlohmann::json::parse(load_safetensors(file).metadata.at(key));
+    load_checkpoint(parameters_, file, state_);
+    snapshot_.emplace(parameters_, state_);
+    epoch_ = json.at("epoch");
+    since_ = json.at("since");
+    best_ = {.loss = json.at("loss"),
+             .accuracy = json.at("accuracy"),
+             .rmse = json.at("rmse"),
+             .samples = json.at("samples"),
+             .flops = {},
+             .classes = json.at("classes")};
+  } catch (const FileError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw FileError(fmt::format("{}: expected a checkpoint of the best epoch, found: {}", file.string(), error.what()));
+  }
+}
+
+}  // namespace espalier
