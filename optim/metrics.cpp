@@ -61,6 +61,7 @@ Metrics classification_metrics(std::span<const Real> outputs, std::span<const st
   }
   m.accuracy = correct / static_cast<double>(samples);
   m.log_loss = loss / static_cast<double>(samples);
+  m.standard_error = std::sqrt(m.accuracy * (1 - m.accuracy) / static_cast<double>(samples));
 
   std::vector<double> recalls, areas, score(samples);
   for (std::size_t c = 0; c < width; ++c) {
@@ -90,17 +91,21 @@ Metrics regression_metrics(std::span<const Real> outputs, std::span<const Real> 
   std::vector<double> mean(columns);
   for (std::size_t n = 0; n < targets.size(); ++n)
     mean[n % columns] += static_cast<double>(targets[n]) / static_cast<double>(samples);
-  double squares = 0, absolute = 0, variation = 0;
+  double squares = 0, fourth_powers = 0, absolute = 0, variation = 0;
   for (std::size_t n = 0; n < targets.size(); ++n) {
     const auto target = static_cast<double>(targets[n]);
     const double e = static_cast<double>(outputs[n]) - target, away = target - mean[n % columns];
     squares += e * e;
+    fourth_powers += e * e * e * e;
     absolute += std::abs(e);
     variation += away * away;
   }
   const auto count = static_cast<double>(targets.size());
   m.rmse = scale.deviation * std::sqrt(squares / count);
   m.mae = scale.deviation * absolute / count;
+  if (const double mean_square = squares / count; mean_square > 0)
+    m.standard_error = scale.deviation * std::sqrt(std::max(0.0, fourth_powers / count - mean_square * mean_square)) /
+                       (2 * std::sqrt(mean_square * static_cast<double>(samples)));
   if (variation > 0) m.r2 = 1 - squares / variation;
   return m;
 }

@@ -12,6 +12,9 @@
 //   R^2                   1 - (sum of squared errors) / (sum of squared distances from the mean target), the sums over
 //                         all outputs, each with its own mean: 0 for predicting the mean, negative for worse
 //
+//   standard error        of the accuracy a: sqrt(a (1 - a) / n). Of the RMSE: the squared errors have a mean whose
+//                         standard error is sd / sqrt(n), and the root divides that by 2 RMSE
+//
 // Classes without samples do not count. What is not defined is NaN: AUC where all samples are of one class, R^2 where
 // all targets are equal, and everything of an empty set.
 #pragma once
@@ -44,6 +47,7 @@ struct Metrics {
   Index classes = 0;                                                                          // 0: regression
   double accuracy = unknown, balanced_accuracy = unknown, auc = unknown, log_loss = unknown;  // classification
   double rmse = unknown, mae = unknown, r2 = unknown;                                         // regression
+  double standard_error = unknown;  // of the accuracy, or of the RMSE: what another sample as large might change
 };
 
 // outputs: [samples, classes], logits, row-major; labels: [samples], each in [0, classes). Throws UsageError.

@@ -1,20 +1,38 @@
 #include "espalier/experiment/baselines.h"
 
 #include "espalier/core/error.h"
+#include "espalier/experiment/data.h"
+#include "espalier/experiment/from_config.h"
 #include "espalier/experiment/linear.h"
 
 namespace espalier {
+
+namespace {
+
+DataParts as_by_default(RunConfig config, const DataParts& loaded) {
+  const TableOptions plain;
+  TableOptions& own = config.table;
+  const bool is_plain = own.scaling == plain.scaling && own.encoding == plain.encoding && own.impute == plain.impute;
+  if (is_plain || !loaded.preprocessing || loaded.preprocessing->sparse_features > 0) return loaded;
+  own.scaling = plain.scaling;
+  own.encoding = plain.encoding;
+  own.impute = plain.impute;
+  return load_data(config);
+}
+
+}  // namespace
 
 bool wants_baselines(const RunConfig& config, const DataParts& data) {
   return config.baselines || data.train->shape().rank() == 1;
 }
 
-std::vector<BaselineResult> baselines_of(const DataParts& data, int threads) {
+std::vector<BaselineResult> baselines_of(const RunConfig& config, const DataParts& loaded) {
+  const DataParts data = as_by_default(config, loaded);
   BaselineResult constant{.name = data.train->classes() > 0 ? "majority" : "mean",
                           .test = baseline_metrics(*data.train, *data.test)};
   BaselineResult linear{.name = "linear"};
   try {
-    const LinearFit fit = fit_linear(*data.train, *data.validation, threads);
+    const LinearFit fit = fit_linear(*data.train, *data.validation, threads_of(config));
     linear.test = metrics_of(fit.outputs_for(*data.test), *data.test);
     if (data.validation->samples() > 0) {
       const Metrics validation = metrics_of(fit.outputs_for(*data.validation), *data.validation);

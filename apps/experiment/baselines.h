@@ -14,7 +14,9 @@ namespace espalier {
 // Whether they stand beside the networks without being asked for: tables are what linear models are good at.
 bool wants_baselines(const RunConfig& config, const DataParts& data);
 
-// The constant one, then the linear one, which has failed if its loss is not finite. Throws InterruptedError.
-std::vector<BaselineResult> baselines_of(const DataParts& data, int threads);
+// loaded: the data of the configuration. If it encodes a table in a way of its own, the table is read once more as it
+// is by default: a linear model of other features would be another baseline. The constant one, then the linear one,
+// which has failed if its loss is not finite. Throws InterruptedError.
+std::vector<BaselineResult> baselines_of(const RunConfig& config, const DataParts& loaded);
 
 }  // namespace espalier

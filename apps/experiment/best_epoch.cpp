@@ -6,19 +6,16 @@
 #include "espalier/core/checkpoint.h"
 #include "espalier/core/error.h"
 #include "espalier/core/safetensors.h"
+#include "espalier/experiment/selection.h"
 
 namespace espalier {
 namespace {
 
-// Of so many samples on, 0.1 percentage points are two answers.
-constexpr Index few_samples = 2000;
 constexpr const char* key = "best_epoch";
 
 bool is_better(const Evaluation& a, const Evaluation& b) {
-  const auto order = [](const Evaluation& e) {
-    const double error = e.classes == 0 ? e.rmse : e.samples < few_samples ? e.loss : 1 - e.accuracy;
-    return std::tuple(error, e.loss);
-  };
+  const SelectionMetric metric = selection_metric(a.classes, a.samples);
+  const auto order = [&](const Evaluation& e) { return std::tuple(error_of(metric, e), e.loss); };
   return order(a) < order(b);
 }
 

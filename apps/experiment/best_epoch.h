@@ -1,7 +1,7 @@
 // The best epoch: which of the epochs after pruning has ended is the one to keep, by the validation samples.
 //
-//   validation |  o                     an epoch is better if it has the lower error; of equal ones, and of classes on
-//   error      |    o                   few samples, where one more right answer says little, the lower loss decides
+//   validation |  o                     an epoch is better if it has the lower error (selection.h); of equal ones the
+//   error      |    o                   lower loss decides
 //              |      o : o   o   o
 //              |        :   O   o   o   O is kept; after `patience` epochs without a better one it is enough
 //              +---------------------- epoch

@@ -46,6 +46,7 @@ void for_each_field(Config& c, Field&& field) {
   field("table", "charset", c.table.csv.dialect.charset);
   field("table", "skip_bad_rows", c.table.csv.skip_bad_rows);
   field("table", "test_fraction", c.table.test_fraction);
+  field("run", "recipe", c.recipe);
   field("run", "model", c.model);
   field("run", "members", c.members);
   field("run", "seed", c.seed);
@@ -92,12 +93,12 @@ void for_each_field(Config& c, Field&& field) {
 
 // Keys that are written only where they differ from the default: a configuration from before they came keeps its text,
 // and with it its digest in `espalier reproduce`.
-constexpr std::array<std::string_view, 24> later_keys{
-    "run.members",      "training.patience", "data.format",         "run.baselines",      "loss.name",
-    "loss.huber_delta", "loss.quantile",     "loss.class_weights",  "table.test_data",    "table.target",
-    "table.task",       "table.scaling",     "table.encoding",      "table.impute",       "table.missing",
-    "table.ignore",     "table.categorical", "table.test_fraction", "table.use",          "table.header",
-    "table.delimiter",  "table.decimal",     "table.charset",       "table.skip_bad_rows"};
+constexpr std::array<std::string_view, 25> later_keys{
+    "run.recipe",    "run.members",      "training.patience", "data.format",         "run.baselines",
+    "loss.name",     "loss.huber_delta", "loss.quantile",     "loss.class_weights",  "table.test_data",
+    "table.target",  "table.task",       "table.scaling",     "table.encoding",      "table.impute",
+    "table.missing", "table.ignore",     "table.categorical", "table.test_fraction", "table.use",
+    "table.header",  "table.delimiter",  "table.decimal",     "table.charset",       "table.skip_bad_rows"};
 
 // Values as TOML writes them; numbers in the shortest form that reads back the same.
 std::string text_of(const std::string& value) {

@@ -38,6 +38,7 @@ struct RunConfig {
   std::string test_data;         // a table's test file; empty: a part of the table
 
   // model and run
+  std::string recipe;  // that the configuration began with; says nothing that the other fields do not
   std::string model = "lenet-300-100";
   Index members = 1;  // above 1: so many networks, with seeds one after the other; their average is what is measured
   std::uint64_t seed = 1;

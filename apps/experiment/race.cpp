@@ -13,14 +13,15 @@ namespace espalier {
 namespace {
 
 constexpr Index pilot_rows = 2048;  // enough to time a step, and less than that is not worth an epoch
+constexpr Index least_lengths = 3;  // to be tried, however few candidates there are
 
 class Racing {
  public:
   Racing(const Trial& trial, const RaceOptions& options) : trial_(trial), o_(options), cost_(o_.longest.size()) {
     alive_.resize(o_.longest.size());
     std::iota(alive_.begin(), alive_.end(), std::size_t{0});
-    const Index halvings = std::bit_width(alive_.size() - 1);  // until one would be left
-    rungs_ = std::max<Index>(1, o_.rungs ? std::min(o_.rungs, halvings) : halvings);
+    const Index halvings = std::max<Index>(1, std::bit_width(alive_.size() - 1));  // until one would be left
+    rungs_ = o_.rungs ? std::min(o_.rungs, halvings) : std::max(halvings, o_.epochs ? 1 : least_lengths);
     if (o_.epochs) rungs_ = std::min<Index>(rungs_, std::bit_width(static_cast<std::uint64_t>(o_.epochs)));
   }
 
@@ -29,8 +30,8 @@ class Racing {
       if (o_.epochs == 0) time_steps();
       for (Index r = 0; r < rungs_ && !alive_.empty(); ++r) {
         Length length = length_of(r, rungs_ - r);
-        if (r > 0 && !is_longer(length)) length = length_of(r, 1);  // too little for all the rungs: one more, then
-        if (r > 0 && !is_longer(length)) break;
+        if (r > 0 && !is_longer(length, r)) length = length_of(r, 1);  // too little for all the rungs: one more, then
+        if (r > 0 && !is_longer(length, r)) continue;
         run_rung(length, r);
       }
     } catch (const InterruptedError&) {
@@ -65,44 +66,59 @@ class Racing {
     if (trained(heat) || cost_[heat.candidate] == 0) cost_[heat.candidate] = heat.seconds / passes;
   }
 
-  Index epochs_of(std::size_t candidate, Length length) const { return std::min(length.epochs, o_.longest[candidate]); }
-  bool is_longer(Length length) const {
+  // Of a candidate in a rung, at most: whole trainings are for the last one.
+  Index most_epochs(std::size_t candidate, Index rung) const {
+    const Index halvings = o_.epochs ? 0 : rungs_ - 1 - rung;
+    return std::max<Index>(1, o_.longest[candidate] >> halvings);
+  }
+  Index epochs_of(std::size_t candidate, Length length, Index rung) const {
+    return std::min(length.epochs, most_epochs(candidate, rung));
+  }
+  bool is_longer(Length length, Index rung) const {
     return std::ranges::any_of(alive_, [&](std::size_t c) {
-      return epochs_of(c, length) * length.rows > epochs_of(c, length_) * length_.rows;
+      return epochs_of(c, length, rung) * length.rows > epochs_of(c, length_, last_rung_) * length_.rows;
     });
   }
 
-  // The rung's share, one of `shares`, of the time that is left; or all of it, if that is enough to train every
-  // candidate in full.
+  // Seconds of all that may be trained from this rung on, if every candidate stays.
+  double seconds_of_all(Index rung) const {
+    double seconds = 0;
+    for (Index r = rung; r < rungs_; ++r)
+      for (const std::size_t c : alive_) seconds += cost_[c] * static_cast<double>(most_epochs(c, r));
+    return seconds;
+  }
+  double seconds_left() const { return o_.seconds - spent_; }
+
+  // The rung's share, one of `shares`, of the time that is left; as far as it needs that.
   Length length_of(Index rung, Index shares) const {
     if (o_.epochs) return {o_.epochs >> (rungs_ - 1 - rung), o_.rows};
-    const double left = o_.seconds - spent_;
-    double whole = 0, one = 0;
-    Index longest = 1;
+    double one = 0;
+    Index most = 1;
     for (const std::size_t c : alive_) {
       one += cost_[c];
-      whole += cost_[c] * static_cast<double>(o_.longest[c]);
-      longest = std::max(longest, o_.longest[c]);
+      most = std::max(most, most_epochs(c, rung));
     }
-    if (whole <= left) return {longest, o_.rows};
-    const double passes = left / static_cast<double>(shares) / one;
-    if (passes >= 1) return {std::min(longest, static_cast<Index>(passes)), o_.rows};
+    if (seconds_of_all(rung) <= seconds_left()) return {most, o_.rows};
+    const double passes = seconds_left() / static_cast<double>(shares) / one;
+    if (passes >= 1) return {std::min(most, static_cast<Index>(passes)), o_.rows};
     const auto rows = static_cast<Index>(passes * static_cast<double>(o_.rows));
     return {1, std::clamp(rows, std::min(o_.rows, pilot_rows), o_.rows)};
   }
 
   void run_rung(Length length, Index rung) {
     length_ = length;
+    last_rung_ = rung;
     // With hardly any time the first rung is no longer than the timed steps: its outcome is known already.
     const bool known = !pilots_.empty() && length.epochs == 1 && length.rows <= pilot_rows;
     if (known) std::ranges::move(pilots_, std::back_inserter(heats_));
     for (const std::size_t c : known ? std::vector<std::size_t>{} : alive_) {
-      heats_.push_back(trial_(c, {epochs_of(c, length), length.rows}));
+      heats_.push_back(trial_(c, {epochs_of(c, length, rung), length.rows}));
       account(heats_.back(), length.rows);
     }
     pilots_.clear();
-    const std::size_t half = (static_cast<std::size_t>(std::ranges::count_if(heats_, trained)) + 1) / 2;
-    finish_rung(length, rung + 1 < rungs_ ? half : 0);
+    const auto all = static_cast<std::size_t>(std::ranges::count_if(heats_, trained));
+    const bool time_for_all = o_.epochs == 0 && seconds_of_all(rung + 1) <= seconds_left();
+    finish_rung(length, rung + 1 == rungs_ ? 0 : time_for_all ? all : (all + 1) / 2);
     if (o_.after_rung) o_.after_rung(race_.rungs.back(), rung + 1, rungs_);
   }
 
@@ -113,28 +129,30 @@ class Racing {
       heat.stays = trained(heat) && alive_.size() < keep;
       if (heat.stays) alive_.push_back(heat.candidate);
     }
-    if (alive_.size() == 1) alive_.clear();  // the only one left has won
     std::ranges::sort(alive_);
     race_.rungs.push_back({length, std::move(heats_)});
     heats_.clear();
   }
 
-  // The winner is chosen from the last rung; or, if all its candidates failed, from the one before without them.
+  // All rungs count. Trainings on part of the rows only count if there are no others: nothing like them is wanted.
   void choose() {
-    std::vector<std::size_t> failed;
-    for (auto rung = race_.rungs.rbegin(); rung != race_.rungs.rend(); ++rung) {
-      const auto eligible = [&](const Heat& h) { return trained(h) && std::ranges::count(failed, h.candidate) == 0; };
-      const auto best = std::ranges::find_if(rung->heats, eligible);
-      if (best == rung->heats.end()) {
-        for (const Heat& heat : rung->heats) failed.push_back(heat.candidate);
-        continue;
-      }
-      race_.best = race_.winner = *best;
-      const double enough = best->error * (1 + o_.relative_tolerance) + o_.absolute_tolerance;
-      for (const Heat& heat : rung->heats)
-        if (eligible(heat) && heat.error <= enough && heat.nonzeros < race_.winner.nonzeros) race_.winner = heat;
-      return;
-    }
+    Index most_rows = 0;
+    for (const Rung& rung : race_.rungs)
+      for (const Heat& heat : rung.heats)
+        if (trained(heat)) most_rows = std::max(most_rows, heat.rows);
+    std::vector<Heat> eligible;
+    for (const Rung& rung : race_.rungs)
+      std::ranges::copy_if(rung.heats, std::back_inserter(eligible),
+                           [&](const Heat& heat) { return trained(heat) && heat.rows == most_rows; });
+    if (eligible.empty()) refuse();
+    sort_heats(eligible);
+    race_.best = race_.winner = eligible.front();
+    const double enough = race_.best.error * (1 + o_.relative_tolerance) + o_.absolute_tolerance;
+    for (const Heat& heat : eligible)
+      if (heat.error <= enough && heat.nonzeros < race_.winner.nonzeros) race_.winner = heat;
+  }
+
+  [[noreturn]] void refuse() {
     std::vector<Heat>& heats = race_.rungs.empty() ? heats_ : race_.rungs.front().heats;
     const auto diverged = std::ranges::find(heats, Outcome::diverged, &Heat::outcome);
     if (diverged != heats.end()) throw DivergedError("every recipe diverged; the first: " + diverged->note);
@@ -149,6 +167,7 @@ class Racing {
   std::vector<Heat> heats_;         // of the rung under way
   std::vector<Heat> pilots_;        // of the few steps that were timed
   Length length_;                   // of the same
+  Index last_rung_ = 0;             // the number of the same
   Index rungs_ = 1;
   double spent_ = 0;
   Race race_;

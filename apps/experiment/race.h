@@ -1,13 +1,18 @@
-// Successive halving: which of several configurations is best, without training each of them to the end?
+// Successive halving: which of several configurations is best, and how long is it to be trained?
 //
 //   rung 1   n candidates      e epochs      the worse half goes
 //   rung 2   n/2               2e            the worse half goes
 //   ...
-//   rung R   about 2           2^(R-1) e     the best is the winner
+//   rung R   about 2           2^(R-1) e
+//   the best of all rungs is the winner
 //
 // Every rung costs as much as two whole trainings, so that R = log2(n) of them cost 2 log2(n) where trying all costs n.
 // A training here is a whole one, its rate and pruning schedules fitted into the rung's epochs, from the same first
-// step: half of a pruned training would be one that is not pruned yet.
+// step: half of a pruned training would be one that is not pruned yet. So a training of an early rung is a result like
+// any other, and wins if longer ones only learnt the rows by heart.
+//
+// No rung is longer than its place says: the last one has whole trainings, the one before half of them, and so on. If
+// there is time for everything, no candidate has to go.
 //
 // What can go wrong: a candidate that is slow at first and best in the end goes in the first rung. `espalier recommend
 // --exhaustive` asks by how much.
@@ -19,6 +24,7 @@
 //   1. Without a clock (epochs > 0) the race is a function of what `trial` returns, and of nothing else.
 //   2. A candidate that diverges or is refused never stays, and never ends the race while another one is left.
 //   3. No candidate is trained for longer than `longest` says.
+//   4. The winner is one of the trainings that took place, on as many rows as any.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +41,7 @@ enum class Outcome { trained, diverged, refused };  // refused: the configuratio
 // One candidate's training in one rung.
 struct Heat {
   std::size_t candidate = 0;
-  Index epochs = 0;
+  Index epochs = 0, rows = 0;
   double error = 0;       // of validation samples; lower is better
   double test_error = 0;  // known in an exhaustive race only
   Index nonzeros = 0;     // parameters left
@@ -72,7 +78,7 @@ struct RaceOptions {
 struct Race {
   std::vector<Rung> rungs;
   Heat winner, best;         // best: without regard to how large it is
-  bool interrupted = false;  // the winner is the one that led the last complete rung
+  bool interrupted = false;  // the winner is the best of the rungs that were complete
 };
 
 // Throws UsageError or DivergedError if no candidate can be trained at all, InterruptedError if nothing is known yet.

@@ -64,7 +64,9 @@ struct Result {
   std::string control = "none";
   std::optional<SideResult> dense;
   SideResult sparse;
-  std::vector<LayerResult> layers;             // of the sparse network
+  Index members = 1;                           // of each side; above 1 they are averages
+  double race_seconds = 0;                     // that choosing the configuration took; 0: it was not raced
+  std::vector<LayerResult> layers = {};        // of the sparse network
   std::vector<BaselineResult> baselines = {};  // none: they were not asked for
   // Of a table: the columns that the first layer still reads, and how many there were.
   std::optional<std::vector<std::string>> surviving_inputs = {};

@@ -45,6 +45,7 @@ SideResult side_of(const Json& json) {
                   .train_step = timing_of(json, "train_step"),
                   .inference = timing_of(json, "inference"),
                   .latency = timing_of(json, "latency")};
+  side.test->standard_error = json.value("test_standard_error", Metrics::unknown);
   const char* key = validation_key(side.test->classes > 0);
   if (json.at(key).is_number()) side.validation = json[key].get<double>();
   if (json.contains("mask_entropy_bytes")) side.mask_entropy_bytes = json["mask_entropy_bytes"].get<double>();
@@ -123,6 +124,7 @@ Json to_json(const SideResult& side) {
   Json json;
   if (side.test) {
     json = to_json(*side.test);
+    if (std::isfinite(side.test->standard_error)) json["test_standard_error"] = side.test->standard_error;
     json["test_loss"] = side.test_loss;
     json[validation_key(side.test->classes > 0)] = side.validation ? Json(*side.validation) : Json();
   }
@@ -174,6 +176,8 @@ Json to_json(const Result& r) {
                {"method", r.method},   {"schedule", r.schedule},     {"density", r.density},
                {"seed", r.seed},       {"threads", r.threads},       {"lanes", r.lanes},
                {"batch", r.batch},     {"epochs", r.epochs},         {"processor", r.processor}};
+  if (r.members > 1) json["members"] = r.members;
+  if (r.race_seconds > 0) json["race_seconds"] = r.race_seconds;
   if (r.control != "none") json["control"] = r.control;
   if (r.dense) json["dense"] = to_json(*r.dense);
   json["sparse"] = to_json(r.sparse);
@@ -206,7 +210,9 @@ Result result_of(const Json& json) {
            .epochs = json.at("epochs"),
            .processor = json.at("processor"),
            .control = json.value("control", "none"),
-           .sparse = side_of(json.at("sparse"))};
+           .sparse = side_of(json.at("sparse")),
+           .members = json.value("members", Index{1}),
+           .race_seconds = json.value("race_seconds", 0.0)};
   if (json.contains("dense")) r.dense = side_of(json["dense"]);
   for (const Json& layer : json.at("layers")) r.layers.push_back(layer_of(layer));
   if (json.contains("surviving_inputs")) {

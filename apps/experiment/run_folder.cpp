@@ -152,6 +152,7 @@ Result result_of(const RunConfig& config, const DataParts& data, const Trained* 
                      .pruning = pruning_of(config)};
   Result result = result_of(e, dense, sparse, file_metadata(config, *sparse.model));
   result.model = trained_model_name(config);
+  result.members = config.members;
   result.control = config.control;
   if (data.preprocessing) {
     result.surviving_inputs = surviving_inputs(*sparse.model, *data.preprocessing);

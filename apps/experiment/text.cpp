@@ -127,21 +127,36 @@ std::string inputs_line_of(const Result& result) {
   return fmt::format("inputs: {} of {} columns left{}\n", left.size(), result.input_columns, names);
 }
 
+// How sure the headline's number is, how it was trained, and what that took.
+std::string training_lines_of(const Result& result) {
+  std::string text;
+  const SideResult& sparse = result.sparse;
+  if (sparse.test && std::isfinite(sparse.test->standard_error)) {
+    const double error = sparse.test->standard_error;
+    text += sparse.test->classes > 0
+                ? fmt::format("standard error of the test accuracy: {:.2f} percentage points\n", 100 * error)
+                : fmt::format("standard error of the test RMSE: {:.2g}\n", error);
+  }
+  text += fmt::format("trained for {} epoch{}", result.epochs, result.epochs == 1 ? "" : "s");
+  if (result.members > 1) text += fmt::format(", {} networks, of which the average is measured", result.members);
+  if (sparse.best_epoch > 0)
+    text += fmt::format("; epoch {} is kept: the best on validation samples", sparse.best_epoch);
+  if (result.race_seconds > 0) text += fmt::format("; the race before took {:.1f} s", result.race_seconds);
+  return text + "\n";
+}
+
 std::string page_of(const Result& result) {
   const std::string method = result.method + (result.control != "none" ? ", control " + result.control : "");
   const std::string headline =
       fmt::format("{} on {}: {}, {:.1f} % of the weights gone, seed {}, {} thread{}, {}\n{}\n", result.model,
                   result.dataset, method, 100 * (1 - result.sparse.density), result.seed, result.threads,
                   result.threads == 1 ? "" : "s", result.processor, result.provenance);
-  const std::string kept = result.sparse.best_epoch == 0
-                               ? ""
-                               : fmt::format("epoch {} of at most {} is kept: the best on validation samples\n",
-                                             result.sparse.best_epoch, result.epochs);
   std::string text = headline, notes;
   for (const std::string& note : result.notes) notes += note + "\n";
   const std::string classes = class_table_of(result.confusion, result.class_names, {.classes = 5, .mistakes = 5});
-  for (const std::string& part : {table_of(result) + kept, baseline_table_of(result) + verdict_on_linear(result),
-                                  classes, layer_table_of(result), inputs_line_of(result), notes})
+  for (const std::string& part :
+       {table_of(result) + training_lines_of(result), baseline_table_of(result) + verdict_on_linear(result), classes,
+        layer_table_of(result), inputs_line_of(result), notes})
     if (!part.empty()) text += "\n" + part;
   return text;
 }

@@ -22,6 +22,9 @@ std::vector<std::string> names_in(const std::vector<std::string>& texts);
 // A note about data as people see it: the options in brackets at its end, which change a guess, as this command's
 // flags.
 std::string in_flags(const std::string& note, const CLI::App& command);
+// What the flags say, on top of `base`: each is set once more. bound: the configuration that they set.
+RunConfig with_flags(CLI::App& app, RunConfig& bound, RunConfig base);
+
 // --budget and --recipes of a race.
 void add_race_flags(CLI::App& app, RecommendOptions& options);
 

@@ -28,32 +28,45 @@ std::string data_flags(const CLI::App& own) {
   return text;
 }
 
-void run_recommend(RecommendFlags& f, const CLI::App& app) {
-  RunConfig& base = f.config;
-  if (!f.data.empty()) base.data = f.data;
-  const DataParts data = load_data(base);
+void run_recommend(RecommendFlags& f, CLI::App& app) {
+  if (!f.data.empty()) f.config.data = f.data;
+  const DataParts data = load_data(f.config);
   for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", in_flags(note, app));
+  const RunConfig base = f.config;
   const auto settle = [&](const Recipe& recipe) {
     RunConfig config = base;
     apply(recipe, config);
+    config = with_flags(app, f.config, std::move(config));
+    config.data = base.data;  // as it was found
     return config;
   };
-  const Recommendation chosen = recommend(settle, data, f.race, stdout);
+  const Recommendation chosen = recommend(settle, base, data, f.race, stdout);
   if (!f.write.empty()) write_file_atomically(f.write, to_toml(chosen.config));
   const std::string recipe = f.race.folder.empty()
                                  ? chosen.recipe.name
                                  : (std::filesystem::path(f.race.folder) / (chosen.recipe.name + ".toml")).string();
   fmt::print("  to train it:  espalier train {}\n",
-             f.write.empty()
-                 ? fmt::format("--recipe {}{}{}", recipe, f.data.empty() ? "" : " --data " + f.data, data_flags(app))
-                 : "--config " + f.write);
+             f.write.empty() ? fmt::format("--recipe {} --epochs {}{}{}", recipe, chosen.config.epochs,
+                                           f.data.empty() ? "" : " --data " + f.data, data_flags(app))
+                             : "--config " + f.write);
   if (chosen.interrupted) throw InterruptedError("the race was stopped; what it recommends, it does so early");
 }
 
 }  // namespace
 
+RunConfig with_flags(CLI::App& app, RunConfig& bound, RunConfig base) {
+  bound = std::move(base);
+  for (CLI::Option* option : app.get_options([](const CLI::Option* o) { return o->count() > 0; }))
+    option->run_callback();
+  return bound;
+}
+
 void add_race_flags(CLI::App& app, RecommendOptions& flags) {
-  app.add_option("--budget", flags.budget, "Seconds that a race of recipes may take, about")->capture_default_str();
+  app.add_option_function<std::string>(
+         "--budget", [&flags](const std::string& text) { flags.budget = budget_named(text); },
+         "Of a race of recipes, and the training that follows it: about so many seconds, such as 60; or 8epochs, with "
+         "which the longest training has so many, and the race is the same on every machine")
+      ->default_str(fmt::format("{:g}", flags.budget.seconds));
   app.add_option("--recipes", flags.folder, "Race those of this folder, instead of what `espalier recipes` lists");
 }
 
@@ -65,9 +78,6 @@ Command add_recommend(CLI::App& app) {
   app.add_option("--threads", f->config.threads, "0: one per processor; never changes the result")
       ->capture_default_str();
   add_race_flags(app, f->race);
-  app.add_option("--epochs", f->race.epochs, "Of the last rung, instead of a budget: the same race on every machine")
-      ->check(CLI::Range(Index{1}, Index{1000000}))
-      ->excludes("--budget");
   app.add_option("--rungs", f->race.rungs, "At most so many (default: until two recipes are left to compare)")
       ->check(CLI::Range(Index{1}, Index{60}));
   app.add_flag("--exhaustive", f->race.exhaustive,

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cmath>
 
 #include "apps/tool/commands.h"
@@ -146,14 +145,6 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_flag("--json", f.json, "Print result.json instead of the table");
 }
 
-// What the flags say, on top of `base`: each is set once more.
-RunConfig with_flags(CLI::App& app, TrainFlags& f, RunConfig base) {
-  f.config = std::move(base);
-  for (CLI::Option* option : app.get_options([](const CLI::Option* o) { return o->count() > 0; }))
-    option->run_callback();
-  return f.config;
-}
-
 // What one command line asks for: a configuration, at several densities and seeds. Kept in the run folder, for
 // --resume.
 struct Sweep {
@@ -208,6 +199,7 @@ Sweep read_sweep(const std::filesystem::path& folder) {
 struct Beside {
   std::optional<Trained> dense;
   std::optional<std::vector<BaselineResult>> baselines;
+  double race_seconds = 0;
   std::filesystem::path dense_file;
 };
 
@@ -215,25 +207,36 @@ struct Beside {
 Result run_once(const RunConfig& config, const DataParts& data, Beside& beside, const RunFolder& folder) {
   folder.write("config.toml", to_toml(config));
   MetricsLog log(folder, config.epochs);
-  if (wants_baselines(config, data) && !beside.baselines) beside.baselines = baselines_of(data, threads_of(config));
+  if (wants_baselines(config, data) && !beside.baselines) beside.baselines = baselines_of(config, data);
   if (config.dense_twin && !beside.dense)
     beside.dense = train_side(config, data, Side::dense, log.observer(Side::dense), {.file = beside.dense_file});
   const Trained sparse =
       train_side(config, data, Side::sparse, log.observer(Side::sparse), {.file = folder.checkpoint("sparse")});
   Result result = result_of(config, data, beside.dense ? &*beside.dense : nullptr, sparse);
   if (beside.baselines) result.baselines = *beside.baselines;
+  result.race_seconds = beside.race_seconds;
   leave_behind(folder, config, data, sparse, result);
   return result;
 }
 
-std::vector<Result> run_sweep(Sweep& sweep, DataParts& data, const RunFolder& folder) {
+using Baselines = std::optional<std::vector<BaselineResult>>;
+
+// What was found out before the training.
+struct Before {
+  Baselines baselines = {};  // of the first seed
+  double race_seconds = 0;
+};
+
+std::vector<Result> run_sweep(const Sweep& sweep, DataParts& data, const Before& before, const RunFolder& folder) {
   std::vector<Result> results;
   for (std::uint64_t s = 0; s < sweep.seeds; ++s) {
     RunConfig config = sweep.base;
     config.seed += s;
     if (s > 0) data = load_data(config);
-    Beside beside{
-        .dense = {}, .baselines = {}, .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed))};
+    Beside beside{.dense = {},
+                  .baselines = s == 0 ? before.baselines : Baselines(),
+                  .race_seconds = before.race_seconds,
+                  .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed))};
     for (const double density : sweep.densities) {
       config.schedule.density = density;
       const RunFolder own =
@@ -274,82 +277,107 @@ void settle_densities(Sweep& sweep, Module& model, bool open) {
 RunConfig base_of(const TrainFlags& f) {
   if (!f.config_file.empty()) return from_toml(f.config_file);
   RunConfig config;
-  if (!f.recipe.empty() && f.recipe != auto_recipe) apply(recipe_named(f.recipe), config);
+  if (!f.recipe.empty() && f.recipe != auto_recipe) {
+    const Recipe recipe = recipe_named(f.recipe);
+    apply(recipe, config);
+    config.recipe = recipe.name;
+  }
   return config;
 }
 
-// The configuration of the recipe that wins a race for `data`. The flags hold for every recipe in it.
-RunConfig raced(CLI::App& app, TrainFlags& f, const RunConfig& base, const DataParts& data) {
-  const auto settle = [&](const Recipe& recipe) {
-    RunConfig config = base;
-    apply(recipe, config);
-    config = with_flags(app, f, std::move(config));
-    config.data = base.data;  // as it was found
-    if (!f.densities.empty()) config.schedule.density = f.densities.front();
-    return config;
-  };
-  Recommendation chosen = recommend(settle, data, f.race, stderr);
-  if (chosen.interrupted)
-    throw InterruptedError(fmt::format("the race was stopped while {} led; to train that: --recipe {}",
-                                       chosen.recipe.name, chosen.recipe.name));
-  return std::move(chosen.config);
+bool has_race(const TrainFlags& f) {
+  return f.resume.empty() && f.recipe == auto_recipe;
 }
 
-void run_train(TrainFlags& f, CLI::App& app) {
-  const bool resume = !f.resume.empty(), race = !resume && f.recipe == auto_recipe;
-  if (!resume) f.config = with_flags(app, f, base_of(f));
-  Sweep sweep{f.config, f.densities, f.seeds};
-  if (resume) {
+// What is asked for, by the flags or by the folder of an interrupted run. Throws UsageError, FileError.
+Sweep sweep_of(TrainFlags& f, CLI::App& app) {
+  Sweep sweep;
+  if (f.resume.empty()) {
+    f.config = with_flags(app, f.config, base_of(f));
+    sweep = {f.config, f.densities, f.seeds};
+    sweep.base.dense_twin = sweep.base.dense_twin && !f.no_dense;
+    if (f.recipe.empty() && app.count("--model") == 0 && names_table(sweep.base.data, sweep.base.format) &&
+        sweep.base.model == RunConfig().model)
+      sweep.base.model = default_table_model;
+  } else {
     sweep = read_sweep(f.resume);
     f.out = f.resume;
-  } else {
-    sweep.base.dense_twin = sweep.base.dense_twin && !f.no_dense;
   }
   for (const double density : sweep.densities)
     require(density > 0 && density <= 1, "[--density] expected a fraction in (0, 1], got {}", density);
   require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
-  RunConfig& base = sweep.base;
-  const bool open = race || base.schedule.density == 0;
-  if (!resume && f.recipe.empty() && app.count("--model") == 0 && names_table(base.data, base.format) &&
-      base.model == RunConfig().model)
-    base.model = default_table_model;
-  if (!race) base = settled(base);
-  DataParts data = load_data(base);  // "auto" is settled once, for all seeds
+  if (!has_race(f)) sweep.base = settled(sweep.base);
+  return sweep;
+}
+
+// Throws FileError if the run began with other data.
+void require_same_data(Sweep& sweep, const DataParts& data, const TrainFlags& f) {
   const std::string print = fmt::format("{:016x}", fingerprint(data));
-  if (resume && !sweep.fingerprint.empty() && sweep.fingerprint != print)
+  if (!f.resume.empty() && !sweep.fingerprint.empty() && sweep.fingerprint != print)
     throw FileError(fmt::format("{}: expected the data of {} as when this run began, found other ones",
                                 (std::filesystem::path(f.out) / sweep_file).string(), data.train->name()));
   sweep.fingerprint = print;
-  for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", in_flags(note, app));
-  if (race) base = raced(app, f, base, data);
-  if (f.out.empty()) {
-    f.out = fmt::format("runs/{}-{}-{}", data.name, base.model, base.method);
-    std::ranges::replace(f.out, ':', '-');
+}
+
+// The recipe that wins a race for `data`, as it was trained there. The flags hold for every recipe in it.
+Recommendation raced(CLI::App& app, TrainFlags& f, const RunConfig& base, const DataParts& data) {
+  const auto settle = [&](const Recipe& recipe) {
+    RunConfig config = base;
+    apply(recipe, config);
+    config = with_flags(app, f.config, std::move(config));
+    config.data = base.data;  // as it was found
+    config.dense_twin = base.dense_twin;
+    if (!f.densities.empty()) config.schedule.density = f.densities.front();
+    return config;
+  };
+  constexpr double share = 0.5;  // of the seconds
+  f.race.share = share;
+  Recommendation chosen = recommend(settle, base, data, f.race, stderr);
+  if (chosen.interrupted)
+    throw InterruptedError(fmt::format("the race was stopped while {} led; to train that: --recipe {} --epochs {}",
+                                       chosen.recipe.name, chosen.recipe.name, chosen.heat.epochs));
+  return chosen;
+}
+
+// Races, and puts what was chosen into the sweep; what is left of the budget buys members. Baselines come first: they,
+// too, are paid from the budget.
+Before race_for(CLI::App& app, TrainFlags& f, Sweep& sweep, DataParts& data) {
+  Before before;
+  if (wants_baselines(sweep.base, data)) before.baselines = baselines_of(sweep.base, data);
+  const Stopwatch watch;
+  Recommendation chosen = raced(app, f, sweep.base, data);
+  before.race_seconds = watch.seconds();
+  const bool open = f.race.budget.epochs == 0 && app.count("--members") == 0;
+  if (open) {
+    constexpr double reserve = 0.1;  // for measuring and writing
+    const auto runs =
+        static_cast<double>(sweep.seeds) * static_cast<double>(std::max<std::size_t>(1, sweep.densities.size()));
+    const double left = (1 - reserve) * f.race.budget.seconds - f.race.clock.seconds();
+    chosen.config.members = affordable_members(chosen, left / runs, chosen.config.dense_twin);
   }
-  // What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
-  const ModulePtr model = model_of(base, data);
+  fmt::print(stderr, "  trained for {} epochs{}\n", chosen.config.epochs,
+             chosen.config.members > 1
+                 ? fmt::format(", {} times; the average of these networks is the result", chosen.config.members)
+                 : "");
+  sweep.base = std::move(chosen.config);
+  data = std::move(chosen.data);
+  return before;
+}
+
+// What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
+ModulePtr checked_model(Sweep& sweep, const DataParts& data, bool open) {
+  const RunConfig& base = sweep.base;
+  ModulePtr model = model_of(base, data);
   settle_densities(sweep, *model, open);
   if (base.rewind == "none")
     settled(schedule_of(base.schedule), base.epochs * ((data.train->samples() + base.batch - 1) / base.batch));
   require_possible(base, data, sweep.densities);
-  const RunFolder folder(f.out, resume ? Begin::where_it_stopped : Begin::afresh);
-  if (f.tune && !resume) {
-    base.storage = tune(*model, data.train->shape(), base.lanes, base.seed);
-    for (const auto& [name, density] : base.storage.csr_below_of)
-      fmt::print(stderr, "  tuned   {}: csr from density {} down\n", name, density);
-  }
-  write_sweep(folder, sweep);
-  watch_for_interrupt();
+  return model;
+}
 
-  const auto start = std::chrono::steady_clock::now();
-  std::vector<Result> results;
-  try {
-    results = run_sweep(sweep, data, folder);
-  } catch (const InterruptedError& error) {
-    throw InterruptedError(fmt::format("{}; to go on: espalier train --resume {}", error.what(), f.out));
-  }
-  folder.remove_checkpoints();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+// Prints what came of it, and writes what several runs have in common.
+void report(const TrainFlags& f, const Sweep& sweep, const RunFolder& folder, const std::vector<Result>& results,
+            double seconds) {
   if (sweep.many()) {
     const std::string table =
         seeds_table_of(results) + fmt::format("\n{} runs, {:.0f} s in all; {} threads, {}\n", results.size(), seconds,
@@ -363,6 +391,37 @@ void run_train(TrainFlags& f, CLI::App& app) {
     fmt::print("{}", f.json ? to_json(results[0]).dump(2) + "\n" : page_of(results[0]));
   }
   fmt::print(stderr, "{:.1f} s; run folder: {}\n", seconds, f.out);
+}
+
+void run_train(TrainFlags& f, CLI::App& app) {
+  Sweep sweep = sweep_of(f, app);
+  RunConfig& base = sweep.base;
+  const bool race = has_race(f), open = race || base.schedule.density == 0;
+  DataParts data = load_data(base);  // "auto" is settled once, for all seeds
+  for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", in_flags(note, app));
+  Before before;
+  if (race) before = race_for(app, f, sweep, data);
+  require_same_data(sweep, data, f);
+  if (f.out.empty()) {
+    f.out = fmt::format("runs/{}-{}-{}", data.name, base.model, base.method);
+    std::ranges::replace(f.out, ':', '-');
+  }
+  const ModulePtr model = checked_model(sweep, data, open);
+  const RunFolder folder(f.out, f.resume.empty() ? Begin::afresh : Begin::where_it_stopped);
+  if (f.tune && f.resume.empty()) {
+    base.storage = tune(*model, data.train->shape(), base.lanes, base.seed);
+    for (const auto& [name, density] : base.storage.csr_below_of)
+      fmt::print(stderr, "  tuned   {}: csr from density {} down\n", name, density);
+  }
+  write_sweep(folder, sweep);
+  watch_for_interrupt();
+  try {
+    const std::vector<Result> results = run_sweep(sweep, data, before, folder);
+    folder.remove_checkpoints();
+    report(f, sweep, folder, results, f.race.clock.seconds());
+  } catch (const InterruptedError& error) {
+    throw InterruptedError(fmt::format("{}; to go on: espalier train --resume {}", error.what(), f.out));
+  }
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ TEST(StandardOutput, ThatCannotBeWrittenIsAFileErrorOfEveryCommand) {
        {std::string("--help"), std::string("--version"), std::string("train --help"), std::string("methods"),
         std::string("explain rigl"), std::string("recipes"), train, train + " --json", "predict " + out + " " + data,
         "predict " + out + " " + data + " --out " + (folder.path() / "answers.csv").string(),
-        "recommend " + data + " --epochs 1 --rungs 1",
+        "recommend " + data + " --budget 1epochs --rungs 1",
         std::string("bench --model mlp:8-8-2 --batch 4 --lanes 1 --repetitions 1 --json")}) {
     const Ran ran = tool_on_a_full_disk(line);
     EXPECT_EQ(ran.code, exit_file) << line << ": " << ran.err;

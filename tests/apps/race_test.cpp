@@ -42,6 +42,7 @@ struct School {
         static_cast<double>(length.epochs) * static_cast<double>(length.rows) / static_cast<double>(all_rows);
     return {.candidate = c,
             .epochs = length.epochs,
+            .rows = length.rows,
             .error = p.floor + p.slope / passes,
             .nonzeros = p.nonzeros,
             .seconds = p.seconds * passes,
@@ -140,7 +141,8 @@ TEST(Race, WhoDivergesOrIsRefusedLosesAndTheOthersRaceOn) {
   }
 }
 
-TEST(Race, IfAllOfALaterRungDivergeTheBestOfTheOthersWins) {
+// Invariant 4.
+TEST(Race, IfALaterRungDivergesAnEarlierTrainingWins) {
   School school{{{0.1}, {0.2}, {0.3}, {0.4}}};
   const Race race = run_race(
       [&](std::size_t c, Length length) {
@@ -149,7 +151,19 @@ TEST(Race, IfAllOfALaterRungDivergeTheBestOfTheOthersWins) {
         return heat;
       },
       {.rows = all_rows, .longest = {9, 9, 9, 9}, .epochs = 2});
-  EXPECT_EQ(race.winner.candidate, 2u);
+  EXPECT_EQ(race.winner.candidate, 0u);
+  EXPECT_EQ(race.winner.epochs, 1);
+}
+
+// Invariant 4: longer is not better where rows are learnt by heart.
+TEST(Race, AllRungsCount) {
+  for (const Index epochs : {Index{8}, Index{0}}) {  // and with a clock
+    School school{{{0.3}, {0.5, -0.2}, {0.6, -0.2}, {0.7}}};
+    const Race race = school.race({.longest = {8, 8, 8, 8}, .epochs = epochs, .seconds = 1000});
+    EXPECT_EQ(race.winner.candidate, 1u);
+    EXPECT_EQ(race.winner.epochs, race.rungs.front().length.epochs);
+    EXPECT_EQ(race.winner.error, race.rungs.front().heats.front().error);
+  }
 }
 
 TEST(Race, IsAnErrorIfNobodyCanBeTrained) {
@@ -183,11 +197,21 @@ TEST(Race, AClockIsKept) {
   }
 }
 
-TEST(Race, WithTimeForEverybodysWholeTrainingThereIsOneRung) {
+TEST(Race, WithTimeForEverythingNoCandidateHasToGo) {
   School school{{{0.1}, {0.2}, {0.3}}};
-  const Race race = school.race({.longest = {10, 20, 10}, .seconds = 100});
-  ASSERT_EQ(race.rungs.size(), 1u);
-  EXPECT_EQ(race.rungs[0].length.epochs, 20);
+  const Race race = school.race({.longest = {8, 16, 8}, .seconds = 100});
+  ASSERT_EQ(race.rungs.size(), 3u);
+  for (std::size_t r = 0; r < 3; ++r) {
+    EXPECT_EQ(race.rungs[r].length.epochs, 4 << r);
+    EXPECT_EQ(race.rungs[r].heats.size(), 3u);
+  }
+}
+
+TEST(Race, OneCandidateIsTriedAtSeveralLengths) {
+  School school{{{0.5, -0.1}}};
+  const Race race = school.race({.longest = {8}, .seconds = 100});
+  ASSERT_EQ(race.rungs.size(), 3u);
+  EXPECT_EQ(race.winner.epochs, 2);
 }
 
 TEST(Race, WithoutTimeForAnEpochItRacesOnAPartOfTheRows) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
@@ -211,13 +212,13 @@ TEST_F(Recommend, GivenEpochsTheRaceIsTheSameAgainOnAnyNumberOfThreads) {
   recipe("unknown", "music");
   recipe("wild", "mlp:784-32-10", "[rate]\nrate = 1e6\n");
   const std::string written = (folder_.path() / "picked").string();
-  ASSERT_EQ(run(race("--epochs 2 --threads 1 --write " + written)), exit_done) << err_;
+  ASSERT_EQ(run(race("--budget 2epochs --threads 1 --write " + written)), exit_done) << err_;
   const std::string first = without_seconds(), config = read_file(written, megabyte);
   EXPECT_PRED2(contains, first, "recommended: good");
   EXPECT_PRED2(contains, first, "rung 2 of at most 2");
   EXPECT_PRED2(contains, first, "diverged: ");
   EXPECT_PRED2(contains, first, "refused: [model]");
-  ASSERT_EQ(run(race("--epochs 2 --threads 2 --write " + written)), exit_done) << err_;
+  ASSERT_EQ(run(race("--budget 2epochs --threads 2 --write " + written)), exit_done) << err_;
   EXPECT_EQ(without_seconds(), first);
 
   // What was written is complete: a training of it and one of the recipe have the same bits.
@@ -255,6 +256,44 @@ TEST_F(Recommend, AutoRacesAndTrainsTheWinnerWithTheFlagsGiven) {
   EXPECT_EQ(read_file(out + "/model.safetensors", megabyte), read_file(again + "/model.safetensors", megabyte));
 }
 
+// What a race chose is what it had trained: the same epochs of the same recipe, to the bit.
+TEST_F(Recommend, WhatIsTrainedIsWhatWasRaced) {
+  recipe("good", "mlp:784-32-10", "density = 0.5");
+  recipe("narrow", "mlp:784-2-10");
+  const std::string out = (folder_.path() / "run").string(), again = (folder_.path() / "again").string();
+  ASSERT_EQ(run("train --recipe auto --recipes " + recipes().string() +
+                " --data synthetic-digits --budget 2epochs --no-dense --json --out " + out),
+            exit_done)
+      << err_;
+  const RunConfig config = from_toml(out + "/config.toml");
+  EXPECT_EQ(config.recipe, "good");
+  EXPECT_EQ(config.epochs, 2);
+  EXPECT_EQ(config.members, 1);
+  const auto result = nlohmann::json::parse(out_);
+  EXPECT_EQ(result.at("epochs"), 2);
+  const std::string reached = fmt::format("accuracy {:.2f} % with {} parameters after 2 epochs",
+                                          100 * result.at("sparse").at("validation_accuracy").get<double>(),
+                                          result.at("sparse").at("nonzeros").get<Index>());
+  EXPECT_PRED2(contains, err_, reached);
+  ASSERT_EQ(run("train --no-dense --config " + out + "/config.toml --out " + again), exit_done) << err_;
+  EXPECT_EQ(read_file(out + "/model.safetensors", megabyte), read_file(again + "/model.safetensors", megabyte));
+}
+
+TEST_F(Recommend, SecondsThatAreLeftBuyMembers) {
+  recipe("good", "mlp:784-8-10", "density = 0.5");
+  const std::string out = (folder_.path() / "run").string(), again = (folder_.path() / "again").string();
+  const std::string auto_run =
+      "train --recipe auto --recipes " + recipes().string() + " --data synthetic-digits --no-dense --budget 20 --out ";
+  ASSERT_EQ(run(auto_run + out), exit_done) << err_;
+  const RunConfig config = from_toml(out + "/config.toml");
+  EXPECT_GT(config.members, 1);
+  EXPECT_PRED2(contains, out_, fmt::format("{} networks, of which the average is measured", config.members));
+  ASSERT_EQ(run("train --no-dense --config " + out + "/config.toml --out " + again), exit_done) << err_;
+  EXPECT_EQ(read_file(out + "/model.safetensors", megabyte), read_file(again + "/model.safetensors", megabyte));
+  ASSERT_EQ(run(auto_run + out + " --members 1"), exit_done) << err_;
+  EXPECT_EQ(from_toml(out + "/config.toml").members, 1);
+}
+
 TEST_F(Recommend, FlagsOverrideARecipe) {
   recipe("one", "mlp:784-8-10", "density = 0.5");
   const std::string out = (folder_.path() / "run").string();
@@ -275,7 +314,7 @@ TEST_F(Recommend, FlagsOverrideARecipe) {
 TEST_F(Recommend, AnExhaustiveRaceSaysHowFarTheRecommendedRecipeIsBehind) {
   recipe("good", "mlp:784-32-10", "density = 0.5");
   recipe("narrow", "mlp:784-2-10");
-  ASSERT_EQ(run(race("--epochs 1 --exhaustive")), exit_done) << err_;
+  ASSERT_EQ(run(race("--budget 1epochs --exhaustive")), exit_done) << err_;
   EXPECT_PRED2(contains, out_, "exhaustive: all recipes, up to 1 epoch");
   EXPECT_PRED2(contains, out_, "gap          0.00 pp on validation data (within 0.50 pp), 0.00 pp on test data");
 }
@@ -284,10 +323,10 @@ TEST_F(Recommend, InterruptedItNamesTheLeader) {
   recipe("good", "mlp:784-32-10", "density = 0.5");
   recipe("narrow", "mlp:784-2-10");
   interrupt_after(30);  // 22 steps a training of one epoch: in the second
-  EXPECT_EQ(run(race("--epochs 1 --rungs 1")), exit_interrupted);
+  EXPECT_EQ(run(race("--budget 1epochs --rungs 1")), exit_interrupted);
   EXPECT_PRED2(contains, out_, "recommended: good");
   interrupt_after(5);
-  EXPECT_EQ(run(race("--epochs 1 --rungs 1")), exit_interrupted);
+  EXPECT_EQ(run(race("--budget 1epochs --rungs 1")), exit_interrupted);
   EXPECT_FALSE(contains(out_, "recommended"));
 }
 
@@ -301,8 +340,10 @@ TEST_F(Recommend, RefusesWhatCannotBeRaced) {
   EXPECT_EQ(run(race("--validation 0")), exit_usage);
   EXPECT_PRED2(contains, err_, "expected validation samples");
   EXPECT_EQ(run(race("--budget 0")), exit_usage);
-  EXPECT_EQ(run(race("--budget 5 --epochs 5")), exit_usage);
-  EXPECT_EQ(run(race("--epochs 0")), exit_usage);
+  for (const char* budget : {"0epochs", "1.5epochs", "5minutes", "epochs", "-3", "nan", "1e400", "''"}) {
+    EXPECT_EQ(run(race(std::string("--budget ").append(budget))), exit_usage) << budget;
+    EXPECT_PRED2(contains, err_, "expected seconds above 0, such as 60, or epochs, such as 8epochs");
+  }
 }
 
 TEST_F(Recommend, RecipesAreListedAndPrinted) {
