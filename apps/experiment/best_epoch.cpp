@@ -11,7 +11,7 @@
 namespace espalier {
 namespace {
 
-constexpr const char* key = "best_epoch";
+constexpr const char* metadata_key = "best_epoch";
 
 bool is_better(const Evaluation& a, const Evaluation& b) {
   const SelectionMetric metric = selection_metric(a.classes, a.samples);
@@ -42,12 +42,12 @@ void BestEpoch::save(const std::filesystem::path& file) {
   const nlohmann::json json = {
       {"epoch", epoch_},    {"since", since_},          {"loss", best_.loss},      {"accuracy", best_.accuracy},
       {"rmse", best_.rmse}, {"samples", best_.samples}, {"classes", best_.classes}};
-  save_checkpoint(snapshot_->copies(), {{key, json.dump()}}, file, snapshot_->state());
+  save_checkpoint(snapshot_->copies(), {{metadata_key, json.dump()}}, file, snapshot_->state());
 }
 
 void BestEpoch::load(const std::filesystem::path& file) {
   try {
-    const auto json = nlohmann::json::parse(load_safetensors(file).metadata.at(key));
+    const auto json = nlohmann::json::parse(load_safetensors(file).metadata.at(metadata_key));
     load_checkpoint(parameters_, file, state_);
     snapshot_.emplace(parameters_, state_);
     epoch_ = json.at("epoch");

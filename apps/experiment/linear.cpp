@@ -31,7 +31,7 @@ double dot(const Numbers& a, const Numbers& b) {
 // --- rows ----------------------------------------------------------------------------------------------------------
 
 // Samples as the numbers that are not zero: one-hot words, counts of words.
-struct Rows {
+struct TrainingRows {
   Index features = 0, outputs = 0;
   bool classes = false;
   std::vector<std::size_t> begin{0};  // [rows + 1]
@@ -40,7 +40,7 @@ struct Rows {
   std::vector<std::int32_t> label;  // [rows], of classes
   std::vector<float> target;        // [rows, outputs], else
 
-  explicit Rows(const Dataset& data)
+  explicit TrainingRows(const Dataset& data)
       : features(data.shape().features()), outputs(outputs_for(data)), classes(data.classes() > 0) {
     const Index used = std::min(data.samples(), std::max<Index>(most_numbers / features, 1));
     std::vector<Real> x(features), t(data.outputs());
@@ -99,7 +99,7 @@ struct Rows {
 };
 
 // The deviation of each feature, at least of those that have one; the others get 1.
-Numbers deviations(const Rows& rows) {
+Numbers deviations(const TrainingRows& rows) {
   const auto n = static_cast<double>(rows.count());
   Numbers sum(rows.features), squares(rows.features), result(rows.features, 1);
   for (std::size_t e = 0; e < rows.index.size(); ++e) {
@@ -119,7 +119,7 @@ Numbers deviations(const Rows& rows) {
 // Mean loss over the rows, in blocks that depend on the rows alone: the same sums on any number of threads.
 class Objective {
  public:
-  Objective(const Rows& rows, int threads)
+  Objective(const TrainingRows& rows, int threads)
       : rows_(rows), threads_(threads), width_((rows.features + 1) * rows.outputs) {
     constexpr Index most_gradients = Index{1} << 22;
     blocks_.resize(std::clamp<Index>(most_gradients / width_, 1, 64));
@@ -161,7 +161,7 @@ class Objective {
     double loss = 0;
     Numbers gradient;
   };
-  const Rows& rows_;
+  const TrainingRows& rows_;
   int threads_;
   Index width_, passes_ = 0;
   std::vector<Block> blocks_;
@@ -242,7 +242,7 @@ bool minimise(Objective& objective, double ridge, Numbers& W, Index most_passes)
 // X'X / n and X't / n, with a last feature that is always 1.
 class NormalEquations {
  public:
-  explicit NormalEquations(const Rows& rows)
+  explicit NormalEquations(const TrainingRows& rows)
       : size_(rows.features + 1), outputs_(rows.outputs), A_(size_ * size_), B_(size_ * outputs_) {
     const auto n = static_cast<double>(rows.count());
     for (Index i = 0; i < rows.count(); ++i) {
@@ -258,7 +258,7 @@ class NormalEquations {
     }
   }
   // What of rows and features is still quick.
-  static bool suit(const Rows& rows) {
+  static bool suit(const TrainingRows& rows) {
     constexpr double most_products = 4e9, most_features = 4096;
     const auto per_row = static_cast<double>(rows.index.size()) / static_cast<double>(rows.count()) + 1;
     return !rows.classes && static_cast<double>(rows.features) <= most_features &&
@@ -287,7 +287,7 @@ class NormalEquations {
 // What goes down the list of ridges and keeps the best.
 class Search {
  public:
-  Search(const Rows& rows, const Rows& validation, int threads)
+  Search(const TrainingRows& rows, const TrainingRows& validation, int threads)
       : objective_(rows, threads), check_(validation, threads), checked_(validation.count() > 0) {
     if (NormalEquations::suit(rows)) equations_.emplace(rows);
     // Seconds, not minutes: where a pass costs much there are fewer of them, and one ridge.
@@ -356,9 +356,9 @@ std::vector<Real> LinearFit::outputs_for(const Dataset& data) const {
 LinearFit fit_linear(const Dataset& train, const Dataset& validation, int threads) {
   require(train.samples() > 0, "[linear] expected rows to learn from, got none");
   const Stopwatch watch;
-  Rows rows(train), check(validation);
+  TrainingRows rows(train), check(validation);
   const Numbers deviation = deviations(rows);
-  for (Rows* each : {&rows, &check})
+  for (TrainingRows* each : {&rows, &check})
     for (std::size_t e = 0; e < each->index.size(); ++e)
       each->value[e] = static_cast<float>(static_cast<double>(each->value[e]) / deviation[each->index[e]]);
   LinearFit fit = Search(rows, check, threads).run();

@@ -10,7 +10,7 @@ namespace {
 
 constexpr double least_drawn = 1e-9;
 constexpr double panel_width = 430, margin_left = 72, plot_width = 330, top = 62, plot_height = 250, line_height = 19;
-constexpr std::string_view plain = "font-size=\"12\" fill=\"#222\"", pale = "font-size=\"12\" fill=\"#666\"",
+constexpr std::string_view plain_text = "font-size=\"12\" fill=\"#222\"", pale = "font-size=\"12\" fill=\"#666\"",
                            bold = "font-size=\"15\" font-weight=\"bold\" fill=\"#222\"";
 
 std::string text(double x, double y, std::string_view anchor, std::string_view style, std::string_view words) {
@@ -61,9 +61,9 @@ std::string svg_of(const Panel& panel, double left) {
   for (double x = 0; x <= 1.04 * last; x += tick_step(last))
     svg += line(x_of(x), bottom, x_of(x), bottom + 4, "stroke=\"#999\"") +
            text(x_of(x), bottom + 18, "middle", pale, with_comma(x));
-  svg += text(x0 + plot_width / 2, bottom + 38, "middle", plain, panel.x_label);
+  svg += text(x0 + plot_width / 2, bottom + 38, "middle", plain_text, panel.x_label);
   svg += fmt::format("<g transform=\"translate({:.1f} {:.1f}) rotate(-90)\">{}</g>\n", left + 24, top + plot_height / 2,
-                     text(0, 0, "middle", plain, panel.y_label));
+                     text(0, 0, "middle", plain_text, panel.y_label));
   double y = bottom + 64;
   for (const Curve& curve : panel.curves) {
     const std::string stroke = fmt::format("stroke=\"{}\" stroke-width=\"2\"{}", curve.colour,
@@ -75,7 +75,7 @@ std::string svg_of(const Panel& panel, double left) {
                           y_of(curve.y[i]), curve.colour);
     }
     svg += fmt::format("<polyline fill=\"none\" {} points=\"{}\"/>\n", stroke, points) + dots;
-    svg += line(x0, y - 4, x0 + 28, y - 4, stroke) + text(x0 + 36, y, "start", plain, curve.name);
+    svg += line(x0, y - 4, x0 + 28, y - 4, stroke) + text(x0 + 36, y, "start", plain_text, curve.name);
     y += line_height;
   }
   return svg;

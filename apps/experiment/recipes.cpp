@@ -27,18 +27,18 @@ extern const std::size_t embedded_recipe_count;
 
 namespace {
 
-constexpr std::uintmax_t limit_bytes = 1 << 20;
+constexpr std::uintmax_t most_recipe_bytes = 1 << 20;
 
 // What bounds can be set on.
-struct Quantity {
+struct BoundedQuantity {
   const char* name;
   double (*of)(const DataProfile&);
 };
-constexpr std::array quantities{
-    Quantity{"rows", [](const DataProfile& p) { return static_cast<double>(p.rows); }},
-    Quantity{"features", [](const DataProfile& p) { return static_cast<double>(p.features); }},
-    Quantity{"classes", [](const DataProfile& p) { return static_cast<double>(p.classes); }},
-    Quantity{"zeros", [](const DataProfile& p) { return p.zeros; }}};
+constexpr std::array bounded_quantities{
+    BoundedQuantity{"rows", [](const DataProfile& p) { return static_cast<double>(p.rows); }},
+    BoundedQuantity{"features", [](const DataProfile& p) { return static_cast<double>(p.features); }},
+    BoundedQuantity{"classes", [](const DataProfile& p) { return static_cast<double>(p.classes); }},
+    BoundedQuantity{"zeros", [](const DataProfile& p) { return p.zeros; }}};
 
 // These are the user's, or would make the race unfair.
 constexpr std::array not_a_recipes{std::pair{"data", "name"},       std::pair{"data", "folder"},
@@ -56,7 +56,7 @@ std::string string_of(const toml::node& node, const std::string& file, const cha
 
 // min_rows = 1000
 void read_bound(Recipe& recipe, const std::string& key, const toml::node& node, const std::string& file) {
-  for (const Quantity& q : quantities) {
+  for (const BoundedQuantity& q : bounded_quantities) {
     const bool least = key == fmt::format("min_{}", q.name);
     if (!least && key != fmt::format("max_{}", q.name)) continue;
     const auto value = node.value<double>();
@@ -179,7 +179,8 @@ void apply(const Recipe& recipe, RunConfig& config) {
 
 bool fits(const Recipe& recipe, const DataProfile& profile) {
   const std::vector<std::string> wanted = profile.kinds();
-  return std::ranges::count(wanted, recipe.kind) > 0 && std::ranges::all_of(quantities, [&](const Quantity& q) {
+  return std::ranges::count(wanted, recipe.kind) > 0 &&
+         std::ranges::all_of(bounded_quantities, [&](const BoundedQuantity& q) {
            const auto bounds = recipe.bounds.find(q.name);
            return bounds == recipe.bounds.end() ||
                   (bounds->second.least <= q.of(profile) && q.of(profile) <= bounds->second.most);
@@ -201,14 +202,14 @@ std::vector<Recipe> recipes_in(const std::filesystem::path& folder) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error))
     if (entry.path().extension() == ".toml")
-      recipes.push_back(read_recipe(read_file(entry.path(), limit_bytes), entry.path().string()));
+      recipes.push_back(read_recipe(read_file(entry.path(), most_recipe_bytes), entry.path().string()));
   if (recipes.empty())
     throw FileError(fmt::format("{}: expected recipes, files in .toml, found none", folder.string()));
   return sorted(std::move(recipes));
 }
 
 Recipe recipe_named(const std::string& name) {
-  if (name.ends_with(".toml")) return read_recipe(read_file(name, limit_bytes), name);
+  if (name.ends_with(".toml")) return read_recipe(read_file(name, most_recipe_bytes), name);
   const auto found = std::ranges::find(shipped_recipes(), name, &Recipe::name);
   if (found != shipped_recipes().end()) return *found;
   std::string known;

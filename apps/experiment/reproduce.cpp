@@ -14,7 +14,7 @@
 namespace espalier {
 namespace {
 
-constexpr std::uintmax_t limit_bytes = 1 << 28;
+constexpr std::uintmax_t most_lines_bytes = 1 << 28;
 
 // --- experiments -----------------------------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ std::vector<ReproduceRow> read_experiments(const std::filesystem::path& file) {
 ReproduceResults read_results(const std::filesystem::path& file) {
   ReproduceResults results;
   if (!std::filesystem::exists(file)) return results;
-  const std::string text = read_file(file, limit_bytes);
+  const std::string text = read_file(file, most_lines_bytes);
   std::size_t number = 0;
   for (std::size_t at = 0, end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
     ++number;

@@ -9,15 +9,15 @@ struct MetricKey {
   const char* key;
   double Metrics::*metric;
 };
-constexpr MetricKey of_classes[] = {{"test_accuracy", &Metrics::accuracy},
+constexpr MetricKey class_keys[] = {{"test_accuracy", &Metrics::accuracy},
                                     {"test_balanced_accuracy", &Metrics::balanced_accuracy},
                                     {"test_auc", &Metrics::auc},
                                     {"test_log_loss", &Metrics::log_loss}};
-constexpr MetricKey of_regression[] = {
+constexpr MetricKey regression_keys[] = {
     {"test_rmse", &Metrics::rmse}, {"test_mae", &Metrics::mae}, {"test_r2", &Metrics::r2}};
 
 std::span<const MetricKey> metric_keys(bool classification) {
-  return classification ? std::span<const MetricKey>(of_classes) : std::span<const MetricKey>(of_regression);
+  return classification ? std::span<const MetricKey>(class_keys) : std::span<const MetricKey>(regression_keys);
 }
 
 void add_timing(Json& json, const std::string& name, const Timing& t) {

@@ -175,18 +175,18 @@ struct Headline {
   const char* gain_title;
   double (*gain)(double sparse, double dense);
 };
-constexpr Headline of_classes{&Metrics::accuracy,
-                              "test error %",
-                              [](double accuracy) { return 100 * (1 - accuracy); },
-                              "{:.2f} +- {:.2f}",
-                              "sparse - dense, test accuracy in percentage points, seed by seed",
-                              [](double sparse, double dense) { return 100 * (sparse - dense); }};
-constexpr Headline of_regression{&Metrics::rmse,
-                                 "test RMSE",
-                                 [](double rmse) { return rmse; },
-                                 "{:.4g} +- {:.2g}",
-                                 "sparse over dense, test RMSE in %, seed by seed (below 0: sparse is better)",
-                                 [](double sparse, double dense) { return 100 * (sparse / dense - 1); }};
+constexpr Headline classes_headline{&Metrics::accuracy,
+                                    "test error %",
+                                    [](double accuracy) { return 100 * (1 - accuracy); },
+                                    "{:.2f} +- {:.2f}",
+                                    "sparse - dense, test accuracy in percentage points, seed by seed",
+                                    [](double sparse, double dense) { return 100 * (sparse - dense); }};
+constexpr Headline regression_headline{&Metrics::rmse,
+                                       "test RMSE",
+                                       [](double rmse) { return rmse; },
+                                       "{:.4g} +- {:.2g}",
+                                       "sparse over dense, test RMSE in %, seed by seed (below 0: sparse is better)",
+                                       [](double sparse, double dense) { return 100 * (sparse / dense - 1); }};
 
 // The numbers of one row of that table, one for each seed; those that are not known are left out.
 struct SeedsRow {
@@ -251,7 +251,7 @@ std::string gains_of(const std::map<double, ResultsOfSeeds, std::greater<>>& by_
 }  // namespace
 
 std::string seeds_table_of(const std::vector<Result>& results) {
-  const Headline& headline = results.front().sparse.test->classes > 0 ? of_classes : of_regression;
+  const Headline& headline = results.front().sparse.test->classes > 0 ? classes_headline : regression_headline;
   // Rows: baselines, dense, then each density; numbers over the seeds of that row.
   std::map<double, ResultsOfSeeds, std::greater<>> by_density;
   for (const Result& result : results) by_density[result.density].push_back(&result);
