@@ -20,7 +20,7 @@ namespace {
 
 using Numbers = std::vector<double>;
 
-constexpr Index most_features = Index{1} << 25;
+constexpr Index most_row_numbers = Index{1} << 25;
 constexpr std::array ridges{1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6};
 constexpr double ridge_unasked = 1e-4;  // without validation samples, or time
 
@@ -42,7 +42,7 @@ struct TrainingRows {
 
   explicit TrainingRows(const Dataset& data)
       : features(data.shape().features()), outputs(outputs_for(data)), classes(data.classes() > 0) {
-    const Index used = std::min(data.samples(), std::max<Index>(most_features / features, 1));
+    const Index used = std::min(data.samples(), std::max<Index>(most_row_numbers / features, 1));
     std::vector<Real> x(features), t(data.outputs());
     for (Index i = 0; i < used; ++i) {
       const Index sample = i * data.samples() / used;
