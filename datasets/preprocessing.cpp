@@ -17,6 +17,12 @@ char lower(char c) {
   return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
 }
 
+// An edge of a bin in original units, in as few digits as tell it from others.
+std::string edge_text(const ColumnRule& column, std::size_t k) {
+  const float edge = column.scaling.edges[k];
+  return column.offset == 0 ? fmt::format("{}", edge) : fmt::format("{}", column.offset + static_cast<double>(edge));
+}
+
 }  // namespace
 
 std::string_view name_of(ColumnKind kind) {
@@ -28,7 +34,7 @@ Index ColumnRule::features() const {
   switch (kind) {
     case ColumnKind::numeric:
     case ColumnKind::ordinal:
-      return 1 + missing;
+      return scaling.features() + missing;
     case ColumnKind::binary:
       return 1;
     case ColumnKind::categorical:
@@ -50,6 +56,9 @@ std::vector<std::string> Preprocessing::feature_names() const {
   for (Index f = 0; f < sparse_features; ++f) names.push_back(column_name(f));
   for (const ColumnRule& column : columns) {
     if (column.kind == ColumnKind::numeric || column.kind == ColumnKind::ordinal) names.push_back(column.name);
+    if (column.kind == ColumnKind::numeric)
+      for (std::size_t k = 1; k < column.scaling.edges.size(); ++k)
+        names.push_back(fmt::format("{} from {} to {}", column.name, edge_text(column, k - 1), edge_text(column, k)));
     if (column.kind == ColumnKind::binary) names.push_back(fmt::format("{} = {}", column.name, column.words.back()));
     if (column.kind == ColumnKind::categorical)
       for (const std::string& word : column.words) names.push_back(fmt::format("{} = {}", column.name, word));
@@ -176,11 +185,9 @@ void Encoder::expand(std::span<const Cell> cells, std::span<Real> features) cons
         const bool known = column.kind == ColumnKind::ordinal ? cell < words : !std::isnan(std::bit_cast<float>(cell));
         const double number = column.kind == ColumnKind::ordinal ? static_cast<double>(cell)
                                                                  : static_cast<double>(std::bit_cast<float>(cell));
-        double x = ((known ? number : column.fill) - column.centre) / column.scale;
-        if (column.bounded) x /= std::sqrt(1 + x * x / 9);
-        features[f] = static_cast<Real>(x);
+        column.scaling.write(known ? number : column.fill, features.subspan(f));
         const bool missing = column.kind == ColumnKind::ordinal ? cell == missing_word : !known;
-        if (column.missing && missing) features[f + 1] = 1;
+        if (column.missing && missing) features[f + column.scaling.features()] = 1;
         break;
       }
       case ColumnKind::binary:

@@ -2,8 +2,8 @@
 // table (datasets/table.h), saved beside the model as JSON, and applied to any row afterwards.
 //
 //   column        a field           its features
-//   numeric       39                (39 - centre) / scale
-//                 missing           (fill - centre) / scale; and 1 in a feature "missing", if the training part had any
+//   numeric       39                what its scaling makes of it: (39 - centre) / scale, or more (datasets/scaling.h)
+//                 missing           the same of `fill`; and 1 in a feature "missing", if the training part had any
 //   binary        one of two words  0 or 1; 1/2 if it is missing or another word
 //   categorical   Private           1 in the feature of its word, 0 in those of the others
 //                 rare or unseen    1 in a feature "other", if the training part had rare words; else all are 0
@@ -15,12 +15,7 @@
 // day), an offset is subtracted first, with 64 bits of mantissa; centre, fill, low and high are relative to it. Columns
 // of smaller numbers have offset 0.
 //
-// Numeric columns of two values are put to 0 and 1 (centre: the lower, scale: the difference), other ones scaled:
-//
-//   standard   centre mean,   scale standard deviation
-//   robust     centre median, scale interquartile range; then x / sqrt(1 + (x/3)²), which is x in the middle and never
-//              beyond 3 (Holzmüller, Grinsztajn, Steinwart 2024, "Better by default", section 3)
-//   none       centre 0, scale 1
+// Numeric columns of two values are put to 0 and 1 (centre: the lower, scale: the difference), whatever the scaling.
 #pragma once
 
 #include <bitset>
@@ -38,6 +33,7 @@
 #include "espalier/core/tensor.h"
 #include "espalier/datasets/dialect.h"
 #include "espalier/datasets/numbers.h"
+#include "espalier/datasets/scaling.h"
 
 namespace espalier {
 
@@ -58,10 +54,10 @@ std::string_view name_of(ColumnKind kind);
 struct ColumnRule {
   std::string name;
   ColumnKind kind = ColumnKind::numeric;
-  std::string why;                         // ignored: why
-  double offset = 0;                       // numeric: what is subtracted before a number becomes a float
-  double centre = 0, scale = 1, fill = 0;  // numeric, ordinal; fill: a number less the offset, or a rank
-  bool bounded = false;                    // numeric: robust scaling's last step
+  std::string why;       // ignored: why
+  double offset = 0;     // numeric: what is subtracted before a number becomes a float
+  Scaling scaling = {};  // numeric, of a number less the offset; ordinal, of a rank
+  double fill = 0;       // numeric, ordinal: what stands for a missing one, less the offset
   // numeric: the range of the training part, less the offset
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
   std::vector<std::string> words = {};  // binary, categorical, ordinal: in alphabetical order

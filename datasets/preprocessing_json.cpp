@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "espalier/core/error.h"
@@ -29,7 +31,10 @@ Json json_of(const ColumnRule& c) {
   }
   if (c.kind == ColumnKind::numeric) add_offset(json, c.offset);
   if (c.kind == ColumnKind::numeric || c.kind == ColumnKind::ordinal)
-    json.update({{"centre", c.centre}, {"scale", c.scale}, {"fill", c.fill}, {"bounded", c.bounded}});
+    json.update(
+        {{"centre", c.scaling.centre}, {"scale", c.scaling.scale}, {"fill", c.fill}, {"bounded", c.scaling.bounded}});
+  if (!c.scaling.knots.empty()) json.update({{"knots", c.scaling.knots}, {"scores", c.scaling.scores}});
+  if (!c.scaling.edges.empty()) json["edges"] = c.scaling.edges;
   if (c.kind == ColumnKind::numeric && std::isfinite(c.low) && std::isfinite(c.high))
     json.update({{"low", c.low}, {"high", c.high}});
   if (c.kind != ColumnKind::numeric) json["words"] = c.words;
@@ -81,17 +86,18 @@ class JsonReader {
     if (c.kind != ColumnKind::numeric) c.words = from.at("words").get<std::vector<std::string>>();
     expect(c.kind != ColumnKind::binary || c.words.size() == 2, fmt::format("two words of column {}", shown(c.name)));
     if (c.kind == ColumnKind::numeric || c.kind == ColumnKind::ordinal) {
-      c.centre = from.at("centre");
-      c.scale = from.at("scale");
+      c.scaling.centre = from.at("centre");
+      c.scaling.scale = from.at("scale");
+      c.scaling.bounded = from.at("bounded");
       c.fill = from.at("fill");
-      c.bounded = from.at("bounded");
       c.offset = from.value("offset", c.offset);
       c.low = from.value("low", c.low);
       c.high = from.value("high", c.high);
-      expect(std::isfinite(c.centre) && std::isfinite(c.scale) && c.scale > 0 && std::isfinite(c.fill) &&
-                 std::isfinite(c.offset) && c.low <= c.high,
+      expect(std::isfinite(c.scaling.centre) && std::isfinite(c.scaling.scale) && c.scaling.scale > 0 &&
+                 std::isfinite(c.fill) && std::isfinite(c.offset) && c.low <= c.high,
              fmt::format("finite numbers and a positive scale of column {}", shown(c.name)));
     }
+    if (c.kind == ColumnKind::numeric) read_points(from, c);
     return c;
   }
 
@@ -123,6 +129,40 @@ class JsonReader {
   }
 
  private:
+  // The points of a scaling that has some.
+  void read_points(const nlohmann::json& from, ColumnRule& c) const {
+    constexpr double most_number = std::numeric_limits<float>::max();
+    const std::string column = shown(c.name);
+    Scaling& s = c.scaling;
+    s.knots = numbers(from, "knots", column, most_knots, most_number);
+    s.scores = numbers(from, "scores", column, most_knots, most_score);
+    s.edges = numbers(from, "edges", column, most_bins + 1, most_number);
+    for (const auto& points : {s.knots, s.edges})
+      expect(std::ranges::adjacent_find(points, std::ranges::greater_equal()) == points.end(),
+             fmt::format("knots and edges of column {} in strictly increasing order", column));
+    expect(std::ranges::is_sorted(s.scores), fmt::format("scores of column {} in increasing order", column));
+    expect(s.knots.size() == s.scores.size(), fmt::format("as many scores as knots of column {}, found {} and {}",
+                                                          column, s.scores.size(), s.knots.size()));
+    expect(s.knots.empty() || s.edges.empty(), fmt::format("either knots or edges of column {}", column));
+  }
+
+  // The list of that key, at least two numbers of at most `greatest`; none if there is no such key.
+  std::vector<float> numbers(const nlohmann::json& from, const char* key, const std::string& column, Index most,
+                             double greatest) const {
+    std::vector<float> read;
+    if (!from.contains(key)) return read;
+    const nlohmann::json& list = from.at(key);
+    const auto good = [&](const nlohmann::json& number) {
+      return number.is_number() && std::abs(number.get<double>()) <= greatest;
+    };
+    expect(
+        list.is_array() && list.size() >= 2 && list.size() <= static_cast<std::size_t>(most) &&
+            std::ranges::all_of(list, good),
+        fmt::format("\"{}\" of column {}: 2 to {} numbers from {:g} to {:g}", key, column, most, -greatest, greatest));
+    for (const nlohmann::json& number : list) read.push_back(static_cast<float>(number.get<double>()));
+    return read;
+  }
+
   const std::string& file_;
 };
 

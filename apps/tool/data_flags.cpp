@@ -68,7 +68,9 @@ void add_data_flags(CLI::App& app, RunConfig& c) {
   app.add_option("--test-fraction", c.table.test_fraction, "Of a table without --test-data: the part drawn for testing")
       ->capture_default_str();
   app.add_option("--task", c.table.task, "Of a table: auto, classification or regression")->capture_default_str();
-  app.add_option("--scaling", c.table.scaling, "Of a table's numbers: standard, robust (median and quartiles) or none")
+  app.add_option("--scaling", c.table.scaling,
+                 "Of a table's numbers: standard, robust (median and quartiles), none, quantile (normal scores of "
+                 "ranks), piecewise or piecewise:BINS (robust, and 16 or so many bins at quantiles)")
       ->capture_default_str();
   app.add_option("--encoding", c.table.encoding, "Of a table's words: one-hot or ordinal")->capture_default_str();
   app.add_option("--impute", c.table.impute, "What stands for missing numbers: mean, median or auto")

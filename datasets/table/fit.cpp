@@ -46,13 +46,29 @@ struct NumberStatistics {
   }
 };
 
-// Of sorted numbers, with linear interpolation; q in [0, 1].
-double quantile(const std::vector<float>& sorted, double q) {
-  const double at = q * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  const double part = at - static_cast<double>(below);
-  const auto a = static_cast<double>(sorted[below]);
-  return part > 0 ? a + part * (static_cast<double>(sorted[below + 1]) - a) : a;
+// Of a column of three values and more. sample: sorted.
+Scaling scaling_of(const NumberStatistics& s, std::vector<float> sample, const ScalingChoice& choice) {
+  Scaling scaling;
+  if (choice.kind == ScalingKind::standard) {
+    scaling.centre = s.mean();
+    scaling.scale = s.deviation();
+  }
+  if (!choice.by_quantiles()) return scaling;
+  const auto low = static_cast<float>(s.low), high = static_cast<float>(s.high);
+  if (sample.empty()) sample = {low, high};  // the rows drawn miss this number, all of them
+  if (choice.kind == ScalingKind::robust || choice.kind == ScalingKind::piecewise) {
+    scaling.centre = quantile(sample, 0.5);
+    scaling.scale = quantile(sample, 0.75) - quantile(sample, 0.25);
+    if (scaling.scale <= 0) scaling.scale = (s.high - s.low) / 2;
+    scaling.bounded = true;
+  }
+  if (choice.kind == ScalingKind::robust) return scaling;
+  // Drawn or not, the ends of the range are ends of the encoding.
+  if (sample.front() > low) sample.insert(sample.begin(), low);
+  if (sample.back() < high) sample.push_back(high);
+  if (choice.kind == ScalingKind::quantile) return normal_scores(sample);
+  scaling.edges = bin_edges(sample, choice.bins);
+  return scaling;
 }
 
 // range: of the whole file.
@@ -70,21 +86,16 @@ void fit_numbers(ColumnRule& rule, const NumberStatistics& s, const NumberRange&
   rule.missing = s.missing > 0;
   std::erase_if(sample, [](float x) { return std::isnan(x); });
   std::ranges::sort(sample);
-  const bool median = options.impute == "median" || (options.impute == "auto" && options.scaling == "robust");
+  const ScalingChoice choice = scaling_named(options.scaling);
+  const bool median = options.impute == "median" || (options.impute == "auto" && choice.by_quantiles());
   rule.fill = median && !sample.empty() ? quantile(sample, 0.5) : s.mean();
   if (!s.more) {
-    rule.centre = s.low;
-    rule.scale = s.two ? s.high - s.low : 1;
-  } else if (options.scaling == "standard") {
-    rule.centre = s.mean();
-    rule.scale = s.deviation();
-  } else if (options.scaling == "robust") {
-    rule.centre = quantile(sample, 0.5);
-    rule.scale = quantile(sample, 0.75) - quantile(sample, 0.25);
-    if (rule.scale <= 0) rule.scale = (s.high - s.low) / 2;
-    rule.bounded = true;
+    rule.scaling.centre = s.low;
+    rule.scaling.scale = s.two ? s.high - s.low : 1;
+  } else {
+    rule.scaling = scaling_of(s, std::move(sample), choice);
   }
-  if (!(rule.scale > 0)) rule.scale = 1;  // values that differ in their last bit only
+  if (!(rule.scaling.scale > 0)) rule.scaling.scale = 1;  // values that differ in their last bit only
 }
 
 // The rows of the training part that have each of a column's words; a word that has no number; none.
@@ -117,12 +128,11 @@ void fit_ranks(ColumnRule& rule, const std::vector<std::size_t>& seen, const Wor
     count += n, sum += n * rank, squares += n * rank * rank;
     ++rank;
   }
-  rule.fill = rule.centre = sum / count;
-  const double deviation = std::sqrt(std::max(0.0, squares / count - rule.centre * rule.centre));
-  if (options.scaling == "none")
-    rule.centre = 0;
-  else if (deviation > 0)
-    rule.scale = deviation;
+  const double mean = sum / count, deviation = std::sqrt(std::max(0.0, squares / count - mean * mean));
+  rule.fill = mean;
+  if (scaling_named(options.scaling).kind == ScalingKind::none) return;
+  rule.scaling.centre = mean;
+  if (deviation > 0) rule.scaling.scale = deviation;
 }
 
 // Returns how words are numbered from now on. used: the column was asked for.
@@ -167,7 +177,7 @@ Statistics statistics_of(const Table& table, const std::vector<Part>& parts, con
   s.numbers.resize(columns), s.samples.resize(columns), s.words.resize(columns);
   for (std::size_t c = 0; c < columns; ++c) s.words[c].of.resize(table.dictionaries[c].words().size());
 
-  const bool quantiles = options.scaling == "robust" || options.impute == "median";
+  const bool quantiles = scaling_named(options.scaling).by_quantiles() || options.impute == "median";
   constexpr Index most_sample_cells = Index{1} << 24;
   Index left = std::ranges::count(parts, Part::train);
   const auto most_rows =

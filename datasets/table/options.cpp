@@ -14,7 +14,7 @@ void check(const TableOptions& o) {
             fmt::join(known, " or "), value);
   };
   one_of("task", o.task, {"auto", "classification", "regression"});
-  one_of("scaling", o.scaling, {"standard", "robust", "none"});
+  scaling_named(o.scaling);
   one_of("encoding", o.encoding, {"one-hot", "ordinal"});
   one_of("impute", o.impute, {"auto", "mean", "median"});
   require(o.validation >= 0, "[table] validation: expected at least 0 rows, got {}", o.validation);

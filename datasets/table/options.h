@@ -19,9 +19,9 @@ constexpr Index most_quantile_rows = Index{1} << 16;
 struct TableOptions {
   std::string target;                      // a column's name; empty: the last column
   std::string task = "auto";               // auto, classification, regression
-  std::string scaling = "standard";        // standard, robust, none
+  std::string scaling = "standard";        // standard, robust, none, quantile, piecewise, piecewise:BINS
   std::string encoding = "one-hot";        // one-hot, ordinal
-  std::string impute = "auto";             // mean, median, auto: median with robust scaling, else mean
+  std::string impute = "auto";             // mean, median, auto: mean with scaling standard or none, else median
   std::vector<std::string> missing_marks;  // besides the usual ones
   // Columns to leave out; columns of numbers that are to be words; columns to keep, although they look like counters of
   // rows, or like their names.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "espalier/core/error.h"
 #include "espalier/datasets/quoted.h"
@@ -119,7 +120,7 @@ std::string TableReader::replaced() const {
   const Preprocessing& rules = encoder_->rules();
   std::vector<std::string> names, texts;
   for (const ColumnRule& column : rules.columns) names.push_back(column.name);
-  const auto add = [&](const char* what, const std::vector<Index>& counts) {
+  const auto add = [&](const std::string& what, const std::vector<Index>& counts) {
     std::vector<std::pair<std::string, Index>> columns;
     for (std::size_t c = 0; c < counts.size(); ++c)
       if (counts[c] > 0) columns.emplace_back(names[c], counts[c]);
@@ -129,7 +130,16 @@ std::string TableReader::replaced() const {
   if (const std::string strays = table::strays_text(counts_.stray, names); !strays.empty())
     texts.push_back("words in columns of numbers, taken for missing: " + strays);
   add("words that are rare in training, or were never seen there", counts_.unseen);
-  add("numbers outside the range of training", counts_.outside);
+  // What becomes of such numbers is a matter of the column's scaling.
+  std::map<std::string_view, std::vector<Index>> outside;
+  for (std::size_t c = 0; c < names.size(); ++c) {
+    if (counts_.outside[c] == 0) continue;
+    std::vector<Index>& counts = outside[rules.columns[c].scaling.beyond()];
+    counts.resize(names.size());
+    counts[c] = counts_.outside[c];
+  }
+  for (const auto& [fate, counts] : outside)
+    add(fmt::format("numbers outside the range of training, {}", fate), counts);
   add("infinite numbers, taken for missing", counts_.infinite);
   if (const StrayWords& target = counts_.target; target.count > 0)
     texts.push_back(fmt::format("column {}: {} are no {}, the first is {} in line {}", shown(rules.target.name),

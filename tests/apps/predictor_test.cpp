@@ -62,6 +62,12 @@ std::vector<Recipe> recipes_for_tables() {
 INSTANTIATE_TEST_SUITE_P(Recipes, SavedIsMeasured, ::testing::ValuesIn(recipes_for_tables()),
                          [](const auto& recipe) { return testing::test_name(recipe.param.name); });
 
+TEST(Predictor, AModelOfEveryScalingAnswersAsItWasMeasured) {
+  for (const bool regression : {false, true})
+    for (const char* scaling : {"none", "robust", "quantile", "piecewise", "piecewise:5"})
+      expect_the_same_figures(fmt::format("--density 0.3 --model tabular:16-16 --scaling {}", scaling), regression);
+}
+
 TEST(Predictor, AModelWithBatchNormAnswersAsItWasMeasured) {
   for (const char* model : {"tabular:64-64+norm", "tabular:32+norm+dropout=0.2", "tabular-resnet:24x2+norm"})
     for (const char* method : {"magnitude", "rigl", "lottery --rounds 1"})

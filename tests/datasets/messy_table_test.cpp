@@ -374,7 +374,7 @@ TEST(LargeNumbers, LearnAsIfAConstantHadBeenSubtracted) {
         return fmt::format("{},{},{}", base + c.step * static_cast<std::uint64_t>(scattered(r)), r % 13, r % 2);
       });
     };
-    for (const char* scaling : {"standard", "robust"}) {
+    for (const char* scaling : {"standard", "robust", "quantile", "piecewise"}) {
       const DataParts large = load(table(c.base), {.scaling = scaling}), small = load(table(0), {.scaling = scaling});
       ASSERT_EQ(large.train->samples(), small.train->samples());
       for (Index i = 0; i < large.train->samples(); ++i) {

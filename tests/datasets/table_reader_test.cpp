@@ -111,8 +111,29 @@ TEST_F(TableReaderTest, WordsAndNumbersBeyondTheTrainingPartAreCountedAndDoNotSt
   EXPECT_EQ(reader.counts().outside, (std::vector<Index>{1, 1}));
   EXPECT_EQ(reader.replaced(),
             "missing values: z 1; words in columns of numbers, taken for missing: x 2 (\"low\" in line 3); numbers "
-            "outside the range of training: x 1, z 1; column y: 1 are no classes of the model, the first is \"maybe\" "
+            "outside the range of training, extrapolated: x 1, z 1; column y: 1 are no classes of the model, the first "
+            "is \"maybe\" "
             "in line 4");
+}
+
+TEST_F(TableReaderTest, ANumberBeyondTheTrainingPartIsSaidToBeWhatItIsTakenFor) {
+  const auto file = write("rows.csv", "x,flag,y\n1e6,3,yes\n50,1,no\n");
+  const std::string header = "numbers outside the range of training, ";
+  const auto said = [&](const char* scaling) {
+    const EncoderPtr encoder =
+        trained(table_of("x,flag,y", 100,
+                         [](int r) { return fmt::format("{},{},{}", r * 31 % 97, r % 2, r % 3 ? "yes" : "no"); }),
+                {.scaling = scaling});
+    TableReader reader(file, encoder);
+    while (reader.next()) EXPECT_EQ(reader.cells().size(), 2u);
+    return reader.replaced();
+  };
+  EXPECT_EQ(said("standard"), header + "extrapolated: x 1, flag 1");
+  EXPECT_EQ(said("none"), header + "extrapolated: x 1, flag 1");
+  EXPECT_EQ(said("robust"), header + "extrapolated: flag 1; " + header + "smoothly clipped: x 1");
+  for (const char* scaling : {"quantile", "piecewise", "piecewise:3"})
+    EXPECT_EQ(said(scaling),
+              header + "extrapolated: flag 1; " + header + "treated as the nearest value of the training part: x 1");
 }
 
 TEST_F(TableReaderTest, SamplesOfATestFileAreThoseOfATrainingFile) {

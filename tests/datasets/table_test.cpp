@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -42,8 +43,8 @@ TEST(Table, TypesColumnsByWhatTheyHold) {
   }));
   EXPECT_EQ(column(parts, "number").kind, ColumnKind::numeric);
   EXPECT_EQ(column(parts, "flag").kind, ColumnKind::numeric);
-  EXPECT_EQ(column(parts, "flag").centre, 0);
-  EXPECT_EQ(column(parts, "flag").scale, 1);
+  EXPECT_EQ(column(parts, "flag").scaling.centre, 0);
+  EXPECT_EQ(column(parts, "flag").scaling.scale, 1);
   EXPECT_EQ(column(parts, "yes").kind, ColumnKind::binary);
   EXPECT_EQ(column(parts, "colour").kind, ColumnKind::categorical);
   EXPECT_EQ(column(parts, "day").why, "dates");
@@ -144,7 +145,7 @@ TEST(Table, IsFittedOnTheTrainingPartOnly) {
   std::vector<bool> not_trained(200, true);
   for (Index i = 0; i < parts.train->samples(); ++i)
     not_trained[static_cast<std::size_t>(features(*parts.train, i)[0])] = false;
-  for (const char* scaling : {"none", "standard", "robust"}) {
+  for (const char* scaling : {"none", "standard", "robust", "quantile", "piecewise"}) {
     const TableOptions scaled{.scaling = scaling, .use = {"i"}};
     EXPECT_EQ(to_json(*load(text({}), scaled).preprocessing), to_json(*load(text(not_trained), scaled).preprocessing));
   }
@@ -192,11 +193,83 @@ TEST(Table, RobustScalingUsesMedianAndQuartilesAndBoundsWhatIsFarOut) {
       load(table_of("x,y", 101, [](int r) { return fmt::format("{},{}", r == 100 ? 1000000 : r, 0.5 * r); }),
            {.scaling = "robust", .validation = 0, .test_fraction = 0.01});
   const ColumnRule& x = column(parts, "x");
-  EXPECT_NEAR(x.centre, 50, 1);
-  EXPECT_NEAR(x.scale, 50, 2);
+  EXPECT_NEAR(x.scaling.centre, 50, 1);
+  EXPECT_NEAR(x.scaling.scale, 50, 2);
   for (Index i = 0; i < parts.train->samples(); ++i) {
     const Real value = features(*parts.train, i)[0];
     EXPECT_LE(std::abs(value), 3);
+  }
+}
+
+TEST(Table, NumbersInBinsHaveAFeatureForEach) {
+  const DataParts parts = load(
+      table_of(
+          "x,flag,y", 400,
+          [](int r) { return fmt::format("{},{},{}", r % 10 == 3 ? "?" : fmt::format("{}", r % 9), r % 2, 0.5 * r); }),
+      {.scaling = "piecewise:4", .validation = 0, .test_fraction = 0.01});
+  EXPECT_EQ(parts.preprocessing->feature_names(),
+            (std::vector<std::string>{"x", "x from 0 to 2", "x from 2 to 4", "x from 4 to 6", "x from 6 to 8",
+                                      "x missing", "flag"}));
+  EXPECT_EQ(parts.preprocessing->source_columns(), (std::vector<Index>{0, 0, 0, 0, 0, 0, 1}));
+  int missing = 0, seven = 0;
+  for (Index i = 0; i < parts.train->samples(); ++i) {
+    const auto x = features(*parts.train, i);
+    ASSERT_EQ(x.size(), 7u);
+    EXPECT_TRUE(x[6] == 0 || x[6] == 1) << "two values";
+    if (x[5] == 1) {
+      ++missing;
+      EXPECT_EQ(x, (std::vector<Real>{0, 1, 1, 0, 0, 1, x[6]})) << "the median";
+    } else if (x[4] == Real{0.5}) {
+      ++seven;
+      const double u = (7 - 4) / 4.0;
+      EXPECT_EQ(x, (std::vector<Real>{static_cast<Real>(u / std::sqrt(1 + u * u / 9)), 1, 1, 1, 0.5, 0, x[6]}));
+    }
+  }
+  EXPECT_GT(missing, 10);
+  EXPECT_GT(seven, 10);
+}
+
+TEST(Table, BinsAreNamedInOriginalUnits) {
+  const DataParts parts =
+      load(table_of("when,x,y", 97,
+                    [](int r) { return fmt::format("{},{},{}", 1700000000 + r * 31 % 97, 0.1 * (r % 11), r % 2); }),
+           {.scaling = "piecewise:2", .validation = 0});
+  const auto names = parts.preprocessing->feature_names();
+  ASSERT_EQ(names.size(), 6u);
+  EXPECT_TRUE(names[1].starts_with("when from 170000000")) << names[1];
+  EXPECT_EQ(names[4], "x from 0 to 0.5");
+  EXPECT_EQ(names[5], "x from 0.5 to 1");
+}
+
+TEST(Table, NumbersByRankAreSpreadAlikeWhateverTheirDistribution) {
+  const DataParts parts =
+      load(table_of("x,y", 500, [](int r) { return fmt::format("{},{}", std::exp(0.1 * (r * 7 % 500)), 0.5 * r); }),
+           {.scaling = "quantile"});
+  double sum = 0, squares = 0;
+  for (Index i = 0; i < parts.train->samples(); ++i) {
+    const auto x = static_cast<double>(features(*parts.train, i)[0]);
+    EXPECT_LE(std::abs(x), 3);
+    sum += x;
+    squares += x * x;
+  }
+  const auto n = static_cast<double>(parts.train->samples());
+  EXPECT_NEAR(sum / n, 0, 0.01);
+  EXPECT_NEAR(squares / n, 1, 0.02);
+}
+
+// Quantiles are those of some rows, but the range is that of all.
+TEST(Table, TheEndsOfTheRangeAreEndsOfTheEncodingDrawnOrNot) {
+  const std::string text = table_of("x,y", 160000, [](int r) {
+    return fmt::format("{},{}", r % 1000 == 1 ? -r : r % 1000 == 2 ? r : r % 10, r % 2);
+  });
+  for (const char* scaling : {"quantile", "piecewise"}) {
+    const DataParts parts = load(text, {.scaling = scaling, .test_fraction = 0.01});
+    const ColumnRule& x = column(parts, "x");
+    const std::vector<float>& points = x.scaling.knots.empty() ? x.scaling.edges : x.scaling.knots;
+    ASSERT_GT(parts.train->samples(), 2 * most_quantile_rows);
+    EXPECT_LE(x.low, -159000);
+    EXPECT_EQ(static_cast<double>(points.front()), x.low);
+    EXPECT_EQ(static_cast<double>(points.back()), x.high);
   }
 }
 
@@ -236,9 +309,9 @@ TEST(Table, RobustScalingInterpolatesBetweenTheValuesBesideAQuantile) {
     std::ranges::sort(x);
     between += (x.size() - 1) % 4 != 0;
     const ColumnRule& rule = column(robust, "x");
-    EXPECT_DOUBLE_EQ(rule.centre, textbook_quantile(x, 0.5)) << x.size();
+    EXPECT_DOUBLE_EQ(rule.scaling.centre, textbook_quantile(x, 0.5)) << x.size();
     EXPECT_DOUBLE_EQ(rule.fill, textbook_quantile(x, 0.5)) << x.size();
-    EXPECT_DOUBLE_EQ(rule.scale, textbook_quantile(x, 0.75) - textbook_quantile(x, 0.25)) << x.size();
+    EXPECT_DOUBLE_EQ(rule.scaling.scale, textbook_quantile(x, 0.75) - textbook_quantile(x, 0.25)) << x.size();
   }
   EXPECT_GE(between, 2) << "quartiles that are no value of the sample";
 }
@@ -325,8 +398,10 @@ TEST(Table, RefusesWhatCannotBeLearntFrom) {
                "table.csv: expected a column to learn from, found none; ignored (constant): x");
   EXPECT_PRED2(contains, complaint("x,y\n1,2\n", {.target = "z"}),
                "[table] target: table.csv: expected one of the columns x, y, got \"z\"");
-  EXPECT_PRED2(contains, complaint("x,y\n1,2\n", {.scaling = "best"}),
-               "[table] scaling: expected standard or robust or none");
+  EXPECT_PRED2(
+      contains, complaint("x,y\n1,2\n", {.scaling = "best"}),
+      "[table] scaling: expected standard or robust or none or quantile or piecewise or piecewise:BINS (of 2 to 128 "
+      "bins), got \"best\"");
 }
 
 class TestFile : public ::testing::Test {
@@ -374,10 +449,47 @@ TEST_F(TestFile, MustHaveTheColumnsKindsAndClassesOfTheTrainingFile) {
 }
 
 TEST(Preprocessing, ComesBackFromJson) {
-  const DataParts parts =
-      load(synthetic_table_csv({.rows = 300, .regression = true, .missing = 0.1}), {.scaling = "robust"});
-  const std::string json = to_json(*parts.preprocessing);
-  EXPECT_EQ(to_json(preprocessing_from_json(json, "file")), json);
+  for (const char* scaling : {"standard", "robust", "none", "quantile", "piecewise", "piecewise:128"}) {
+    const DataParts parts =
+        load(synthetic_table_csv({.rows = 300, .regression = true, .missing = 0.1}), {.scaling = scaling});
+    const std::string json = to_json(*parts.preprocessing);
+    const Preprocessing again = preprocessing_from_json(json, "file");
+    EXPECT_EQ(to_json(again), json);
+    EXPECT_EQ(again.feature_names(), parts.preprocessing->feature_names());
+    // And answers the same bits, within the range and beyond it.
+    const Encoder saved(*parts.preprocessing), read(again);
+    std::vector<Real> a(static_cast<std::size_t>(saved.features())), b(a.size());
+    for (int i = -40; i <= 40; ++i) {
+      const std::vector<Cell> cells(again.columns.size(), std::bit_cast<Cell>(static_cast<float>(i) * 0.1f));
+      saved.expand(cells, a);
+      read.expand(cells, b);
+      EXPECT_EQ(a, b) << scaling;
+    }
+  }
+}
+
+// One as it was written before there were scalings with points.
+TEST(Preprocessing, OfAnEarlierVersionAnswersAsItDid) {
+  const Encoder encoder(
+      preprocessing_from_json(R"({"version": 1, "target": {"name": "y", "mean": 1.5, "deviation": 2.0},
+    "missing_marks": ["?"], "sparse_features": 0, "columns": [
+      {"name": "a", "kind": "numeric", "centre": 38.5, "scale": 13.25, "fill": 38.5, "bounded": false, "low": 17.0,
+       "high": 90.0, "other": false, "missing": true},
+      {"name": "b", "kind": "numeric", "centre": 10.0, "scale": 3.0, "fill": 11.0, "bounded": true, "other": false,
+       "missing": false},
+      {"name": "c", "kind": "ordinal", "centre": 0.5, "scale": 0.25, "fill": 0.5, "bounded": false,
+       "words": ["hi", "lo"], "other": false, "missing": false}]})",
+                              "file"));
+  const auto number = [](float x) { return std::bit_cast<Cell>(x); };
+  std::vector<Real> features(4);
+  ASSERT_EQ(encoder.features(), 4);
+  encoder.expand(std::vector<Cell>{number(95), number(100), 1}, features);
+  const double b = (100.0 - 10) / 3;
+  EXPECT_EQ(features, (std::vector<Real>{static_cast<Real>((95 - 38.5) / 13.25), 0,
+                                         static_cast<Real>(b / std::sqrt(1 + b * b / 9)), 2}));
+  encoder.expand(std::vector<Cell>{number(std::nanf("")), number(std::nanf("")), unseen_word}, features);
+  const double fill = (11.0 - 10) / 3;
+  EXPECT_EQ(features, (std::vector<Real>{0, 1, static_cast<Real>(fill / std::sqrt(1 + fill * fill / 9)), 0}));
 }
 
 TEST(Preprocessing, RefusesJsonThatMakesNoSense) {
@@ -398,6 +510,61 @@ TEST(Preprocessing, RefusesJsonThatMakesNoSense) {
   EXPECT_PRED2(contains, spoilt("\"scale\": ", "\"scale\": -"), "expected finite numbers and a positive scale");
   EXPECT_PRED2(contains, spoilt("{", "["), "expected a preprocessing, found");
   EXPECT_PRED2(contains, spoilt("\"columns\"", "\"rows\""), "expected a preprocessing, found");
+}
+
+// The keys of scalings with points: each is refused, with file and column, unless it is what was written.
+TEST(Preprocessing, RefusesPointsThatAreNotInOrder) {
+  const auto column = [](const std::string& keys) {
+    return fmt::format(R"({{"version": 1, "target": {{"name": "y", "mean": 0, "deviation": 1}}, "missing_marks": [],
+      "sparse_features": 0, "columns": [{{"name": "a\nge", "kind": "numeric", "centre": 0, "scale": 1, "fill": 0,
+      "bounded": true, "other": false, "missing": false, {}}}]}})",
+                       keys);
+  };
+  const auto list = [](int count) {
+    std::string numbers = "[0";
+    for (int i = 1; i < count; ++i) numbers += fmt::format(", {}", 0.01 * i);
+    return numbers + "]";
+  };
+  const auto accepted = [&](const std::string& keys) {
+    return Encoder(preprocessing_from_json(column(keys), "p.json")).features();
+  };
+  EXPECT_EQ(accepted(R"("edges": [0, 1, 2.5])"), 3);
+  EXPECT_EQ(accepted(R"("edges": [-3e38, 3e38])"), 2);
+  EXPECT_EQ(accepted(fmt::format(R"("edges": {})", list(129))), 129);
+  EXPECT_EQ(accepted(R"("knots": [0, 1], "scores": [-3, 3])"), 1);
+  EXPECT_EQ(accepted(fmt::format(R"("knots": {}, "scores": {})", list(256), list(256))), 1);
+  const auto refused = [&](const std::string& keys, const std::string& what) {
+    try {
+      preprocessing_from_json(column(keys), "p.json");
+      ADD_FAILURE() << "accepted " << keys;
+    } catch (const FileError& error) {
+      EXPECT_EQ(error.what(), "p.json: expected " + what) << keys;
+    }
+  };
+  for (const std::string& points :
+       {std::string("[]"), std::string("[1]"), std::string("[0, null]"), std::string("[0, \"1\"]"),
+        std::string("[0, [1]]"), std::string("[0, true]"), std::string("[0, 1e39]"), std::string("3"),
+        std::string("null"), std::string("\"0, 1\""), std::string("{\"0\": 1, \"1\": 2}"), list(257)}) {
+    const char* const floats = "numbers from -3.40282e+38 to 3.40282e+38";
+    refused(fmt::format(R"("edges": {})", points), fmt::format(R"("edges" of column a\nge: 2 to 129 {})", floats));
+    refused(fmt::format(R"("knots": {}, "scores": [0, 1])", points),
+            fmt::format(R"("knots" of column a\nge: 2 to 256 {})", floats));
+    refused(fmt::format(R"("knots": [0, 1], "scores": {})", points),
+            R"("scores" of column a\nge: 2 to 256 numbers from -3 to 3)");
+  }
+  refused(fmt::format(R"("edges": {})", list(130)),
+          R"("edges" of column a\nge: 2 to 129 numbers from -3.40282e+38 to 3.40282e+38)");
+  refused(R"("knots": [0, 1], "scores": [0, 3.01])", R"("scores" of column a\nge: 2 to 256 numbers from -3 to 3)");
+  for (const char* points : {"[1, 1]", "[2, 1]", "[0, 2, 1]", "[1, 1.000000001]"}) {
+    const char* const strictly = R"(knots and edges of column a\nge in strictly increasing order)";
+    refused(fmt::format(R"("edges": {})", points), strictly);
+    refused(fmt::format(R"("knots": {}, "scores": [0, 1])", points), strictly);
+  }
+  refused(R"("knots": [0, 1], "scores": [1, 0])", R"(scores of column a\nge in increasing order)");
+  refused(R"("knots": [0, 1], "scores": [0, 1, 2])", "as many scores as knots of column a\\nge, found 3 and 2");
+  refused(R"("knots": [0, 1])", "as many scores as knots of column a\\nge, found 0 and 2");
+  refused(R"("scores": [0, 1])", "as many scores as knots of column a\\nge, found 2 and 0");
+  refused(R"("knots": [0, 1], "scores": [0, 1], "edges": [0, 1])", "either knots or edges of column a\\nge");
 }
 
 TEST(SyntheticTable, HasTenRelevantColumnsOfFortyAndTwoBalancedClasses) {

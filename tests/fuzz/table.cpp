@@ -13,7 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t byte
   if (bytes == 0) return 0;
   const char* const tasks[] = {"auto", "classification", "regression"};
   espalier::TableOptions options{.task = tasks[data[0] % 3], .validation = 2, .test_fraction = 0.3};
-  if (data[0] & 0x40) options.scaling = "robust";
+  const char* const scalings[] = {"standard", "quantile", "robust", "piecewise"};
+  options.scaling = scalings[data[0] >> 5 & 3];
   if (data[0] & 0x80) options.encoding = "ordinal";
   try {
     const std::string text(reinterpret_cast<const char*>(data) + 1, bytes - 1);
