@@ -133,11 +133,32 @@ Scaling normal_scores(std::span<const float> sorted) {
 }
 
 std::vector<float> bin_edges(std::span<const float> sorted, Index bins) {
-  std::vector<float> edges;
-  for (Index k = 0; k <= bins; ++k) {
-    const auto edge = static_cast<float>(quantile(sorted, static_cast<double>(k) / static_cast<double>(bins)));
-    if (edges.empty() || edge > edges.back()) edges.push_back(edge);
+  std::vector<float> edges(sorted.begin(), sorted.end());
+  edges.erase(std::ranges::unique(edges).begin(), edges.end());
+  if (static_cast<Index>(edges.size()) <= bins + 1) return edges;
+  edges = {sorted.front(), sorted.back()};
+  std::vector<float> rest(sorted.begin(), sorted.end());
+  for (bool found = true; found && bins > 1;) {  // with fewer rows and bins left, another number may be frequent
+    found = false;
+    std::vector<float> others;
+    const auto share = static_cast<std::ptrdiff_t>(rest.size()) / bins;
+    for (auto from = rest.begin(); from != rest.end();) {
+      const auto to = std::upper_bound(from, rest.end(), *from);
+      if (to - from > share && bins > 1) {
+        edges.push_back(*from);
+        --bins;
+        found = true;
+      } else {
+        others.insert(others.end(), from, to);
+      }
+      from = to;
+    }
+    rest = std::move(others);
   }
+  for (Index k = 1; k < bins && !rest.empty(); ++k)
+    edges.push_back(static_cast<float>(quantile(rest, static_cast<double>(k) / static_cast<double>(bins))));
+  std::ranges::sort(edges);
+  edges.erase(std::ranges::unique(edges).begin(), edges.end());
   return edges;
 }
 

@@ -8,9 +8,8 @@
 //   quantile   the normal score of its rank: at a knot, Φ⁻¹(F(x)), at most 3 and at least -3, where F(x) is the part of
 //              the training numbers that are less than x, and half of those that equal it; between knots, a straight
 //              line. Φ⁻¹ is taken of the knots only: applied, this is a search and a line, and a file of it says all
-//   piecewise  what robust gives, and beside it a feature for each bin between two neighbouring edges, which are
-//   quantiles
-//              (Gorishniy, Rubachev, Babenko 2022, "On embeddings for numerical features in tabular deep learning",
+//   piecewise  what robust gives, and beside it a feature for each bin between two neighbouring edges (see bin_edges;
+//              Gorishniy, Rubachev, Babenko 2022, "On embeddings for numerical features in tabular deep learning",
 //              section 3.2): 0 below the bin, 1 above it, (x - lower edge) / (upper edge - lower edge) within
 //
 // A linear layer behind `piecewise` is a function of x with a kink at every edge; behind the others it is one line.
@@ -77,7 +76,9 @@ double quantile(std::span<const float> sorted, double q);
 
 // The scaling `quantile`, fitted to sorted numbers of which two differ.
 Scaling normal_scores(std::span<const float> sorted);
-// The edges of `piecewise`: quantiles of sorted numbers of which two differ, each once.
+// The edges of `piecewise`, of sorted numbers of which two differ: the lowest and the highest; each number that more
+// rows have than there should be in a bin (a column of nearly only zeros is one number and a few rows of interest); and
+// quantiles of the other rows. All numbers, if there are so few. At most bins + 1, each once.
 std::vector<float> bin_edges(std::span<const float> sorted, Index bins);
 
 }  // namespace espalier

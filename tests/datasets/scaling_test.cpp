@@ -178,7 +178,7 @@ TEST(Scaling, HasNoMorePointsThanThereAreNumbers) {
   three.back() = 9;
   EXPECT_EQ(normal_scores(three).knots, (std::vector<float>{1, 2, 9}));
   EXPECT_EQ(bin_edges(three, 16), (std::vector<float>{1, 2, 9}));
-  EXPECT_EQ(bin_edges(std::vector<float>{1, 2}, 2), (std::vector<float>{1, 1.5, 2}));
+  EXPECT_EQ(bin_edges(std::vector<float>{1, 2}, 2), (std::vector<float>{1, 2}));
   EXPECT_EQ(normal_scores(std::vector<float>{1, 2}).knots, (std::vector<float>{1, 2}));
   // Nine tenths of the numbers are one: it stands in the middle of its ranks, though it is the lowest one.
   std::vector<float> mostly(900, 0);
@@ -187,7 +187,10 @@ TEST(Scaling, HasNoMorePointsThanThereAreNumbers) {
   EXPECT_NEAR(probability_below(static_cast<double>(scores.scores.front())), 0.45, 1e-6);
   EXPECT_EQ(scores.knots[1], 1) << "and its neighbour beside them";
   EXPECT_NEAR(probability_below(static_cast<double>(scores.scores[1])), 0.9005, 1e-6);
-  EXPECT_EQ(bin_edges(mostly, 16).size(), 3u) << "0, 37.x and 100";
+  const std::vector<float> edges = bin_edges(mostly, 16);
+  EXPECT_EQ(edges.size(), 16u) << "0 takes one bin, and the hundred other rows share fifteen";
+  EXPECT_EQ(edges[0], 0);
+  EXPECT_NEAR(static_cast<double>(edges[1]), 1 + 99 / 15.0, 1e-5);
 }
 
 TEST(Scaling, IsChosenByName) {
