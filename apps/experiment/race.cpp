@@ -21,13 +21,15 @@ class Racing {
     alive_.resize(o_.longest.size());
     std::iota(alive_.begin(), alive_.end(), std::size_t{0});
     const Index halvings = std::max<Index>(1, std::bit_width(alive_.size() - 1));  // until one would be left
-    rungs_ = o_.rungs ? std::min(o_.rungs, halvings) : std::max(halvings, o_.epochs ? 1 : least_lengths);
+    rungs_ = o_.rungs ? std::min(o_.rungs, halvings) : halvings;
     if (o_.epochs) rungs_ = std::min<Index>(rungs_, std::bit_width(static_cast<std::uint64_t>(o_.epochs)));
   }
 
   Race run() {
     try {
       if (o_.epochs == 0) time_steps();
+      if (o_.epochs == 0 && o_.rungs == 0 && seconds_of_one_epoch() <= seconds_left())
+        rungs_ = std::max(rungs_, least_lengths);
       for (Index r = 0; r < rungs_ && !alive_.empty(); ++r) {
         Length length = length_of(r, rungs_ - r);
         if (r > 0 && !is_longer(length, r)) length = length_of(r, 1);  // too little for all the rungs: one more, then
@@ -87,19 +89,19 @@ class Racing {
       for (const std::size_t c : alive_) seconds += cost_[c] * static_cast<double>(most_epochs(c, r));
     return seconds;
   }
+  double seconds_of_one_epoch() const {  // of every candidate
+    return std::accumulate(alive_.begin(), alive_.end(), 0.0,
+                           [&](double sum, std::size_t c) { return sum + cost_[c]; });
+  }
   double seconds_left() const { return o_.seconds - spent_; }
 
   // The rung's share, one of `shares`, of the time that is left; as far as it needs that.
   Length length_of(Index rung, Index shares) const {
     if (o_.epochs) return {o_.epochs >> (rungs_ - 1 - rung), o_.rows};
-    double one = 0;
     Index most = 1;
-    for (const std::size_t c : alive_) {
-      one += cost_[c];
-      most = std::max(most, most_epochs(c, rung));
-    }
+    for (const std::size_t c : alive_) most = std::max(most, most_epochs(c, rung));
     if (seconds_of_all(rung) <= seconds_left()) return {most, o_.rows};
-    const double passes = seconds_left() / static_cast<double>(shares) / one;
+    const double passes = seconds_left() / static_cast<double>(shares) / seconds_of_one_epoch();
     if (passes >= 1) return {std::min(most, static_cast<Index>(passes)), o_.rows};
     const auto rows = static_cast<Index>(passes * static_cast<double>(o_.rows));
     return {1, std::clamp(rows, std::min(o_.rows, pilot_rows), o_.rows)};

@@ -151,6 +151,7 @@ struct Sweep {
   RunConfig base;
   std::vector<double> densities;
   std::uint64_t seeds = 1;
+  bool open = false;             // no density was asked for
   std::string fingerprint = {};  // of the data; empty: the run is from before it was kept
   bool many() const { return seeds * densities.size() > 1; }
 };
@@ -253,9 +254,8 @@ std::vector<Result> run_sweep(const Sweep& sweep, DataParts& data, const Before&
   return results;
 }
 
-// N:M, and densities given layer by layer, fix the overall density. Throws UsageError if another one was asked for;
-// open: none was.
-void settle_densities(Sweep& sweep, Module& model, bool open) {
+// N:M, and densities given layer by layer, fix the overall density. Throws UsageError if another one was asked for.
+void settle_densities(Sweep& sweep, Module& model) {
   RunConfig& base = sweep.base;
   std::optional<double> fixed = structure_named(base.structure).density();
   const Allocation allocation = allocation_named(base.allocation);
@@ -265,7 +265,7 @@ void settle_densities(Sweep& sweep, Module& model, bool open) {
     fixed = overall_density(allocation, layers);
   }
   if (fixed) {
-    if (!open) check_fixed_density(base, base.schedule.density, *fixed);
+    if (!sweep.open) check_fixed_density(base, base.schedule.density, *fixed);
     for (const double density : sweep.densities) check_fixed_density(base, density, *fixed);
     base.schedule.density = *fixed;
     sweep.densities = {*fixed};
@@ -306,6 +306,7 @@ Sweep sweep_of(TrainFlags& f, CLI::App& app) {
   for (const double density : sweep.densities)
     require(density > 0 && density <= 1, "[--density] expected a fraction in (0, 1], got {}", density);
   require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
+  sweep.open = has_race(f) || sweep.base.schedule.density == 0;
   if (!has_race(f)) sweep.base = settled(sweep.base);
   return sweep;
 }
@@ -365,10 +366,10 @@ Before race_for(CLI::App& app, TrainFlags& f, Sweep& sweep, DataParts& data) {
 }
 
 // What cannot work is said before anything is trained: a model that does not fit, a density that empties a layer.
-ModulePtr checked_model(Sweep& sweep, const DataParts& data, bool open) {
+ModulePtr checked_model(Sweep& sweep, const DataParts& data) {
   const RunConfig& base = sweep.base;
   ModulePtr model = model_of(base, data);
-  settle_densities(sweep, *model, open);
+  settle_densities(sweep, *model);
   if (base.rewind == "none")
     settled(schedule_of(base.schedule), base.epochs * ((data.train->samples() + base.batch - 1) / base.batch));
   require_possible(base, data, sweep.densities);
@@ -396,17 +397,16 @@ void report(const TrainFlags& f, const Sweep& sweep, const RunFolder& folder, co
 void run_train(TrainFlags& f, CLI::App& app) {
   Sweep sweep = sweep_of(f, app);
   RunConfig& base = sweep.base;
-  const bool race = has_race(f), open = race || base.schedule.density == 0;
   DataParts data = load_data(base);  // "auto" is settled once, for all seeds
   for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", in_flags(note, app));
   Before before;
-  if (race) before = race_for(app, f, sweep, data);
+  if (has_race(f)) before = race_for(app, f, sweep, data);
   require_same_data(sweep, data, f);
   if (f.out.empty()) {
     f.out = fmt::format("runs/{}-{}-{}", data.name, base.model, base.method);
     std::ranges::replace(f.out, ':', '-');
   }
-  const ModulePtr model = checked_model(sweep, data, open);
+  const ModulePtr model = checked_model(sweep, data);
   const RunFolder folder(f.out, f.resume.empty() ? Begin::afresh : Begin::where_it_stopped);
   if (f.tune && f.resume.empty()) {
     base.storage = tune(*model, data.train->shape(), base.lanes, base.seed);

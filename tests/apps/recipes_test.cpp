@@ -197,7 +197,9 @@ class Recommend : public ::testing::Test {
     std::istringstream lines(out_);
     std::string text;
     for (std::string line; std::getline(lines, line);)
-      text += contains(line, " % ") && line.size() > 65 ? line.substr(0, 61) + line.substr(70) + "\n" : line + "\n";
+      text += line.starts_with("  ") && line.size() >= 70 && line[68] == '.'
+                  ? line.substr(0, 61) + line.substr(70) + "\n"
+                  : line + "\n";
     return text;
   }
 
@@ -271,8 +273,11 @@ TEST_F(Recommend, WhatIsTrainedIsWhatWasRaced) {
   EXPECT_EQ(config.members, 1);
   const auto result = nlohmann::json::parse(out_);
   EXPECT_EQ(result.at("epochs"), 2);
-  const std::string reached = fmt::format("accuracy {:.2f} % with {} parameters after 2 epochs",
-                                          100 * result.at("sparse").at("validation_accuracy").get<double>(),
+  std::istringstream metrics(read_file(out + "/metrics.jsonl", megabyte));
+  double loss = 0;  // of the last epoch
+  for (std::string line; std::getline(metrics, line);)
+    if (contains(line, "validation_loss")) loss = nlohmann::json::parse(line).at("validation_loss");
+  const std::string reached = fmt::format("loss {:.4g} with {} parameters after 2 epochs", loss,
                                           result.at("sparse").at("nonzeros").get<Index>());
   EXPECT_PRED2(contains, err_, reached);
   ASSERT_EQ(run("train --no-dense --config " + out + "/config.toml --out " + again), exit_done) << err_;
@@ -316,7 +321,7 @@ TEST_F(Recommend, AnExhaustiveRaceSaysHowFarTheRecommendedRecipeIsBehind) {
   recipe("narrow", "mlp:784-2-10");
   ASSERT_EQ(run(race("--budget 1epochs --exhaustive")), exit_done) << err_;
   EXPECT_PRED2(contains, out_, "exhaustive: all recipes, up to 1 epoch");
-  EXPECT_PRED2(contains, out_, "gap          0.00 pp on validation data (within 0.50 pp), 0.00 pp on test data");
+  EXPECT_PRED2(contains, out_, "gap          0.00 % on validation data (within 2.00 %), 0.00 % on test data");
 }
 
 TEST_F(Recommend, InterruptedItNamesTheLeader) {

@@ -475,7 +475,7 @@ TEST(Regression, IsTrainedOnSquaredErrorsAndSpokenOfInOriginalUnits) {
   const Trained sparse = train_side(config, data, Side::sparse, log.observer(Side::sparse));
   Result result = result_of(config, data, &dense, sparse);
   EXPECT_TRUE(wants_baselines(config, data)) << "it is a table";
-  result.baselines = baselines_of(data, 2);
+  result.baselines = baselines_of(config, data);
   EXPECT_NE(::testing::internal::GetCapturedStderr().find("validation RMSE"), std::string::npos);
 
   for (const SideResult* side : {&*result.dense, &result.sparse}) {
