@@ -23,9 +23,12 @@ RunConfig without_pruning(const RunConfig& c) {
   return {.data = c.data,
           .validation = c.validation,
           .augment = c.augment,
+          .table = {.scaling = c.table.scaling},
           .model = c.model,
+          .members = c.members,
           .lanes = c.lanes,
           .epochs = c.epochs,
+          .patience = c.patience,
           .batch = c.batch,
           .optimizer = c.optimizer,
           .rate = c.rate,
@@ -44,6 +47,11 @@ std::string digest_of(RunConfig c) {
   c.dense_twin = plain.dense_twin;
   c.baselines = plain.baselines;
   return fmt::format("{:016x}", Random(0, to_toml(c)).bits(0));
+}
+
+// What decides the linear baseline: the data alone.
+std::string linear_digest(const RunConfig& c) {
+  return fmt::format("{:016x}", Random(0, fmt::format("linear, solved: {}, {}", c.data, c.validation)).bits(0));
 }
 
 // root[key], of the kind that is wanted, or nothing.
@@ -97,7 +105,8 @@ void add_rows(std::vector<ReproduceRow>& rows, const toml::table& defaults, cons
     row.name = row.dataset + ": " + row.experiment;
   }
   const auto method = value_of<std::string>(own, "method").value_or(row.config.method);
-  row.dense = method == "dense";
+  row.linear = method == "linear";
+  row.dense = row.linear || method == "dense";
   if (!row.dense) row.config.method = method;
   row.column = own["density"].is_array();
   const std::int64_t seeds =
@@ -114,7 +123,7 @@ void add_rows(std::vector<ReproduceRow>& rows, const toml::table& defaults, cons
     added.config.schedule.density = density;
     added.published_error = published_at(own, density);
     added.config = settled(added.config);
-    added.twin = digest_of(without_pruning(added.config));
+    added.twin = row.linear ? linear_digest(added.config) : digest_of(without_pruning(added.config));
     added.digest = row.dense ? added.twin : digest_of(added.config);
     RunConfig found = added.config;
     found.control = "none";

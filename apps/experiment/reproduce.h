@@ -3,7 +3,7 @@
 // An experiment file is TOML. `[defaults]` and every `[[experiment]]` take the sections of config.toml and
 //
 //   name        of the experiment
-//   method      one of `espalier methods`, or "dense": no pruning
+//   method      one of `espalier methods`; or "dense": no pruning; or "linear": the baseline (baselines.h), solved
 //   density     a number, or a list: the columns of a table
 //   seeds       how many: 1, 2, ...
 //   recipe      one that it begins with: see recipes.h
@@ -34,8 +34,9 @@ struct ReproduceRow {
   std::string name;
   std::string dataset, experiment;  // where the file has [[dataset]]s: what the name consists of
   RunConfig config;                 // checked; the seed does not count
-  bool dense = false;
-  bool column = false;  // one of a list of densities
+  bool dense = false;               // nothing is pruned
+  bool linear = false;              // the linear baseline; dense, too
+  bool column = false;              // one of a list of densities
   std::uint64_t seeds = 1;
   std::optional<double> published_error, published_gain;  // %, percentage points
   std::string source, reason;                             // where it is published; why it is not reproduced

@@ -10,6 +10,7 @@
 
 #include "espalier/core/clock.h"
 #include "espalier/core/error.h"
+#include "espalier/experiment/baselines.h"
 #include "espalier/experiment/data.h"
 #include "espalier/experiment/from_config.h"
 #include "espalier/experiment/machine.h"
@@ -58,46 +59,68 @@ std::string time_left(std::span<const Pending> left, const ReproduceResults& res
   return ", about " + text_of_duration(seconds) + " left";
 }
 
-// Trains, and says what came of it. A training that fails is a result, too: the others need not wait for it. found:
-// where the network is left for the controls of the same method, unless empty.
+// What came of the linear baseline.
+void solve_linear(ReproduceResult& r, const RunConfig& config, const DataParts& data) {
+  const BaselineResult linear = baselines_of(config, data).back();
+  r.failed = linear.failed;
+  if (!r.failed.empty()) return;
+  r.test = linear.test;
+  r.test_loss = r.regression() ? Metrics::unknown : linear.test.log_loss;
+  r.validation = linear.validation;
+  r.nonzeros = linear.parameters;
+  r.epochs = linear.epochs;
+  r.train_seconds = linear.train_seconds;
+}
+
+// Trains and measures. found: where the network is left for the controls of the same method, unless empty.
+void train_and_measure(ReproduceResult& r, const Pending& p, const RunConfig& config, const DataParts& data,
+                       const std::filesystem::path& checkpoint, const std::filesystem::path& found) {
+  const Trained trained = train_side(config, data, p.row->dense ? Side::dense : Side::sparse, {}, {.file = checkpoint});
+  if (!found.empty()) save_finished(trained, found);
+  const Census census = census_of(*trained.model);
+  r.test = trained.metrics;
+  r.test_loss = trained.test.loss;
+  if (trained.validation.samples > 0)
+    r.validation = r.regression() ? trained.validation.rmse : trained.validation.accuracy;
+  // Of the network that the configuration names: a control may be a smaller one.
+  r.kept = static_cast<double>(census.live) / static_cast<double>(census_of(*model_of(config, data)).positions);
+  r.nonzeros = census.nonzeros();
+  r.train_flops = trained.train_flops.executed;
+  r.train_seconds = trained.train_seconds;
+  r.work = p.work();
+  const auto optimizer = make_optimizer(config.optimizer);
+  const ModelMeasurement measured = measure({trained.model.get()}, data.train, loss_of(config, data), *optimizer,
+                                            {.batch = config.batch,
+                                             .lanes = config.lanes,
+                                             .threads = threads_of(config),
+                                             .repetitions = 5,
+                                             .seed = config.seed,
+                                             .clip_norm = config.clip_norm})
+                                        .front();
+  r.train_step_seconds = measured.train_step.median;
+  r.inference_seconds = measured.inference.median;
+}
+
+// What came of one row and seed. A training that fails is a result, too: the others need not wait for it.
 ReproduceResult run_one(const Pending& p, const RunConfig& config, const DataParts& data,
                         const std::filesystem::path& checkpoint, const std::filesystem::path& found) {
   ReproduceResult r{.key = p.row->key(p.seed),
                     .name = p.row->name,
-                    .method = p.row->dense ? "dense" : config.method,
+                    .method = p.row->linear  ? "linear"
+                              : p.row->dense ? "dense"
+                                             : config.method,
                     .density = config.schedule.density,
                     .seed = p.seed,
-                    .model = config.model,
+                    .model = p.row->linear ? "linear" : config.model,
                     .data = config.data,
                     .epochs = config.epochs,
                     .control = config.control};
   const Stopwatch watch;
   try {
-    const Trained trained =
-        train_side(config, data, p.row->dense ? Side::dense : Side::sparse, {}, {.file = checkpoint});
-    if (!found.empty()) save_finished(trained, found);
-    const Census census = census_of(*trained.model);
-    r.test = trained.metrics;
-    r.test_loss = trained.test.loss;
-    if (trained.validation.samples > 0)
-      r.validation = r.regression() ? trained.validation.rmse : trained.validation.accuracy;
-    // Of the network that the configuration names: a control may be a smaller one.
-    r.kept = static_cast<double>(census.live) / static_cast<double>(census_of(*model_of(config, data)).positions);
-    r.nonzeros = census.nonzeros();
-    r.train_flops = trained.train_flops.executed;
-    r.train_seconds = trained.train_seconds;
-    r.work = p.work();
-    const auto optimizer = make_optimizer(config.optimizer);
-    const ModelMeasurement measured = measure({trained.model.get()}, data.train, loss_of(config, data), *optimizer,
-                                              {.batch = config.batch,
-                                               .lanes = config.lanes,
-                                               .threads = threads_of(config),
-                                               .repetitions = 5,
-                                               .seed = config.seed,
-                                               .clip_norm = config.clip_norm})
-                                          .front();
-    r.train_step_seconds = measured.train_step.median;
-    r.inference_seconds = measured.inference.median;
+    if (p.row->linear)
+      solve_linear(r, config, data);
+    else
+      train_and_measure(r, p, config, data, checkpoint, found);
   } catch (const DivergedError& error) {
     r.failed = error.what();
   } catch (const UsageError& error) {

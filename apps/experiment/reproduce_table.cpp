@@ -38,7 +38,7 @@ const ReproduceRow* twin_of(const ReproduceRow& row, const std::vector<Reproduce
 const ReproduceRow* flops_unit_of(const ReproduceRow& row, const std::vector<ReproduceRow>& rows) {
   if (const ReproduceRow* twin = twin_of(row, rows)) return twin;
   const auto dense = std::ranges::find_if(rows, [&](const ReproduceRow& r) {
-    return r.dense && r.config.model == row.config.model && r.config.data == row.config.data;
+    return r.dense && !r.linear && r.config.model == row.config.model && r.config.data == row.config.data;
   });
   return dense == rows.end() ? nullptr : &*dense;
 }

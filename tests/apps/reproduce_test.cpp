@@ -9,6 +9,8 @@
 #include "apps/tool/commands.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/experiment/baselines.h"
+#include "espalier/experiment/data.h"
 #include "espalier/experiment/from_config.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
@@ -412,6 +414,33 @@ TEST_F(Reproduce, SaysThatDataAreMissingBeforeAnythingRuns) {
   EXPECT_EQ(run(""), exit_file);
   EXPECT_PRED2(contains, err_, "no-such-folder");
   EXPECT_FALSE(std::filesystem::exists(results()));
+}
+
+// The linear baseline is a row like others, and what it finds is that of a run's page, whatever the recipe's training.
+TEST_F(Reproduce, TheLinearBaselineIsSolved) {
+  const std::string solved = R"(
+[defaults]
+data = { name = "synthetic-table" }
+run = { model = "tabular:8" }
+training = { epochs = 1 }
+
+[[experiment]]
+name = "linear"
+method = "linear"
+)";
+  experiments(solved);
+  ASSERT_EQ(testing::tool("reproduce --experiments " + file().string()).code, exit_done);
+  const ReproduceResults first = read_results(results());
+  ASSERT_EQ(first.size(), 1u);
+  const ReproduceResult& row = first.begin()->second;
+  EXPECT_EQ(row.method, "linear");
+  EXPECT_GT(row.epochs, 1) << "passes";
+  RunConfig config{.data = "synthetic-table"};
+  const DataParts data = load_data(config);
+  EXPECT_EQ(row.test.accuracy, baselines_of(config, data).back().test.accuracy);
+  experiments(replaced(replaced(solved, "epochs = 1", "epochs = 7"), "tabular:8", "tabular:16"));
+  const ReproduceRow longer = read_experiments(file()).front();
+  EXPECT_TRUE(first.contains(longer.key(1))) << "another network beside it is not another baseline";
 }
 
 }  // namespace
