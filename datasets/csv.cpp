@@ -135,21 +135,26 @@ void CsvReader::settle(std::string_view sample) {
   drop_comments(rows);
   SampleShape shape = shape_of(rows);
   width_ = std::max<std::size_t>(shape.fields, 1);
+  trailing_ = shape.trailing;
   const auto reaches = [&] { return rows[0].size() + shape.trailing >= width_ || shape.short_header; };
   if (options_.skip_bad_rows > 0 && !rows.empty() && !reaches()) {  // it is going to be skipped
     std::erase_if(rows, [&](const auto& row) { return row.size() != width_; });
     shape = shape_of(rows);
+    trailing_ = shape.trailing;
   }
   if (shape.short_header && dialect.header != Header::no) {
     dialect.header = Header::yes;
+    skipped_.short_header = true;
     return take_header(true);
   }
+  for (auto& row : rows)
+    if (row.size() <= width_) row.resize(std::min(row.size(), width_ - trailing_));
   if (dialect.header == Header::detect) dialect.header = detected_header(rows) ? Header::yes : Header::no;
   if (!has_header()) {
     for (std::size_t c = 0; c < width_; ++c) columns_.push_back(fmt::format("c{}", c + 1));
     return;
   }
-  skipped_.trailing_columns = static_cast<Index>(shape.trailing);
+  skipped_.trailing_columns = static_cast<Index>(trailing_);
   take_header(false);
 }
 
@@ -228,8 +233,7 @@ bool CsvReader::skip_comment() {
   while (!stop && refill()) stop = line_end();
   if (!stop) stop = end_;
   const std::size_t fields = fields_of_line(view(at_, stop), delimiter());
-  const std::size_t least = width_ - static_cast<std::size_t>(skipped_.trailing_columns);
-  if (fields == 0 || (fields >= least && fields <= width_)) return false;
+  if (fields == 0 || (fields >= width_ - trailing_ && fields <= width_)) return false;
   if (skipped_.comments++ == 0) skipped_.comment_line = next_line_;
   ++next_line_;
   at_ = stop + (stop < end_);
@@ -323,12 +327,16 @@ bool CsvReader::scan_row() {
   }
 }
 
-// Whether this row has as many fields as most; trailing empty ones are dropped.
+// Whether this row has as many fields as most. Trailing empty ones may be missing: then they are added, or dropped from
+// all rows if there is a header.
 bool CsvReader::fits() {
-  const auto trailing = static_cast<std::size_t>(skipped_.trailing_columns);
-  if (trailing == 0) return fields_.size() == width_;
-  const std::size_t columns = width_ - trailing;
+  if (trailing_ == 0) return fields_.size() == width_;
+  const std::size_t columns = width_ - trailing_;
   if (fields_.size() > width_ || fields_.size() < columns) return false;
+  if (!has_header()) {
+    fields_.resize(width_);
+    return true;
+  }
   if (!std::ranges::all_of(std::span(fields_).subspan(columns), [](std::string_view field) { return field.empty(); }))
     return false;
   fields_.resize(columns);

@@ -13,7 +13,8 @@
 //   - spaces of every kind around fields are not part of them, unless quoted
 //   - empty lines are no rows, unless the table has a single column: then they are missing values
 //   - lines that begin with # and are not cut into as many fields as the others are comments: skipped and counted
-//   - last columns without a name in which no row has anything (delimiters at the end of every line) are dropped
+//   - last columns without a name in which no row has anything (delimiters at the end of every line) are dropped; in a
+//     file without a header they stay, as columns of missing values, and rows may end before them
 //   - columns without a name in a header are called "Unnamed: 0", "Unnamed: 1", ... by their place, from 0, as pandas
 //   has
 //     it; a header that is one name short of the rows, as R writes it, has no name for the first column
@@ -48,6 +49,7 @@ struct CsvOptions {
 // What was read over so far.
 struct CsvSkipped {
   bool sep_line = false;                 // "sep=;" in the first line
+  bool short_header = false;             // it has no name for the first column
   Index trailing_columns = 0;            // without a name and without values
   Index comments = 0, comment_line = 0;  // lines that begin with #, and where the first of them is
   Index bad_rows = 0, bad_row_line = 0;  // rows of another number of fields, likewise
@@ -114,7 +116,8 @@ class CsvReader {
   Index row_line_ = 0, next_line_ = 1;         // where this row begins, and the next
   Index scanned_lines_ = 0;                    // of the row being scanned
   bool quoted_ = false;                        // that row has a field in quotes
-  std::size_t width_ = 0;                      // fields of most rows: columns, and trailing ones that are dropped
+  std::size_t width_ = 0;                      // fields of most rows
+  std::size_t trailing_ = 0;                   // so many last ones of them have nothing in the first rows
   std::vector<std::string> columns_, header_;  // header_: as it stands in the file; empty if there is none
   std::vector<std::string_view> fields_;
   std::vector<std::size_t> doubled_;  // fields in which "" stands for "

@@ -92,6 +92,7 @@ std::string_view name_of(Charset charset) {
 
 namespace {
 
+using Row = std::vector<std::string>;
 enum class Behind { delimiter, line_end, open_quote };
 
 // Cuts the first field off `rest`, with what stands behind it. Text behind a closing quote is passed over.
@@ -119,8 +120,35 @@ Behind take_field(std::string_view& rest, char delimiter, std::string& value) {
   return end == std::string_view::npos || text[end] == '\n' ? Behind::line_end : Behind::delimiter;
 }
 
-bool is_comment(const std::vector<std::string>& row) {
+bool is_comment(const Row& row) {
   return row[0].starts_with('#');
+}
+
+// How many fields a row has before the empty ones at its end.
+std::size_t filled(const Row& row) {
+  std::size_t fields = row.size();
+  while (fields > 0 && row[fields - 1].empty()) --fields;
+  return fields;
+}
+
+// A number in any notation, a date, or nothing.
+bool is_value(const std::string& field) {
+  long double number;
+  return field.empty() || looks_like_date(field) || read_number(field, '.', number) != Number::none ||
+         read_number(field, ',', number) != Number::none;
+}
+
+// Whether the only row below a header has a name, as rows have in R, and the header none for it. Of several rows the
+// names differ; here words above a number have to do, for without one a word may as well hold a delimiter.
+bool names_its_row(const Row& header, const Row& row) {
+  return header.size() > 1 && row.size() == header.size() + 1 && !row.front().empty() && !row.back().empty() &&
+         std::ranges::none_of(header, is_value) && std::ranges::any_of(row, is_value);
+}
+
+// Whether a header of delimiters at its end only, and names before, is above rows of `fields` fields.
+bool ends_behind_its_rows(const Row& header, std::size_t fields) {
+  const auto named = header.begin() + static_cast<std::ptrdiff_t>(filled(header));
+  return header.size() > fields && filled(header) == fields && std::find(header.begin(), named, "") == named;
 }
 
 // How many fields most rows have; of several such numbers the one that comes first.
@@ -168,18 +196,22 @@ void drop_comments(SampleRows& rows) {
 }
 
 SampleShape shape_of(const SampleRows& rows) {
-  SampleShape shape{.fields = usual_fields(rows, [](const auto&) { return true; })};
-  if (rows.empty()) return shape;
-  const std::vector<std::string>& first = rows[0];
+  if (rows.empty()) return {};
+  const Row& first = rows[0];
+  if (rows.size() == 2 && names_its_row(first, rows[1])) return {.fields = rows[1].size(), .short_header = true};
+  SampleShape shape{.fields = usual_fields(rows, [](const Row&) { return true; })};
+  if (ends_behind_its_rows(first, shape.fields)) shape.fields = first.size();
+  if (rows.size() == 2 && rows[1].size() > first.size() && filled(rows[1]) <= first.size())
+    shape.fields = rows[1].size();
   const auto empty_column = [&](std::size_t c) {
-    return std::ranges::all_of(rows, [&](const auto& row) {
-      return row.size() == shape.fields ? row[c].empty() : &row != &first || c >= row.size();
+    return std::ranges::all_of(rows, [&](const Row& row) {
+      return c >= row.size() || row[c].empty() || (row.size() != shape.fields && &row != &first);
     });
   };
   while (shape.trailing + 1 < shape.fields && empty_column(shape.fields - 1 - shape.trailing)) ++shape.trailing;
   if (rows.size() < 3 || first.size() < 2 || first.size() + 1 != shape.fields || shape.trailing > 0) return shape;
   std::map<std::string_view, int> names_of_rows;
-  for (const auto& row : rows)
+  for (const Row& row : rows)
     if (&row != &first) ++names_of_rows[row.size() == shape.fields ? std::string_view(row[0]) : std::string_view()];
   shape.short_header = names_of_rows.size() + 1 == rows.size() && !names_of_rows.contains("");
   return shape;
@@ -196,24 +228,22 @@ using Fit = std::tuple<double, double, std::size_t>;  // as at the top of this f
 Fit fit_of(std::string_view sample, char delimiter) {
   SampleRows rows = cut_sample(sample, delimiter);
   drop_comments(rows);
-  const std::size_t usual = shape_of(rows).fields;
-  if (usual < 2) return {};
-  double agreeing = 0, values = 0, words = 0;
-  for (const auto& row : rows) {
-    if (row.size() != usual) continue;
+  const SampleShape shape = shape_of(rows);
+  if (shape.fields < 2) return {};
+  double agreeing = 0, fields = 0, values = 0, words = 0;
+  for (const Row& row : rows) {
+    if (row.size() > shape.fields || row.size() < shape.fields - shape.trailing) continue;
     ++agreeing;
+    fields += static_cast<double>(row.size());
     for (const std::string& field : row) {
-      long double number;
-      if (field.empty() || looks_like_date(field) || read_number(field, '.', number) != Number::none ||
-          read_number(field, ',', number) != Number::none)
+      if (is_value(field))
         ++values;
       else if (std::ranges::none_of(candidates,
                                     [&](char c) { return c != delimiter && field.find(c) != std::string::npos; }))
         ++words;
     }
   }
-  const double fields = agreeing * static_cast<double>(usual);
-  return {agreeing / static_cast<double>(rows.size()) * (values + words) / fields, values / fields, usual};
+  return {agreeing / static_cast<double>(rows.size()) * (values + words) / fields, values / fields, shape.fields};
 }
 
 }  // namespace

@@ -50,8 +50,8 @@ char detected_delimiter(std::string_view sample);
 // What rows have in common.
 struct SampleShape {
   std::size_t fields = 0;     // most of them have so many
-  std::size_t trailing = 0;   // so many of the last have neither a name in the first row nor a value in any other
-  bool short_header = false;  // the first row has one field fewer than all others
+  std::size_t trailing = 0;   // so many of the last have nothing in any row; a row may also end before them
+  bool short_header = false;  // the first row has one field fewer than all others, whose first fields are names
 };
 SampleShape shape_of(const SampleRows& rows);
 

@@ -12,8 +12,8 @@
 //   ignored       dates, constants, counters of rows, and words of which nearly every row has another one: no features
 //
 // A number is kept as a float. Where that would lose what tells a column's numbers apart (seconds since 1970, of one
-// day), an offset is subtracted first, with 64 bits of mantissa; centre, fill, low and high are relative to it. Columns
-// of smaller numbers have offset 0.
+// day, outliers or not), an offset is subtracted first, with 64 bits of mantissa; centre, fill, low and high are
+// relative to it. Columns of smaller numbers have offset 0.
 //
 // Numeric columns of two values are put to 0 and 1 (centre: the lower, scale: the difference), whatever the scaling.
 #pragma once

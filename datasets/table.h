@@ -8,16 +8,17 @@
 //
 // A sample's features are made of its cells when it is read.
 //
-// What a column is: numbers if nine tenths of its fields that are not missing are, or half of them if they have decimals
-// or a wide range; the others are missing then. Dates if all look like them (then it is ignored, with a note); else
-// words. A column that counts the rows, or is called an ID and has another value in every row, is ignored, unless it is
-// all there is. The decimal mark is that of most numbers. Rows that repeat the header, and totals at the end, are left
-// out (datasets/table/rows.h).
+// What a column is: numbers if nine tenths of its fields that are not missing are, or half of them if they have
+// decimals or a wide range; the others are missing then. Dates if all look like them (then it is ignored, with a note);
+// else words. A column that counts the rows, or is called an ID and has another value in every row, is ignored, unless
+// it is all there is. The decimal mark is that of most numbers. Rows that repeat the header, and totals at the end, are
+// left out (datasets/table/rows.h).
 //
-// The target is a class if it has words, or integers of which at most `most_integer_classes` differ and each stands in
-// two rows or more on average; else a number. Words that stand beside numbers in few rows are strays: a tenth, or
-// beside classes a hundredth or a single one. Rows without a target are left out and counted. Infinite numbers, and
-// those no float holds, count as missing.
+// The target is the last column, or that which is asked for; in a file without a header, the last that holds anything.
+// It is a class if it has words, or integers of which at most `most_integer_classes` differ and each stands in two rows
+// or more on average; else a number. Words that stand beside numbers in few rows are strays: a tenth, or beside classes
+// a hundredth or a single one. Rows without a target are left out and counted. Infinite numbers, and those no float
+// holds, count as missing.
 //
 // Nothing that is guessed, replaced, ignored or left out goes unsaid: see DataParts::notes.
 //

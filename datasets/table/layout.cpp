@@ -60,7 +60,7 @@ Layout layout_of(const Profile& profile, const TableOptions& options) {
     layout.content.push_back(Content::ignored);
     layout.used.push_back(used);
     layout.guessed.push_back(false);
-    layout.offset.push_back(c.range.offset());
+    layout.offset.push_back(c.float_fit().offset);
     std::string& why = layout.why.emplace_back();
     if (ignore.contains(f)) {
       why = "asked for";

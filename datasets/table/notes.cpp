@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <map>
+#include <utility>
 
 #include "espalier/datasets/quoted.h"
 
@@ -27,6 +28,15 @@ std::string lines_text(const std::vector<Index>& lines) {
   if (lines.size() == 1) return fmt::format("line {}", lines[0]);
   const auto end = lines.begin() + static_cast<std::ptrdiff_t>(std::min(lines.size(), most_listed));
   return fmt::format("lines {}{}", fmt::join(lines.begin(), end, ", "), lines.size() > most_listed ? ", ..." : "");
+}
+
+// The first notes, and how many there are more of this kind.
+std::vector<std::string> first_of(std::vector<std::string> notes, const char* what) {
+  if (notes.size() > most_listed) {
+    notes[most_listed] = fmt::format("and {} more {}", notes.size() - most_listed, what);
+    notes.resize(most_listed + 1);
+  }
+  return notes;
 }
 
 std::string plural_of_delimiter(char delimiter) {
@@ -62,11 +72,13 @@ std::string dialect_note(const Profile& profile, const Dialect& asked) {
                      d.decimal == ',' ? "commas" : "points", charset_text(d.charset), change(open));
 }
 
-std::string target_note(const TargetChoice& choice, const TargetRule& target, const TableOptions& options) {
+std::string target_note(const Profile& profile, const TargetChoice& choice, const TargetRule& target,
+                        const TableOptions& options) {
   std::vector<std::string> open;
   std::string text = "target " + shown(target.name);
   if (options.target.empty()) {
-    text += ", the last column";
+    const bool last = profile.target + 1 == profile.names.size();
+    text += last ? ", the last column" : ", the last column that holds anything";
     open.push_back("target");
   }
   if (!choice.reason.empty()) {
@@ -113,11 +125,38 @@ std::vector<std::string> notes_of_mixtures(const Profile& profile, const Layout&
         quoted(words.first), words.line,
         numbers ? change({"categorical " + as_in_a_list(name)}) : change({"missing " + as_in_a_list(words.first)})));
   }
-  if (notes.size() > most_listed) {
-    notes[most_listed] = fmt::format("and {} more columns of numbers and words", notes.size() - most_listed);
-    notes.resize(most_listed + 1);
-  }
+  return first_of(std::move(notes), "columns of numbers and words");
+}
+
+// Numbers that are large beside what tells them apart.
+std::vector<std::string> notes_of_floats(const ColumnProfile& column, const std::string& name,
+                                         const TableOptions& options) {
+  std::vector<std::string> notes;
+  const FloatFit fit = column.float_fit();
+  const auto text = [](long double x) { return fmt::format("{}", static_cast<double>(x)); };
+  if (fit.outliers)
+    notes.push_back(fmt::format("column {}: most of its numbers are about {} to {}, but some as far from them as {}{}",
+                                shown(name), text(fit.low), text(fit.high), text(fit.farthest),
+                                options.scaling == "robust" ? std::string() : change({"scaling robust"})));
+  if (10 * fit.different_floats < 9 * fit.different)
+    notes.push_back(fmt::format(
+        "column {}: some of its numbers are too close together, and too far from the others, to stay apart as floats: "
+        "of {} different ones in a sample {} are left",
+        shown(name), fit.different, fit.different_floats));
   return notes;
+}
+
+std::vector<std::string> notes_of_floats(const Profile& profile, const Layout& layout, const Preprocessing& p,
+                                         const TableOptions& options) {
+  std::vector<std::string> notes;
+  const auto add = [&](std::size_t field) {
+    const auto more = notes_of_floats(profile.columns[field], profile.names[field], options);
+    notes.insert(notes.end(), more.begin(), more.end());
+  };
+  for (std::size_t c = 0; c < p.columns.size(); ++c)
+    if (p.columns[c].kind == ColumnKind::numeric) add(layout.field[c]);
+  if (p.target.classes.empty()) add(profile.target);
+  return first_of(std::move(notes), "notes about large numbers");
 }
 
 // Whether `use` brings a column back that was left out for this reason.
@@ -166,6 +205,8 @@ std::vector<std::string> ignored_columns(const Preprocessing& p) {
 std::vector<std::string> notes_of(const CsvSkipped& skipped) {
   std::vector<std::string> notes;
   if (skipped.sep_line) notes.push_back("line 1 names the delimiter, and is no row");
+  if (skipped.short_header)
+    notes.push_back("the header is one name short of the rows, as R writes it: the first column has no name");
   if (skipped.comments > 0)
     notes.push_back(fmt::format("skipped {} comments (lines that begin with # and are no rows), the first in line {}",
                                 skipped.comments, skipped.comment_line));
@@ -203,7 +244,7 @@ std::vector<std::string> notes_of(const Table& table, const Profile& profile, co
       "{}: {} rows, {} columns, {} features; target {}: {}", table.name, profile.rows, p.columns.size(), p.features(),
       target_name, p.target.classes.empty() ? "regression" : fmt::format("{} classes", p.target.classes.size())));
   notes.push_back(dialect_note(profile, options.csv.dialect));
-  if (const std::string note = target_note(target, p.target, options); !note.empty()) notes.push_back(note);
+  if (const std::string note = target_note(profile, target, p.target, options); !note.empty()) notes.push_back(note);
   const auto testing = std::ranges::count(parts, Part::test);  // none: they are in a file of their own
   notes.push_back(fmt::format("{} rows for training, {} for validation{}", std::ranges::count(parts, Part::train),
                               std::ranges::count(parts, Part::validation),
@@ -212,6 +253,7 @@ std::vector<std::string> notes_of(const Table& table, const Profile& profile, co
   append(notes_of(profile.left_out));
   append(notes_of_target(table, profile, target));
   append(notes_of_mixtures(profile, layout));
+  append(notes_of_floats(profile, layout, p, options));
   std::vector<std::pair<std::string, Index>> missing, infinite;
   std::vector<StrayWords> notation(p.columns.size());
   std::vector<std::string> names;

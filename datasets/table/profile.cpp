@@ -65,6 +65,7 @@ class Profiler {
     const MissingMarks& marks = c == profile_.target ? target_marks_ : marks_;
     if (field.empty() || (marks.numeric() && marks.holds(field))) {
       ++column.missing;
+      column.empty += field.empty();
       return;
     }
     double value = 0;
@@ -107,12 +108,14 @@ class Profiler {
     ++column.numbers;
     if (std::abs(value) < exact_below) [[likely]] {
       column.range.add(value);
+      column.sample.add(value);
       column.counter.add(value);
       return;
     }
     long double exact = 0;
     read_number(field, decimal_, exact);
     column.range.add_wide(exact);
+    column.sample.add(exact);
     column.counter.add(exact);
   }
 
@@ -132,33 +135,43 @@ class Profiler {
   bool first_rows_ = true, voting_ = true;
 };
 
-Profile empty_profile(const CsvReader& reader, const TableOptions& options) {
+// behind: how many of the last columns the target is not among, unless the options name it.
+Profile empty_profile(const CsvReader& reader, std::size_t behind, const TableOptions& options) {
   Profile profile{.file = reader.name(), .names = reader.columns()};
   if (profile.names.size() < 2)
     reader.fail(fmt::format("expected at least two columns (comma, semicolon, tab or pipe between them), found {}",
                             profile.names.size()));
-  profile.target = options.target.empty() ? profile.names.size() - 1 : column_named(profile, options.target, "target");
+  profile.target =
+      options.target.empty() ? profile.names.size() - 1 - behind : column_named(profile, options.target, "target");
   profile.header_line = reader.has_header() ? reader.line() : 0;
   profile.columns.resize(profile.names.size());
-  for (std::size_t c = 0; c < profile.names.size(); ++c)
+  constexpr std::size_t fewest_sampled = 32, most_sampled = 512, most_sampled_in_all = std::size_t{1} << 20;
+  const std::size_t sampled = most_sampled_in_all / profile.names.size();
+  for (std::size_t c = 0; c < profile.names.size(); ++c) {
     profile.columns[c].like_an_id = c != profile.target && names_an_id(profile.names[c]);
+    profile.columns[c].sample = EvenSample(std::clamp(sampled, fewest_sampled, most_sampled));
+  }
   return profile;
+}
+
+// Delimiters at the end of every row make last columns in which there is nothing: how many, in a file without names.
+std::size_t empty_last_columns(const Profile& profile) {
+  std::size_t empty = 0;
+  if (profile.header_line > 0) return empty;
+  while (empty + 1 < profile.columns.size() &&
+         profile.columns[profile.columns.size() - 1 - empty].empty == profile.rows)
+    ++empty;
+  return empty;
 }
 
 }  // namespace
 
-double NumberRange::offset() const {
-  constexpr long double enough = 256, floats_hold_below = 16777216;  // 2^24 whole numbers
-  const long double size = std::max(std::abs(low()), std::abs(high())), range = high() - low();
-  if (!(range > 0) || size <= enough * range || (whole() && size <= floats_hold_below)) return 0;
-  return static_cast<double>(low());
-}
-
 Profile profile_of(const OpenTable& open, const TableOptions& options) {
   const bool asked = options.csv.dialect.decimal != 0;
+  std::size_t behind = 0;  // the target
   for (char decimal = asked ? options.csv.dialect.decimal : '.';;) {
     const auto reader = open();
-    Profile profile = empty_profile(*reader, options);
+    Profile profile = empty_profile(*reader, behind, options);
     Profiler profiler(profile, decimal, options);
     TableRows rows(*reader, [&](std::size_t c) { return profile.columns[c].holds_numbers(); });
     while (rows.next()) profiler.add_row(rows.fields(), rows.line());
@@ -167,9 +180,11 @@ Profile profile_of(const OpenTable& open, const TableOptions& options) {
     profile.skipped = reader->skipped();
     profile.dialect = reader->dialect();
     profile.dialect.decimal = decimal;
-    const char settled = asked ? decimal : profiler.votes().settled(profile.dialect.delimiter);
-    if (settled == decimal || decimal == ',') return profile;
+    const char settled = asked || decimal == ',' ? decimal : profiler.votes().settled(profile.dialect.delimiter);
+    const std::size_t empty = options.target.empty() && behind == 0 ? empty_last_columns(profile) : behind;
+    if (settled == decimal && empty == behind) return profile;
     decimal = settled;
+    behind = empty;
   }
 }
 

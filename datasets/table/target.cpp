@@ -46,7 +46,7 @@ class TargetChooser {
       check(choice.classes);
     } else {
       if (column_.infinite > 0) fail(fmt::format("expected finite numbers, found {} infinite ones", column_.infinite));
-      choice.offset = column_.range.offset();
+      choice.offset = column_.float_fit().offset;
     }
     if (options_.task == "auto") choice.reason = reason(choice, numbers);
     return choice;

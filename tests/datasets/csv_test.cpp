@@ -219,7 +219,7 @@ TEST(Csv, CommentsAreSkippedAndCounted) {
 
 TEST(Csv, DelimitersAtTheEndOfEveryLineMakeNoColumn) {
   for (const char* text : {"a,b,\n1,x,\n2,y,\n", "a,b,,,\n1,x,,,\n2,y,,,\n", "a,b\n1,x,\n2,y,\n", "a,b,,\n1,x\n2,y,,\n",
-                           "a;b;\r\n1;x;\r\n2;y; \r\n"}) {
+                           "a;b;\r\n1;x;\r\n2;y; \r\n", "a,b,\n1,x\n2,y\n", "a,b,,\n1,x,\n2,y\n"}) {
     CsvReader reader("table", text);
     EXPECT_EQ(reader.columns(), (Names{"a", "b"})) << text;
     EXPECT_EQ(rows_of(reader), two_rows) << text;
@@ -229,7 +229,24 @@ TEST(Csv, DelimitersAtTheEndOfEveryLineMakeNoColumn) {
   for (int r = 0; r < 300; ++r) late += "1,x,\n";
   EXPECT_EQ(complaint(late + "1,x,7\n"), "table.csv: line 302: expected 2 fields, found 3");
   EXPECT_EQ(CsvReader("t", "a,b,\n1,x,\n2,y,7\n").columns(), (Names{"a", "b", "Unnamed: 2"}));
-  EXPECT_EQ(CsvReader("t", "1,2,\n3,4,\n").columns().size(), 3u) << "without a header columns have no names to lack";
+  EXPECT_TRUE(CsvReader("t", "a,b,\nx,u,\ny,v,\n").has_header()) << "a column of nothing is no evidence";
+  EXPECT_EQ(rows_of("a,b\n1,x,\n"), (Rows{{"1", "x"}}));
+  EXPECT_EQ(rows_of("a,b\n1,x,,\n"), (Rows{{"1", "x"}}));
+  EXPECT_EQ(CsvReader("t", "note,b,\nx;y,1\nz;w,2\n").delimiter(), ',');
+  EXPECT_EQ(complaint("Report,,,\na,b\n1,x\n2,y\n"), "table.csv: line 1: expected 2 fields, found 4") << "a title";
+}
+
+TEST(Csv, WithoutAHeaderAColumnOfNothingStaysAndRowsMayEndBeforeIt) {
+  CsvReader reader("t", "1,2,\n3,4,\n");
+  EXPECT_EQ(reader.columns(), (Names{"c1", "c2", "c3"}));
+  EXPECT_EQ(reader.skipped().trailing_columns, 0);
+  EXPECT_EQ(rows_of(reader), (Rows{{"1", "2", ""}, {"3", "4", ""}}));
+  for (const char* text : {"1,2,\n3,4\n5,6,\n", "1,2\n3,4,\n5,6,\n", "1,2,\n3,4\n5,6\n"})
+    EXPECT_EQ(rows_of(text), (Rows{{"1", "2", ""}, {"3", "4", ""}, {"5", "6", ""}})) << text;
+  std::string late;
+  for (int r = 0; r < 300; ++r) late += "1,2,\n";
+  EXPECT_EQ(rows_of(late + "1,2,7\n").back(), (Rows::value_type{"1", "2", "7"}));
+  EXPECT_EQ(complaint("1,2,\n3,4,\n5\n"), "table.csv: line 3: expected 3 fields, found 1");
 }
 
 TEST(Csv, ColumnsWithoutANameAreCalledByTheirPlace) {
@@ -247,7 +264,23 @@ TEST(Csv, AHeaderOneNameShortHasNoNameForTheFirstColumn) {
   EXPECT_EQ(reader.columns(), (Names{"Unnamed: 0", "a", "b"}));
   EXPECT_TRUE(reader.unnamed(0));
   EXPECT_EQ(rows_of(reader), (Rows{{"1", "5", "x"}, {"2", "6", "y"}}));
+  EXPECT_TRUE(reader.skipped().short_header);
   EXPECT_EQ(complaint("a,b\n1,5,x\n1,6,y\n"), "table.csv: line 1: expected 3 fields, as most rows have, found 2");
+}
+
+TEST(Csv, AHeaderOneNameShortMayBeAboveASingleRow) {
+  for (const char* text : {"\"a\",\"b\"\n\"1\",5,x\n", "a,b\nMazda RX4,21,x\n", "a\tb\n1\t21\tx"})
+    for (const Header header : {Header::detect, Header::yes}) {
+      CsvReader reader("table", text, {.dialect = {.header = header}});
+      EXPECT_EQ(reader.columns(), (Names{"Unnamed: 0", "a", "b"})) << text;
+      EXPECT_TRUE(reader.skipped().short_header);
+      EXPECT_EQ(rows_of(reader).size(), 1u) << text;
+    }
+  EXPECT_EQ(complaint("name,comment\nTom,hello, world\n"), "table.csv: line 2: expected 2 fields, found 3")
+      << "as likely a word with a comma in it";
+  EXPECT_EQ(complaint("1,2\n3,4,5\n"), "table.csv: line 2: expected 2 fields, found 3");
+  EXPECT_EQ(complaint("a,b\n1,5,x\n", {.dialect = {.header = Header::no}}),
+            "table.csv: line 1: expected 3 fields, found 2");
 }
 
 TEST(Csv, AnEmptyLineIsAMissingValueWhereThereIsOneColumn) {
@@ -286,8 +319,9 @@ TEST(Csv, ShowsContentsEscapedAndCut) {
 
 // What a reader settled opens the file again to the same rows.
 TEST(Csv, WhatWasSettledReadsTheSame) {
-  for (const char* text : {"1;2,5;x\n2;3,5;y\n", "a|b\n1|x\n", ",0,1\n0,5,6\n1,7,8\n", "caf\xe9,b\n1,x\n2,y\n",
-                           "a,b,\n1,x,\n", "sep=;\na;b\n1;2\n", "a,b\n1,5,x\n2,6,y\n"}) {
+  for (const char* text :
+       {"1;2,5;x\n2;3,5;y\n", "a|b\n1|x\n", ",0,1\n0,5,6\n1,7,8\n", "caf\xe9,b\n1,x\n2,y\n", "a,b,\n1,x,\n",
+        "sep=;\na;b\n1;2\n", "a,b\n1,5,x\n2,6,y\n", "a,b\n1,5,x\n", "1,2,\n3,4\n", "a,b,\n1,x\n2,y\n"}) {
     CsvReader first("t", text);
     const Rows rows = rows_of(first);
     CsvReader again("t", text, {.dialect = first.dialect()});

@@ -174,6 +174,14 @@ TEST(SampleShape, IsThatOfMostRows) {
   EXPECT_EQ(shape("a,b,c\n1,2,\n3,4,\n").trailing, 0u) << "it has a name";
   EXPECT_TRUE(shape("a,b\n1,5,6\n2,7,8\n").short_header);
   EXPECT_FALSE(shape("a,b\n1,5,6\n1,7,8\n").short_header) << "names of rows differ";
+  EXPECT_EQ(shape("a,b,\n1,2\n3,4\n").trailing, 1u) << "behind the names only";
+  EXPECT_EQ(shape("Report,,\na,b\n3,4\n").trailing, 0u);
+  EXPECT_EQ(shape("a,b\n1,2,\n").trailing, 1u);
+  EXPECT_TRUE(shape("a,b\n1,5,6\n").short_header);
+  EXPECT_FALSE(shape("a,b\n1,5,\n").short_header);
+  EXPECT_FALSE(shape("a,b\nx,y,z\n").short_header);
+  EXPECT_FALSE(shape("7,b\n1,5,6\n").short_header);
+  EXPECT_FALSE(shape("a\n1,5\n").short_header) << "a title";
   EXPECT_EQ(shape("").fields, 0u);
 }
 

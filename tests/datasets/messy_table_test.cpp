@@ -1,6 +1,7 @@
 // Tables as people have them: what is left out, what is read as something else, and that it is said.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -281,6 +282,45 @@ TEST(LeftOutRows, AWordForTotalsElsewhereIsAWord) {
       << "in a column of words";
 }
 
+// --- delimiters at the end of every row ------------------------------------------------------------------------------
+
+TEST(LastColumns, WithoutValuesAreNotTheTargetWhetherThereIsAHeaderOrNot) {
+  const auto table = [](const char* header, const char* behind) {
+    return table_of(*header ? fmt::format("{}{}", header, behind) : "", 100,
+                    [&](int r) { return plain_row(r) + behind; });
+  };
+  const std::string named = rules_of(table("c1,c2,c3", ","));
+  EXPECT_EQ(rules_of(table("", "")), named);
+  for (const char* behind : {",", ",,", ", "}) {
+    const DataParts parts = load(table("", behind));
+    EXPECT_EQ(parts.preprocessing->target.name, "c3") << behind;
+    EXPECT_EQ(parts.preprocessing->features(), 2);
+    EXPECT_EQ(parts.train->classes(), 2);
+    for (const char* c : {"c1", "c2"}) EXPECT_EQ(column(parts, c).centre, column(load(table("", "")), c).centre);
+    EXPECT_PRED2(contains, notes_of(parts), "target c3, the last column that holds anything: classes");
+    EXPECT_PRED2(contains, notes_of(parts), "ignored (no values): c4");
+  }
+  EXPECT_EQ(load(table("", ","), {.target = "c1"}).preprocessing->target.name, "c1");
+  EXPECT_EQ(testing::complaint_about_table(table("", ","), {.target = "c4"}),
+            "table.csv: column c4, the target: expected values, found none");
+  EXPECT_EQ(testing::complaint_about_table(table_of("a,b,c,d", 100, [](int r) { return plain_row(r) + ","; })),
+            "table.csv: column d, the target: expected values, found none")
+      << "one with a name may be meant";
+}
+
+TEST(LastColumns, WithoutValuesInTheFirstRowsOnlyAreTheTarget) {
+  const DataParts parts =
+      load(table_of("", 1000, [](int r) { return plain_row(r) + (r < 400 ? "," : ",7") + (r % 2 ? "" : "5"); }));
+  EXPECT_EQ(parts.preprocessing->target.name, "c4");
+}
+
+TEST(LastColumns, OfDecimalCommasAreFoundToo) {
+  const DataParts parts =
+      load(table_of("", 100, [](int r) { return fmt::format("{},5;{};{};", scattered(r), r % 13, r % 2); }));
+  EXPECT_EQ(parts.preprocessing->target.name, "c3");
+  EXPECT_EQ(parts.preprocessing->dialect.decimal, ',');
+}
+
 // --- other notations ------------------------------------------------------------------------------------------------
 
 // A point, or `decimal` in its place.
@@ -410,6 +450,72 @@ TEST(LargeNumbers, OrdinaryColumnsHaveNoOffset) {
   }));
   for (const ColumnRule& rule : parts.preprocessing->columns) EXPECT_EQ(rule.offset, 0) << rule.name;
   EXPECT_FALSE(contains(to_json(*parts.preprocessing), "offset"));
+}
+
+// x as it is, among them some fields `outlier`: the others keep their digits.
+TEST(LargeNumbers, KeepTheirDigitsBesideOutliers) {
+  struct Case {
+    const char* name;
+    std::int64_t base, step;
+  };
+  for (const Case& c : {Case{"seconds", 1700000000, 1}, Case{"nanoseconds", 1700000000000000000, 7000000123},
+                        Case{"numbers of 18 digits", 123456789012345678, 1}})
+    for (const char* outlier : {"0", "-1", "-9223372036854775808", "9000000000000000000", "1e30"})
+      for (const int every : {97, 10, 3}) {
+        const DataParts parts = load(table_of("t,z,y", 194, [&](int r) {
+          return fmt::format("{},{},{}", r % every == 2 ? outlier : std::to_string(c.base + c.step * scattered(r)),
+                             r % 13, r % 2);
+        }));
+        const ColumnRule& rule = column(parts, "t");
+        ASSERT_NE(rule.offset, 0) << c.name << ", " << outlier;
+        const Encoder encoder(*parts.preprocessing);
+        EncodingCounts counts(2);
+        const auto kept = [&](int n) {
+          return std::bit_cast<float>(encoder.encode(0, std::to_string(c.base + c.step * n), counts));
+        };
+        for (int n = 0; n < 96; ++n)
+          EXPECT_NEAR((kept(n + 1) - kept(n)) / static_cast<float>(c.step), 1, 1e-4) << c.name << ", " << outlier;
+        EXPECT_PRED2(contains, notes_of(parts), "column t: most of its numbers are about ");
+        EXPECT_PRED2(contains, notes_of(parts), "[scaling robust]");
+        EXPECT_FALSE(contains(notes_of(parts), "stay apart as floats"));
+      }
+}
+
+TEST(LargeNumbers, KeepTheirDigitsWhereMostRowsHaveAMarkForMissing) {
+  for (const int every : {2, 4, 8, 10, 100}) {
+    const DataParts parts = load(table_of("t,z,y", 9700, [&](int r) {
+      return fmt::format("{},{},{}", r % every != 1 ? 0 : 1700000000 + r, r % 13, r / 7 % 2);
+    }));
+    EXPECT_NEAR(column(parts, "t").offset, 1700000000, 9700) << every;
+    EXPECT_PRED2(contains, notes_of(parts), "but some as far from them as 0 [scaling robust]") << every;
+  }
+}
+
+TEST(LargeNumbers, OfTargetsKeepTheirDigitsToo) {
+  const DataParts parts = load(table_of("x,t", 97, [](int r) {
+    return fmt::format("{}.5,{}", scattered(r), r == 5 ? 0 : 1700000000000 + 3 * scattered(r));
+  }));
+  EXPECT_NEAR(parts.preprocessing->target.offset, 1700000000000, 300);
+  EXPECT_PRED2(contains, notes_of(parts), "column t: most of its numbers are about 17000000000");
+}
+
+TEST(LargeNumbers, OfTwoUnitsSayWhatIsLost) {
+  const DataParts parts = load(table_of("t,z,y", 970, [](int r) {
+    const std::int64_t seconds = 1700000000 + r;
+    return fmt::format("{},{},{}", r % 5 < 2 ? seconds : 1000 * seconds, r % 13, r % 2);
+  }));
+  EXPECT_PRED2(contains, notes_of(parts), "column t: some of its numbers are too close together, ");
+  EXPECT_FALSE(contains(notes_of(parts), "column z"));
+}
+
+TEST(LargeNumbers, OutliersOfOrdinaryColumnsChangeNothing) {
+  const DataParts parts = load(table_of("year,flag,price,wait,y", 970, [](int r) {
+    return fmt::format("{},{},{},{},{}", r == 9 ? 0 : 2000 + r % 20, r == 9 ? -999 : r % 2,
+                       r % 97 == 3 ? 1e9 : 0.5 * scattered(r), r % 50 ? 0 : 1e6 + 17.5 * r, r % 2);
+  }));
+  for (const char* name : {"year", "flag", "price"}) EXPECT_EQ(column(parts, name).offset, 0) << name;
+  EXPECT_FALSE(contains(notes_of(parts), "most of its numbers"));
+  EXPECT_FALSE(contains(notes_of(parts), "stay apart as floats"));
 }
 
 TEST(LargeNumbers, OnlyWhatIsConstantIsConstant) {

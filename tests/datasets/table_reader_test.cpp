@@ -50,6 +50,28 @@ class TableReaderTest : public ::testing::Test {
   testing::TemporaryFolder folder_;
 };
 
+TEST_F(TableReaderTest, RowsMayEndInADelimiterWhereThoseOfTrainingDidNotAndTheOtherWayRound) {
+  const EncoderPtr without = trained(table_of("", 100, row));
+  const EncoderPtr with = trained(table_of("", 100, [](int r) { return row(r) + ","; }));
+  for (const EncoderPtr& encoder : {without, with})
+    for (const char* rows : {"1.5,2,yes\n2.5,2,no\n", "1.5,2,yes,\n2.5,2,no,\n", "1.5,2,yes,\n2.5,2,no\n",
+                             "1.5,2\n2.5,2\n", "1.5,2,\n2.5,2,\n"})
+      EXPECT_EQ(first_column(encoder, rows), (std::vector<float>{1.5, 2.5})) << rows;
+}
+
+// write.table in R.
+TEST_F(TableReaderTest, ASingleRowWithANameIsReadAsManyAre) {
+  const EncoderPtr encoder =
+      trained(table_of("\"x\",\"z\",\"y\"", 100, [](int r) { return fmt::format("\"{}\",{}", r + 1, row(r)); }));
+  EXPECT_EQ(encoder->rules().columns[0].name, "Unnamed: 0");
+  for (const char* rows : {"\"x\",\"z\"\n\"1\",1.5,2\n", "\"x\",\"z\",\"y\"\n\"1\",1.5,2,NA\n"}) {
+    TableReader reader(write("one.csv", rows), encoder);
+    ASSERT_TRUE(reader.next());
+    EXPECT_EQ(std::bit_cast<float>(reader.cells()[1]), 1.5) << rows;
+    EXPECT_FALSE(reader.next());
+  }
+}
+
 TEST_F(TableReaderTest, GuessesNothingTwice) {
   const EncoderPtr named = trained(table_of("2019,2020,answer", 100, row));  // numbers as names
   EXPECT_EQ(named->rules().columns[0].name, "2019");

@@ -23,6 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
+PROGRAMS = ("espalier", "lightgbm", "xgboost")
+
 # name: training file, test file of the official split or None, target, task
 TABLES = {
     "adult": ("adult_train.csv", "adult_test.csv", "income", "classes"),
@@ -112,9 +114,11 @@ def read(name, train, test):
         y, ty = (frame.pop(target) for frame in both)
         x, tx = both
         for column in x.columns:
-            if x[column].dtype == object:
+            if not pd.api.types.is_numeric_dtype(x[column]):
                 words = sorted(set(x[column].dropna()))
                 x[column], tx[column] = (pd.Categorical(frame[column], categories=words) for frame in both)
+        if all(map(pd.api.types.is_numeric_dtype, x.dtypes)):  # one row of an array is answered much sooner
+            x, tx = (frame.to_numpy(np.float64) for frame in both)
     if task == "classes":
         names = sorted(set(y))
         number = {label: i for i, label in enumerate(names)}
@@ -140,7 +144,7 @@ def model_of(program, task, classes, setting, seed, threads):
 def fit(program, model, x, y, vx, vy):
     if program == "lightgbm":
         import lightgbm
-        model.fit(x, y, eval_set=[(vx, vy)], callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)])
+        model.fit(x, y, eval_X=vx, eval_y=vy, callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)])
         return model.best_iteration_
     model.fit(x, y, eval_set=[(vx, vy)], verbose=False)
     return model.best_iteration + 1
@@ -203,34 +207,46 @@ def paired_error(ours, theirs):
     return statistics.stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else 0.0
 
 
+def against_peers(scores, classes):
+    """How far Espalier is behind the better of the others, and how far it may be."""
+    peer = (max if classes else min)((p for p in scores if p != "espalier"), key=lambda p: statistics.mean(scores[p]))
+    ours, theirs = statistics.mean(scores["espalier"]), statistics.mean(scores[peer])
+    allowed = max(0.005 if classes else 0.02 * theirs, paired_error(scores["espalier"], scores[peer]))
+    return theirs - ours if classes else ours - theirs, allowed
+
+
+def row_of(name, of, verdict, text):
+    """A line of the table. of: the lines of each program, or none; verdict: as against_peers has it, or none."""
+    cell = lambda p: "{} ± {}".format(*map(text, mean_sd([line["score"] for line in of[p]]))) if p in of else "–"
+    each = lambda key, form, unit=1: " / ".join(
+        form.format(unit * statistics.median(line[key] for line in of[p])) if p in of else "–" for p in PROGRAMS)
+    ours = of.get("espalier", [])
+    linear = [line["linear"] for line in ours if line.get("linear") is not None]
+    behind = f"{text(verdict[0])}, {'within' if verdict[0] <= verdict[1] else '**not within**'} {text(verdict[1])}" if verdict else "–"
+    network = f"{ours[0]['members']}, {ours[0]['density']:.3g}, {ours[0]['nonzeros']}" if ours else "–"
+    return " | ".join(["| " + name, *map(cell, PROGRAMS), text(statistics.mean(linear)) if linear else "–", behind,
+                       each("cpu", "{:.0f}"), each("bytes", "{:.0f}"), each("latency", "{:.0f}", 1e6), network + " |"])
+
+
 def table(lines, seeds):
+    """Of each table the seeds that all programs have finished, of those that have finished any."""
     print("| table | Espalier | LightGBM | XGBoost | linear | behind the better | CPU s | bytes | one row, µs | members,"
           " density, nonzeros |\n|" + "---|" * 10)
     near = ahead = asked = 0
     for name, (_, _, _, task) in TABLES.items():
-        of = {p: [lines[k] for s in seeds if (k := (name, s, p)) in lines] for p in ("espalier", "lightgbm", "xgboost")}
-        if not all(of.values()):
+        present = [p for p in PROGRAMS if any((name, s, p) in lines for s in seeds)]
+        common = [s for s in seeds if all((name, s, p) in lines for p in present)]
+        if not present or not common:
             continue
-        asked += 1
-        classes = task == "classes"
-        text = (lambda v: f"{100 * v:.2f} %") if classes else (lambda v: f"{v:.4g}")
-        scores = {p: [line["score"] for line in of[p]] for p in of}
-        peer = (max if classes else min)(("lightgbm", "xgboost"), key=lambda p: statistics.mean(scores[p]))
-        ours, theirs = statistics.mean(scores["espalier"]), statistics.mean(scores[peer])
-        behind = theirs - ours if classes else ours - theirs
-        allowed = max(0.005 if classes else 0.02 * theirs, paired_error(scores["espalier"], scores[peer]))
-        near += behind <= allowed
-        ahead += behind < 0
-        cell = lambda p: "{} ± {}".format(*map(text, mean_sd(scores[p])))
-        linear = [line["linear"] for line in of["espalier"] if line.get("linear") is not None]
-        middle = lambda p, key: statistics.median(line[key] for line in of[p])
-        each = lambda key, form: " / ".join(form.format(middle(p, key)) for p in of)
-        row = of["espalier"][0]
-        micro = " / ".join(f"{1e6 * middle(p, 'latency'):.0f}" for p in of)
-        print(f"| {name} | {cell('espalier')} | {cell('lightgbm')} | {cell('xgboost')} | "
-              f"{text(statistics.mean(linear)) if linear else '–'} | {text(behind)}"
-              f"{', within' if behind <= allowed else ', **not within**'} {text(allowed)} | {each('cpu', '{:.0f}')} | "
-              f"{each('bytes', '{:.0f}')} | {micro} | {row['members']}, {row['density']:.3g}, {row['nonzeros']} |")
+        of = {p: [lines[name, s, p] for s in common] for p in present}
+        text = (lambda v: f"{100 * v:.2f} %") if task == "classes" else (lambda v: f"{v:.4g}")
+        verdict = None
+        if "espalier" in of and len(of) > 1:
+            verdict = against_peers({p: [line["score"] for line in of[p]] for p in of}, task == "classes")
+            asked += 1
+            near += verdict[0] <= verdict[1]
+            ahead += verdict[0] < 0
+        print(row_of(name, of, verdict, text))
     print(f"\nwithin 0.5 points, 2 % of the RMSE or one standard error of the better peer on {near} of {asked} tables, "
           f"ahead on {ahead}; Espalier / LightGBM / XGBoost in that order; seeds {', '.join(map(str, seeds))}")
 
@@ -243,7 +259,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", default="", help="names of tables, with commas between them")
-    parser.add_argument("--programs", default="espalier,lightgbm,xgboost")
+    parser.add_argument("--programs", default=",".join(PROGRAMS))
     parser.add_argument("--lines", type=Path, default=Path("trees.jsonl"))
     args = parser.parse_args()
     wanted = [name for name in TABLES if not args.only or name in args.only.split(",")]
