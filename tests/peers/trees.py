@@ -96,7 +96,7 @@ def espalier(args, name, train, test, seed, into):
     return dict(score=sparse[metric], linear=linear.get(metric),
                 cpu=cpu_seconds(resource.RUSAGE_CHILDREN) - before, wall=time.time() - began,
                 bytes=sparse["file_bytes"], latency=sparse["latency_seconds"], nonzeros=sparse["nonzeros"],
-                density=sparse["density"], members=sparse.get("members", 1), setting=result["model"])
+                density=sparse["density"], members=result.get("members", 1), setting=result["model"])
 
 
 # --- boosted trees ----------------------------------------------------------------------------------------------------
