@@ -6,7 +6,6 @@
 #include "espalier/experiment/linear.h"
 
 namespace espalier {
-
 namespace {
 
 DataParts as_by_default(RunConfig config, const DataParts& loaded) {
@@ -20,6 +19,25 @@ DataParts as_by_default(RunConfig config, const DataParts& loaded) {
   return load_data(config);
 }
 
+BaselineResult linear_baseline(const DataParts& data, int threads) {
+  BaselineResult linear{.name = "linear"};
+  try {
+    const LinearFit fit = fit_linear(*data.train, *data.validation, threads);
+    linear.test = metrics_of(fit.outputs_for(*data.test), *data.test);
+    if (data.validation->samples() > 0) {
+      const Metrics validation = metrics_of(fit.outputs_for(*data.validation), *data.validation);
+      linear.validation = validation.classes > 0 ? validation.accuracy : validation.rmse;
+    }
+    linear.parameters = static_cast<Index>(fit.weights.size());
+    linear.passes = fit.passes;
+    linear.solved = fit.converged;
+    linear.train_seconds = fit.seconds;
+  } catch (const DivergedError& error) {
+    linear.failed = error.what();
+  }
+  return linear;
+}
+
 }  // namespace
 
 bool wants_baselines(const RunConfig& config, const DataParts& data) {
@@ -28,23 +46,10 @@ bool wants_baselines(const RunConfig& config, const DataParts& data) {
 
 std::vector<BaselineResult> baselines_of(const RunConfig& config, const DataParts& loaded) {
   const DataParts data = as_by_default(config, loaded);
-  BaselineResult constant{.name = data.train->classes() > 0 ? "majority" : "mean",
-                          .test = baseline_metrics(*data.train, *data.test)};
-  BaselineResult linear{.name = "linear"};
-  try {
-    const LinearFit fit = fit_linear(*data.train, *data.validation, threads_of(config));
-    linear.test = metrics_of(fit.outputs_for(*data.test), *data.test);
-    if (data.validation->samples() > 0) {
-      const Metrics validation = metrics_of(fit.outputs_for(*data.validation), *data.validation);
-      linear.validation = validation.classes > 0 ? validation.accuracy : validation.rmse;
-    }
-    linear.parameters = static_cast<Index>(fit.weights.size());
-    linear.epochs = fit.passes;
-    linear.train_seconds = fit.seconds;
-  } catch (const DivergedError& error) {
-    linear.failed = error.what();
-  }
-  return {std::move(constant), std::move(linear)};
+  std::vector<BaselineResult> baselines{
+      {.name = data.train->classes() > 0 ? "majority" : "mean", .test = baseline_metrics(*data.train, *data.test)}};
+  if (data.train->tokens() == 0) baselines.push_back(linear_baseline(data, threads_of(config)));
+  return baselines;
 }
 
 }  // namespace espalier

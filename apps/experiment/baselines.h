@@ -2,7 +2,7 @@
 //
 //   majority, mean    constant: the training set's frequencies, or its mean target
 //   linear            the best linear model of the training data (linear.h): the same whatever the network is, and
-//                     however it is trained
+//                     however it is trained. Of tokens there is none, for as quantities they mean nothing
 #pragma once
 
 #include "espalier/datasets/parts.h"
@@ -15,8 +15,8 @@ namespace espalier {
 bool wants_baselines(const RunConfig& config, const DataParts& data);
 
 // loaded: the data of the configuration. If it encodes a table in a way of its own, the table is read once more as it
-// is by default: a linear model of other features would be another baseline. The constant one, then the linear one,
-// which has failed if its loss is not finite. Throws InterruptedError.
+// is by default: a linear model of other features would be another baseline. The constant one, then the linear one, if
+// there is one; it has failed if its loss is not finite. Throws InterruptedError.
 std::vector<BaselineResult> baselines_of(const RunConfig& config, const DataParts& loaded);
 
 }  // namespace espalier

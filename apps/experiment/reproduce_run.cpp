@@ -61,14 +61,17 @@ std::string time_left(std::span<const Pending> left, const ReproduceResults& res
 
 // What came of the linear baseline.
 void solve_linear(ReproduceResult& r, const RunConfig& config, const DataParts& data) {
-  const BaselineResult linear = baselines_of(config, data).back();
+  const std::vector<BaselineResult> baselines = baselines_of(config, data);
+  const auto found = std::ranges::find(baselines, "linear", &BaselineResult::name);
+  require(found != baselines.end(), "[method] linear: expected samples that are no text, got those of {}", data.name);
+  const BaselineResult& linear = *found;
   r.failed = linear.failed;
   if (!r.failed.empty()) return;
   r.test = linear.test;
   r.test_loss = r.regression() ? Metrics::unknown : linear.test.log_loss;
   r.validation = linear.validation;
   r.nonzeros = linear.parameters;
-  r.epochs = linear.epochs;
+  r.epochs = linear.passes;
   r.train_seconds = linear.train_seconds;
 }
 

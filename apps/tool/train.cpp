@@ -202,6 +202,7 @@ struct Beside {
   std::optional<std::vector<BaselineResult>> baselines;
   double race_seconds = 0;
   std::filesystem::path dense_file;
+  std::uint64_t data = 0;  // its fingerprint
 };
 
 // One density of one seed.
@@ -210,9 +211,10 @@ Result run_once(const RunConfig& config, const DataParts& data, Beside& beside, 
   MetricsLog log(folder, config.epochs);
   if (wants_baselines(config, data) && !beside.baselines) beside.baselines = baselines_of(config, data);
   if (config.dense_twin && !beside.dense)
-    beside.dense = train_side(config, data, Side::dense, log.observer(Side::dense), {.file = beside.dense_file});
-  const Trained sparse =
-      train_side(config, data, Side::sparse, log.observer(Side::sparse), {.file = folder.checkpoint("sparse")});
+    beside.dense = train_side(config, data, Side::dense, log.observer(Side::dense),
+                              {.file = beside.dense_file, .data = beside.data});
+  const Trained sparse = train_side(config, data, Side::sparse, log.observer(Side::sparse),
+                                    {.file = folder.checkpoint("sparse"), .data = beside.data});
   Result result = result_of(config, data, beside.dense ? &*beside.dense : nullptr, sparse);
   if (beside.baselines) result.baselines = *beside.baselines;
   result.race_seconds = beside.race_seconds;
@@ -237,7 +239,8 @@ std::vector<Result> run_sweep(const Sweep& sweep, DataParts& data, const Before&
     Beside beside{.dense = {},
                   .baselines = s == 0 ? before.baselines : Baselines(),
                   .race_seconds = before.race_seconds,
-                  .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed))};
+                  .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed)),
+                  .data = s > 0 ? fingerprint(data) : std::stoull(sweep.fingerprint, nullptr, 16)};
     for (const double density : sweep.densities) {
       config.schedule.density = density;
       const RunFolder own =

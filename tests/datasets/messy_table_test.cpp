@@ -296,7 +296,8 @@ TEST(LastColumns, WithoutValuesAreNotTheTargetWhetherThereIsAHeaderOrNot) {
     EXPECT_EQ(parts.preprocessing->target.name, "c3") << behind;
     EXPECT_EQ(parts.preprocessing->features(), 2);
     EXPECT_EQ(parts.train->classes(), 2);
-    for (const char* c : {"c1", "c2"}) EXPECT_EQ(column(parts, c).scaling.centre, column(load(table("", "")), c).scaling.centre);
+    for (const char* c : {"c1", "c2"})
+      EXPECT_EQ(column(parts, c).scaling.centre, column(load(table("", "")), c).scaling.centre);
     EXPECT_PRED2(contains, notes_of(parts), "target c3, the last column that holds anything: classes");
     EXPECT_PRED2(contains, notes_of(parts), "ignored (no values): c4");
   }
