@@ -515,7 +515,7 @@ TEST(Baselines, OfTextHaveNoLinearModel) {
   write_file_atomically(folder.path() / "some.txt", synthetic_text(4000));
   const DataParts data = load_text(folder.path() / "some.txt");
   EXPECT_TRUE(wants_baselines({}, data));
-  const std::vector<BaselineResult> baselines = baselines_of(data, 1);
+  const std::vector<BaselineResult> baselines = baselines_of({}, data);
   ASSERT_EQ(baselines.size(), 1u);
   EXPECT_EQ(baselines[0].name, "majority");
   EXPECT_GT(baselines[0].test.accuracy, 0);
