@@ -31,9 +31,9 @@ double normal_score(double p) {
   const auto probability_below = [](double z) { return std::erfc(-z / std::numbers::sqrt2) / 2; };
   if (p <= probability_below(-most_score)) return -most_score;
   if (p >= probability_below(most_score)) return most_score;
-  constexpr int enough = 12;  // steps: eight from 0 to 3, and the digits double with each one then
+  constexpr int steps = 12;  // eight lead from 0 to within 1e-5 of 3, and then each doubles the digits
   double z = 0;
-  for (int step = 0; step < enough; ++step) {
+  for (int step = 0; step < steps; ++step) {
     const double density = std::exp(-z * z / 2) / std::sqrt(2 * std::numbers::pi);
     z += (p - probability_below(z)) / density;
   }
