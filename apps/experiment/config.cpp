@@ -21,10 +21,10 @@
 namespace espalier {
 namespace {
 
-// The one list of keys: written, read back and checked for unknown keys from here.
+// The one list of keys, the data's first: written, read back and checked for unknown keys from here.
 //   field(section, key, reference to the member)
 template <typename Config, typename Field>
-void for_each_field(Config& c, Field&& field) {
+void for_each_data_field(Config& c, Field&& field) {
   field("data", "name", c.data);
   field("data", "folder", c.data_dir);
   field("data", "format", c.format);
@@ -46,6 +46,11 @@ void for_each_field(Config& c, Field&& field) {
   field("table", "charset", c.table.csv.dialect.charset);
   field("table", "skip_bad_rows", c.table.csv.skip_bad_rows);
   field("table", "test_fraction", c.table.test_fraction);
+}
+
+template <typename Config, typename Field>
+void for_each_field(Config& c, Field&& field) {
+  for_each_data_field(c, field);
   field("run", "recipe", c.recipe);
   field("run", "model", c.model);
   field("run", "members", c.members);
