@@ -13,7 +13,7 @@ set(espalier_optim_packages HWY)
 set(espalier_pruning_after optim)
 set(espalier_pruning_packages SerialOpenBLAS)
 set(espalier_experiment_after pruning)
-set(espalier_experiment_packages nlohmann_json)
+set(espalier_experiment_packages nlohmann_json tomlplusplus)
 
 # espalier_closure(OUT component...): these components and all that they build on, in the order of the list above.
 function(espalier_closure out)
