@@ -134,7 +134,7 @@ Scaling normal_scores(std::span<const float> sorted) {
 
 std::vector<float> bin_edges(std::span<const float> sorted, Index bins) {
   std::vector<float> edges(sorted.begin(), sorted.end());
-  edges.erase(std::ranges::unique(edges).begin(), edges.end());
+  edges.erase(std::unique(edges.begin(), edges.end()), edges.end());
   if (static_cast<Index>(edges.size()) <= bins + 1) return edges;
   edges = {sorted.front(), sorted.back()};
   std::vector<float> rest(sorted.begin(), sorted.end());
@@ -158,7 +158,7 @@ std::vector<float> bin_edges(std::span<const float> sorted, Index bins) {
   for (Index k = 1; k < bins && !rest.empty(); ++k)
     edges.push_back(static_cast<float>(quantile(rest, static_cast<double>(k) / static_cast<double>(bins))));
   std::ranges::sort(edges);
-  edges.erase(std::ranges::unique(edges).begin(), edges.end());
+  edges.erase(std::unique(edges.begin(), edges.end()), edges.end());
   return edges;
 }
 
