@@ -70,7 +70,7 @@ class Training {
             steps_, rewind_.step);
     result_.model = e.model;
     if (method_) result_.origin = method_->origin();
-    if (!checkpoint_.file.empty()) result_.data = fingerprint(e.data);
+    if (!checkpoint_.file.empty()) result_.data = checkpoint_.data != 0 ? checkpoint_.data : fingerprint(e.data);
   }
 
   Trained run() {
@@ -177,11 +177,10 @@ class Training {
 
   void note_idle() {
     const Schedule& schedule = e_.pruning->options.schedule;
-    result_.notes.push_back(
-        fmt::format("{} exchanged no weights, and was the method static: its interval is {} steps (--interval), and "
-                    "exchanges end at "
-                    "{:g} of the {} steps",
-                    e_.pruning->method.name, schedule.interval, schedule.end, steps_));
+    result_.notes.push_back(fmt::format(
+        "{} exchanged no weights, and was the method static: its interval is {} steps, and exchanges end at "
+        "{:g} of the {} steps",
+        e_.pruning->method.name, schedule.interval, schedule.end, steps_));
   }
 
   void report(const std::vector<PruneEvent>& events) {

@@ -97,6 +97,7 @@ struct Observer {
 struct Checkpoint {
   std::filesystem::path file = {};           // empty: it is not kept
   std::function<bool()> stop = interrupted;  // asked between steps
+  std::uint64_t data = 0;                    // fingerprint of the experiment's data; 0: it is computed
 };
 
 // Trains e.model. If the checkpoint's file exists, it goes on from there; a training that was finished then is returned

@@ -190,7 +190,8 @@ Trained train_side(const RunConfig& c, const DataParts& data, Side side, const O
   std::vector<Trained> members;
   for (RunConfig one = c; std::ssize(members) < c.members; ++one.seed) {
     const std::filesystem::path file = member_file(checkpoint.file, std::ssize(members));
-    members.push_back(train_one(one, data, side, observer, {.file = file, .stop = checkpoint.stop}));
+    members.push_back(
+        train_one(one, data, side, observer, {.file = file, .stop = checkpoint.stop, .data = checkpoint.data}));
   }
   return average_of(c, data, members);
 }

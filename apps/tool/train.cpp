@@ -209,6 +209,7 @@ struct Beside {
   std::optional<Trained> dense;
   std::optional<std::vector<BaselineResult>> baselines;
   std::filesystem::path dense_file;
+  std::uint64_t data = 0;  // its fingerprint
 };
 
 // One density of one seed.
@@ -217,9 +218,10 @@ Result run_once(const RunConfig& config, const DataParts& data, Beside& beside, 
   MetricsLog log(folder, config.epochs);
   if (wants_baselines(config, data) && !beside.baselines) beside.baselines = baselines_of(data, threads_of(config));
   if (config.dense_twin && !beside.dense)
-    beside.dense = train_side(config, data, Side::dense, log.observer(Side::dense), {.file = beside.dense_file});
-  const Trained sparse =
-      train_side(config, data, Side::sparse, log.observer(Side::sparse), {.file = folder.checkpoint("sparse")});
+    beside.dense = train_side(config, data, Side::dense, log.observer(Side::dense),
+                              {.file = beside.dense_file, .data = beside.data});
+  const Trained sparse = train_side(config, data, Side::sparse, log.observer(Side::sparse),
+                                    {.file = folder.checkpoint("sparse"), .data = beside.data});
   Result result = result_of(config, data, beside.dense ? &*beside.dense : nullptr, sparse);
   if (beside.baselines) result.baselines = *beside.baselines;
   leave_behind(folder, config, data, sparse, result);
@@ -232,8 +234,10 @@ std::vector<Result> run_sweep(Sweep& sweep, DataParts& data, const RunFolder& fo
     RunConfig config = sweep.base;
     config.seed += s;
     if (s > 0) data = load_data(config);
-    Beside beside{
-        .dense = {}, .baselines = {}, .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed))};
+    Beside beside{.dense = {},
+                  .baselines = {},
+                  .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed)),
+                  .data = s > 0 ? fingerprint(data) : std::stoull(sweep.fingerprint, nullptr, 16)};
     for (const double density : sweep.densities) {
       config.schedule.density = density;
       const RunFolder own =

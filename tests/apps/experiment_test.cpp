@@ -8,6 +8,7 @@
 
 #include "consumer/outside.h"
 #include "espalier/core/error.h"
+#include "espalier/datasets/fingerprint.h"
 #include "espalier/experiment/result_json.h"
 #include "espalier/experiment/run_folder.h"
 #include "espalier/experiment/text.h"
@@ -46,6 +47,19 @@ TEST(Experiment, ATrainingOfPartsFromOutsideGoesOnToTheBitsOfOneThatWasNotInterr
     EXPECT_EQ(train(again, {}, {.file = file, .stop = [] { return true; }}).test.loss, expected.test.loss);
     EXPECT_EQ(weights_of(*again.model), weights_of(*whole.model));
   }
+}
+
+// Invariant 4, where the caller knows what the data are.
+TEST(Experiment, TakesTheFingerprintOfItsDataFromTheCallerWhoKnowsIt) {
+  const testing::TemporaryFolder folder;
+  const std::filesystem::path file = folder.path() / "checkpoint";
+  Experiment e = experiment_outside({});
+  EXPECT_EQ(train(e).data, 0u);
+  EXPECT_EQ(train(e, {}, {.file = file, .data = 7}).data, 7u);
+  EXPECT_EQ(train(e, {}, {.file = file, .data = 7}).data, 7u);
+  EXPECT_THROW(train(e, {}, {.file = file, .data = 8}), FileError);
+  EXPECT_THROW(train(e, {}, {.file = file}), FileError);
+  EXPECT_EQ(train(e, {}, {.file = folder.path() / "other"}).data, fingerprint(e.data));
 }
 
 // Invariant 2.
@@ -185,26 +199,28 @@ Result some_result() {
                         .train_step = {1e-3, 0.9e-3, 1.1e-3},
                         .inference = {2e-4, 1e-4, 3e-4},
                         .latency = {1e-5, 0.5e-5, 2e-5}};
-  Result r{.dataset = "data",
-           .provenance = "drawn",
-           .model = "net",
-           .method = "magnitude",
-           .schedule = "cubic",
-           .density = 0.3,
-           .seed = 7,
-           .threads = 2,
-           .lanes = 16,
-           .batch = 128,
-           .epochs = 3,
-           .processor = "a processor",
-           .control = "reinit",
-           .dense = side,
-           .sparse = side,
-           .layers = {{"fc.weight", 4, 8, 0.3, "csr", "csr panels", "delta8", {20, 0}, 1e-6}},
-           .baselines = {{.name = "majority", .test = metrics},
-                         {.name = "linear", .test = metrics, .parameters = 27, .epochs = 2, .train_seconds = 0.5}},
-           .surviving_inputs = std::vector<std::string>{"a", "b"},
-           .input_columns = 5};
+  Result r{
+      .dataset = "data",
+      .provenance = "drawn",
+      .model = "net",
+      .method = "magnitude",
+      .schedule = "cubic",
+      .density = 0.3,
+      .seed = 7,
+      .threads = 2,
+      .lanes = 16,
+      .batch = 128,
+      .epochs = 3,
+      .processor = "a processor",
+      .control = "reinit",
+      .dense = side,
+      .sparse = side,
+      .layers = {{"fc.weight", 4, 8, 0.3, "csr", "csr panels", "delta8", {20, 0}, 1e-6}},
+      .baselines =
+          {{.name = "majority", .test = metrics},
+           {.name = "linear", .test = metrics, .parameters = 27, .passes = 2, .solved = true, .train_seconds = 0.5}},
+      .surviving_inputs = std::vector<std::string>{"a", "b"},
+      .input_columns = 5};
   r.dense->nonzeros = 100;
   r.dense->train_step.median = 4e-3;
   return r;
