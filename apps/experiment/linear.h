@@ -3,7 +3,8 @@
 //   regression        ridge: minimise mean (w x + b - t)² / 2 + ridge |w|² / 2. The equations are solved by Cholesky,
 //                     as long as their matrix is of a size for that
 //   classification    the same with the mean of -log softmax(W x + b)[label]: logistic regression, by L-BFGS (Nocedal
-//                     and Wright, Numerical Optimization, section 7.2) until its gradient vanishes
+//                     and Wright, Numerical Optimization, section 7.2) until its gradient vanishes, or after seconds:
+//                     then it is not quite the best one, and says so (converged)
 //
 // Features are divided by their deviation, so that the ridge means the same for all of them; b is free. The ridge is
 // that of a short list, from strong to weak, at which the loss on validation samples is lowest. Nothing here depends on

@@ -14,6 +14,7 @@
 #include "espalier/datasets/libsvm.h"
 #include "espalier/datasets/quoted.h"
 #include "espalier/datasets/table.h"
+#include "espalier/datasets/table/notes.h"
 #include "espalier/experiment/run_folder.h"
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
@@ -117,7 +118,9 @@ class CsvRows final : public Rows {
     return true;
   }
   std::vector<std::string> notes() const override {
-    std::vector<std::string> notes;
+    CsvSkipped skipped = reader_.rows().skipped();
+    skipped.bad_rows = 0;  // said below: they are rows without an answer
+    std::vector<std::string> notes = table::notes_of(skipped);
     if (const std::string text = reader_.replaced(); !text.empty()) notes.push_back(text);
     if (reader_.extra_columns() > 0)
       notes.push_back(fmt::format("ignored {} columns absent from the training file", reader_.extra_columns()));

@@ -49,7 +49,8 @@ struct BaselineResult {
   std::string name;  // majority, mean, linear
   Metrics test = {};
   std::optional<double> validation = {};  // as of a network; none of a constant
-  Index parameters = 0, epochs = 0;       // epochs: passes over the training rows; 0: nothing was trained
+  Index parameters = 0, passes = 0;       // passes: over the training rows; 0: nothing was trained
+  bool solved = false;                    // trained to its minimum; false: stopped on the way there
   double train_seconds = 0;
   std::string failed = {};  // why there are no numbers
 };

@@ -60,10 +60,11 @@ LayerResult layer_of(const Json& json) {
 Json to_json(const BaselineResult& b) {
   if (!b.failed.empty()) return {{"failed", b.failed}};
   Json json = to_json(b.test);
-  if (b.epochs == 0) return json;
+  if (b.passes == 0) return json;
   json["parameters"] = b.parameters;
   json["nonzeros"] = b.parameters;
-  json["epochs"] = b.epochs;
+  json["epochs"] = b.passes;
+  json["solved"] = b.solved;
   json["train_seconds"] = b.train_seconds;
   if (b.validation) json[validation_key(b.test.classes > 0)] = *b.validation;
   return json;
@@ -91,7 +92,8 @@ BaselineResult baseline_of(const std::string& name, const Json& json) {
   BaselineResult b{.name = name, .failed = json.value("failed", "")};
   if (b.failed.empty()) b.test = metrics_of(json);
   b.parameters = json.value("parameters", Index{0});
-  b.epochs = json.value("epochs", Index{0});
+  b.passes = json.value("epochs", Index{0});
+  b.solved = json.value("solved", false);
   b.train_seconds = json.value("train_seconds", 0.0);
   if (const char* key = validation_key(b.test.classes > 0); json.contains(key))
     b.validation = json.at(key).get<double>();

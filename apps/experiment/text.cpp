@@ -92,7 +92,7 @@ std::string baseline_table_of(const Result& result) {
   text += "\n";
   for (const BaselineResult& b : result.baselines) {
     std::string row = b.name == "majority" ? "majority class" : b.name == "mean" ? "mean target" : b.name;
-    if (b.epochs > 0) row += ", solved";
+    if (b.passes > 0) row += b.solved ? ", solved" : fmt::format(", {} passes", b.passes);
     text += fmt::format("{:<28}", row);
     if (!b.failed.empty()) text += "   " + b.failed;
     for (const Column& column : columns)
@@ -209,7 +209,7 @@ std::string baseline_rows(const ResultsOfSeeds& seeds, const Headline& headline)
       const BaselineResult& baseline = result->baselines[b];
       if (!baseline.failed.empty()) continue;
       row.add_quality(baseline.test.*headline.metric, headline);
-      if (baseline.epochs > 0) row.nonzeros.push_back(static_cast<double>(baseline.parameters));
+      if (baseline.passes > 0) row.nonzeros.push_back(static_cast<double>(baseline.parameters));
     }
     text += row.text(seeds.front()->baselines[b].name, headline);
   }

@@ -25,12 +25,12 @@ MethodInfo lottery() {
           .source =
               "Frankle & Carbin, The lottery ticket hypothesis, 2019; Frankle, Dziugaite, Roy, Carbin, Linear "
               "mode connectivity and the lottery ticket hypothesis, 2020 (to step k); Renda, Frankle, Carbin, "
-              "Comparing rewinding and fine-tuning in neural network pruning, 2020 (--rewind rate)",
+              "Comparing rewinding and fine-tuning in neural network pruning, 2020 (the rate only)",
           .formula = "R times: train w_0 to w_T, keep the d^(1/R) largest |w_T|, w := w_0; then train",
           .cost = "rounds + 1 trainings, each cheaper than the one before",
           .caveat =
-              "large networks have no ticket at initialisation, only a little later (--rewind 500); shows "
-              "something only beside --control reinit and random-pattern",
+              "large networks have no ticket at initialisation, only a little later (rewind 500); shows "
+              "something only beside the controls reinit and random-pattern",
           .example = "espalier train --method lottery --density 0.135 --rounds 9 --epochs 10",
           .defaults = {.allocation = Allocation::global,
                        .rewind = {Rewind::Kind::step, 0},

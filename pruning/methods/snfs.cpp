@@ -104,7 +104,7 @@ MethodInfo snfs() {
               "drop f(t) n_l of smallest |w|; of all dropped, layer l grows the part m_l / sum m, "
               "m_l = mean |M| of the live, where |M| of the dead is largest; "
               "M = momentum M + (1 - momentum) dL/dw",
-          .cost = "a dense forward and backward pass for every step (or --set every=N), dense memory for M",
+          .cost = "a dense forward and backward pass for every step (or every Nth, with every=N), dense memory for M",
           .caveat = "sparse in what it computes with, dense in what it costs",
           .example = "espalier train --method snfs --density 0.02",
           .defaults = SparseTraining::defaults(),

@@ -87,8 +87,8 @@ TEST(Page, SaysThatAMethodHadNoTimeToExchangeWeights) {
     const std::string page = train(fmt::format("--method {}", method));
     EXPECT_PRED2(
         contains, page,
-        fmt::format("{} exchanged no weights, and was the method static: its interval is 100 steps (--interval), "
-                    "and exchanges end at 0.75 of the 120 steps\n",
+        fmt::format("{} exchanged no weights, and was the method static: its interval is 100 steps, and exchanges end "
+                    "at 0.75 of the 120 steps\n",
                     method));
     const auto result = nlohmann::json::parse(read_file(folder.path() / "run/result.json", megabyte));
     EXPECT_EQ(result["notes"].size(), 1u);
