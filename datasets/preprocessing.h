@@ -12,7 +12,7 @@
 //   ignored       dates, constants, counters of rows, and words of which nearly every row has another one: no features
 //
 // A number is kept as a float. Where that would lose what tells a column's numbers apart (seconds since 1970, of one
-// day, outliers or not), an offset is subtracted first, with 64 bits of mantissa; centre, fill, low and high are
+// day, outliers or not), an offset is subtracted first, with 64 bits of mantissa; scaling, fill, low and high are
 // relative to it. Columns of smaller numbers have offset 0.
 //
 // Numeric columns of two values are put to 0 and 1 (centre: the lower, scale: the difference), whatever the scaling.
@@ -83,7 +83,8 @@ struct Preprocessing {
   Index sparse_features = 0;  // above 0: rows are LIBSVM's, of so many features, and there are no columns
 
   Index features() const;
-  std::vector<std::string> feature_names() const;  // "age", "age missing", "sex = Male", "native_country other"
+  // "age", "age from 25 to 31", "age missing", "sex = Male", "native_country other"
+  std::vector<std::string> feature_names() const;
   // Which column each feature is made of: an index into columns, or the feature itself if rows are sparse.
   std::vector<Index> source_columns() const;
   std::string column_name(Index column) const;

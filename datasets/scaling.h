@@ -7,14 +7,13 @@
 //   none       centre 0, scale 1
 //   quantile   the normal score of its rank: at a knot, Φ⁻¹(F(x)), at most 3 and at least -3, where F(x) is the part of
 //              the training numbers that are less than x, and half of those that equal it; between knots, a straight
-//              line. Φ⁻¹ is taken of the knots only: applied, this is a search and a line, and a file of it says all
-//   piecewise  what robust gives, and beside it a feature for each bin between two neighbouring edges (see bin_edges;
-//              Gorishniy, Rubachev, Babenko 2022, "On embeddings for numerical features in tabular deep learning",
-//              section 3.2): 0 below the bin, 1 above it, (x - lower edge) / (upper edge - lower edge) within
+//              line. Φ⁻¹ is taken when it is fitted: applied, this is a search and a line
+//   piecewise  what robust gives, and beside it a feature for each bin between two neighbouring edges (see bin_edges):
+//              0 below the bin, 1 above it, (x - lower edge) / (upper edge - lower edge) within (Gorishniy, Rubachev,
+//              Babenko 2022, "On embeddings for numerical features in tabular deep learning", section 3.2)
 //
-// A linear layer behind `piecewise` is a function of x with a kink at every edge; behind the others it is one line.
-// With the last two, numbers beyond the training part are its lowest and highest one. With all of them, a feature that
-// is no bin grows with x.
+// A linear layer behind `piecewise` is a function of x with a kink at every edge, behind the others one line or curve.
+// With the last two, numbers beyond the training part are its lowest and highest one. No feature falls where x rises.
 #pragma once
 
 #include <cmath>
