@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 log=build/demo.log
-cpu_minutes=7  # of a build from nothing
+cpu_minutes=6  # of a build from nothing
 
 source apps/install_packages.sh
 install_packages "${build_packages[@]}"
