@@ -2,7 +2,7 @@
 // apart, and whether they do.
 //
 //   1700000000 ... 1700086399            the lowest: seconds of one day
-//   1700000000 ... 1700086399, 0         the lowest but for outliers, a mark for missing values that nobody named
+//   1700000000 ... 1700086399, 0         the lowest but for outliers, a mark for missing values that no option named
 //   1700000000 ..., 1700000000000 ...    the lowest of the more; the others become one another, and it is said
 #pragma once
 
