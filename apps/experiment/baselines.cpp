@@ -11,8 +11,8 @@ namespace {
 DataParts as_by_default(RunConfig config, const DataParts& loaded) {
   const TableOptions plain;
   TableOptions& own = config.table;
-  const bool is_plain = own.scaling == plain.scaling && own.encoding == plain.encoding && own.impute == plain.impute;
-  if (is_plain || !loaded.preprocessing || loaded.preprocessing->sparse_features > 0) return loaded;
+  if (encoding_of(own) == encoding_of(plain) || !loaded.preprocessing || loaded.preprocessing->sparse_features > 0)
+    return loaded;
   own.scaling = plain.scaling;
   own.encoding = plain.encoding;
   own.impute = plain.impute;

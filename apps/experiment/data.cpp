@@ -40,6 +40,10 @@ DataParts load_data(RunConfig& config) {
   return parts;
 }
 
+std::string encoding_of(const TableOptions& table) {
+  return fmt::format("{} {} {}", table.scaling, table.encoding, table.impute);
+}
+
 void require_known_data(const std::string& name, const std::string& format) {
   require(name == "auto" || knows_data(name, format), "[data] expected auto, {}, got \"{}\"", data_help(), name);
   require(name != "auto" || format == "auto", "[format] expected auto unless data are a file, got {}", format);

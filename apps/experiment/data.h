@@ -15,6 +15,9 @@ namespace espalier {
 // becomes the name of what was loaded. Throws FileError for missing or bad files.
 DataParts load_data(RunConfig& config);
 
+// How a table becomes numbers, of all that the options say: equal for options that make the same features of it.
+std::string encoding_of(const TableOptions& table);
+
 // Throws UsageError unless load_data knows the name, "auto" included, or it is the name of a file of that format.
 void require_known_data(const std::string& name, const std::string& format = "auto");
 

@@ -125,11 +125,6 @@ void run_exhaustive(const Race& race, const std::vector<Candidate>& candidates, 
              text_of_gap(metric, gap_of(metric, picked->test_error, best.test_error)));
 }
 
-// What a recipe may say about how a table becomes numbers.
-std::string encoding_of(const TableOptions& table) {
-  return fmt::format("{} {} {}", table.scaling, table.encoding, table.impute);
-}
-
 // The data as each candidate's recipe encodes them.
 void load_for(std::vector<Candidate>& candidates, const RunConfig& base, const DataParts& data) {
   std::map<std::string, DataParts> loaded{{encoding_of(base.table), data}};
