@@ -171,7 +171,7 @@ void LibsvmReader::read_row(std::string_view line) {
 }
 
 // index:value, behind the entries of this row so far. Throws BadField.
-SparseEntry LibsvmReader::entry_of(std::string_view word) const {
+SparseEntry LibsvmReader::entry_of(std::string_view word) {
   const std::size_t colon = word.find(':');
   Index index = 0;
   const char* const stop = word.data() + std::min(colon, word.size());
@@ -185,10 +185,14 @@ SparseEntry LibsvmReader::entry_of(std::string_view word) const {
     throw BadField(fmt::format("expected ascending indices, found {} after {}{}", index, entries_.back().index + 1,
                                index == Index{entries_.back().index} + 1 ? " (repeated)" : ""));
   double value = 0;
-  if (parse_number(word.substr(colon + 1), value) != Number::finite)
+  constexpr double most = std::numeric_limits<float>::max();
+  if (parse_number(word.substr(colon + 1), value) != Number::finite || std::abs(value) > most)
     throw BadField(
         fmt::format("expected a finite number for index {}, found {}", index, quoted(word.substr(colon + 1))));
-  return {static_cast<std::uint32_t>(index - 1), static_cast<float>(value)};
+  const auto kept = static_cast<float>(value);
+  if (value == std::floor(value) && static_cast<double>(kept) != value && rounded_++ == 0)
+    first_rounded_ = fmt::format("index {}: {} as {:.0f}", index, quoted(word.substr(colon + 1)), kept);
+  return {static_cast<std::uint32_t>(index - 1), kept};
 }
 
 void LibsvmReader::leave_out(const std::string& why) {
@@ -216,6 +220,11 @@ std::vector<std::string> notes_of(const LibsvmReader& reader) {
   if (reader.bad_rows() > 0)
     notes.push_back(fmt::format("left out {} rows that could not be read; the first: {}", reader.bad_rows(),
                                 reader.first_bad_row()));
+  if (reader.rounded() > 0)
+    notes.push_back(
+        fmt::format("rounded {} whole numbers to the 7 digits of a single-precision number, for those of "
+                    "sparse rows are taken as they are; the first: {}",
+                    reader.rounded(), reader.first_rounded()));
   return notes;
 }
 

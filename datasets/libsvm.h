@@ -42,6 +42,9 @@ class LibsvmReader {
   std::span<const SparseEntry> entries() const { return entries_; }  // of this row, indices ascending
   Index qids() const { return qids_; }                               // so far, like the next
   Index bad_rows() const { return bad_rows_; }
+  // Whole numbers of which the last digits are gone; the first: "index 3: \"1700000001\" as 1700000000".
+  Index rounded() const { return rounded_; }
+  const std::string& first_rounded() const { return first_rounded_; }
   const std::string& first_bad_row() const { return first_bad_row_; }  // "line 7: expected ..., found ..."
   const std::string& name() const { return lines_.name(); }
   Index line() const { return lines_.line(); }
@@ -49,14 +52,14 @@ class LibsvmReader {
 
  private:
   void read_row(std::string_view line);
-  SparseEntry entry_of(std::string_view word) const;
+  SparseEntry entry_of(std::string_view word);
   void leave_out(const std::string& why);
   CsvReader lines_;  // of one field each
   double target_ = 0;
   std::string_view target_text_;
   std::vector<SparseEntry> entries_;
-  Index qids_ = 0, bad_rows_ = 0, most_bad_rows_;
-  std::string first_bad_row_;
+  Index qids_ = 0, bad_rows_ = 0, rounded_ = 0, most_bad_rows_;
+  std::string first_bad_row_, first_rounded_;
 };
 
 // Classes by their numbers.

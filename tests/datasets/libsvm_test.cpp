@@ -75,6 +75,15 @@ TEST_F(Libsvm, TakesRealTargetsForARegression) {
   EXPECT_PRED2(contains, parts.notes.back(), "ignored 50 qid");
 }
 
+TEST_F(Libsvm, SaysWhichNumbersLoseDigitsAndRefusesThoseBeyondTheRange) {
+  std::string text;
+  for (int i = 0; i < 50; ++i) text += fmt::format("{} 1:{} 2:16777216 3:0.1\n", 0.5 * i, 1700000000 + i);
+  EXPECT_PRED2(contains, load_libsvm(write("rows.svm", text), {}, {}).notes.back(),
+               "rounded 49 whole numbers to the 7 digits");
+  EXPECT_PRED2(contains, complaint("1 1:1e39"),
+               "rows.svm: line 21: expected a finite number for index 1, found \"1e39\"");
+}
+
 TEST_F(Libsvm, NamesTheLineOfWhatIsWrong) {
   const auto expect = [&](const std::string& row, const std::string& message) {
     EXPECT_PRED2(contains, complaint(row), "rows.svm: line 21: " + message);
