@@ -250,6 +250,21 @@ void settle_pruning(RunConfig& c) {
           "[rewind] expected an iterative schedule, whose rounds can begin again, got {}", c.schedule.kind);
 }
 
+// Throws FileError for [a.a.a. ...] or a.a.a. ... = 1 of more levels than a configuration has: toml++ makes a table of
+// each, and ends them one inside the other, on the stack. Comments and strings of so many dots are refused with them.
+void require_few_levels(const std::string& text, const std::string& file) {
+  constexpr int most = 100;
+  Index line = 1;
+  int dots = 0;
+  for (const char c : text) {
+    line += c == '\n';
+    dots += c == '.';
+    if (c == '\n' || c == ',' || c == '=') dots = 0;
+    if (dots > most)
+      throw FileError(fmt::format("{}: line {}: expected at most {} levels of tables, found more", file, line, most));
+  }
+}
+
 }  // namespace
 
 RunConfig settled(RunConfig c) {
@@ -303,6 +318,7 @@ std::string to_toml(const RunConfig& config) {
 }
 
 toml::table parse_toml_text(const std::string& text, const std::string& file) {
+  require_few_levels(text, file);
   try {
     return toml::parse(text);
   } catch (const toml::parse_error& error) {

@@ -804,6 +804,23 @@ TEST(Config, KeysThatCameLaterAreWrittenOnlyWhereTheySaySomething) {
   EXPECT_EQ(back.quantile, 0.5);
 }
 
+TEST(Config, TablesThatAreNestedTooDeepAreRefusedAndNotFollowed) {
+  const testing::TemporaryFolder folder;
+  for (const int depth : {200, 40000}) {
+    std::string key = "a";
+    for (int level = 1; level < depth; ++level) key += ".a";
+    for (const std::string& line : {fmt::format("[{}]\n", key), fmt::format("{} = 1\n", key)}) {
+      write_file_atomically(folder.path() / "deep.toml", "\n" + line);
+      try {
+        from_toml(folder.path() / "deep.toml");
+        ADD_FAILURE() << depth;
+      } catch (const FileError& error) {
+        EXPECT_NE(std::string(error.what()).find("line 2: expected at most"), std::string::npos) << error.what();
+      }
+    }
+  }
+}
+
 TEST(Config, TheDensityIsTheMethodsOwnUnlessTold) {
   RunConfig by_magnitude, by_scores{.method = "edge-popup"}, told{.method = "edge-popup"};
   told.schedule.density = 0.2;
