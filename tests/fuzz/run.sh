@@ -2,7 +2,7 @@
 # Fuzzes what reads files, by libFuzzer under AddressSanitizer and UndefinedBehaviorSanitizer:
 #
 #   tests/fuzz/run.sh 10             every harness, ten seconds each
-#   tests/fuzz/run.sh 600 csv        one of them (csv, libsvm, table), ten minutes
+#   tests/fuzz/run.sh 600 csv        one of them, ten minutes
 #
 # It begins with the files in tests/fuzz/corpus/HARNESS. Inputs that reach new branches stay in build/fuzz/HARNESS, where the
 # next run begins; one that breaks something is written there as crash-..., and the exit code is 1. To run such an input
