@@ -25,6 +25,26 @@ Index count_correct(const Tensor& output, const Tile& tile) {
   return correct;
 }
 
+// Of the valid lanes: sum over classes of (softmax(z)[c] - [c is the label])^2.
+double sum_of_brier_scores(const Tensor& output, const Tile& tile) {
+  const Index classes = output.features();
+  double sum = 0;
+  for (Index lane = 0; lane < output.valid(); ++lane) {
+    const auto z = [&](Index c) { return static_cast<double>(output.row(c)[lane]); };
+    const double highest = z(arg_max(classes, z));
+    double all = 0, squares = 0;
+    for (Index c = 0; c < classes; ++c) {
+      const double p = std::exp(z(c) - highest);
+      all += p;
+      squares += p * p;
+    }
+    const Index label = tile.label[lane];
+    const double own = label >= 0 && label < classes ? std::exp(z(label) - highest) / all : 0;
+    sum += squares / (all * all) + 1 - 2 * own;
+  }
+  return sum;
+}
+
 double sum_of_squared_errors(const Tensor& output, const Tile& tile) {
   double sum = 0;
   for (Index o = 0; o < output.features(); ++o)
@@ -72,10 +92,8 @@ Evaluation Inference::pass(const Loader& loader, const Loss& loss, Real* outputs
       const Tensor& y = p.output.value();
       Sums& own = sums_[p.number];
       if (loss) own.loss = sum_of_losses(loss, p);
-      if (sum.classes > 0)
-        own.correct = count_correct(y, p.tile);
-      else
-        own.squared_errors = sum_of_squared_errors(y, p.tile);
+      if (sum.classes > 0) own.correct = count_correct(y, p.tile);
+      own.squared_errors = sum.classes > 0 ? sum_of_brier_scores(y, p.tile) : sum_of_squared_errors(y, p.tile);
       if (outputs) copy_outputs(p, loader, b, outputs);
     });
     for (const Sums& tile : sums_) {
@@ -88,6 +106,10 @@ Evaluation Inference::pass(const Loader& loader, const Loss& loss, Real* outputs
   const auto n = static_cast<double>(std::max<Index>(sum.samples, 1));
   sum.loss /= n;
   sum.accuracy /= n;
+  if (sum.classes > 0) {
+    sum.brier = squared_errors / n;
+    return sum;
+  }
   sum.rmse = data.target_scale().deviation *
              std::sqrt(squared_errors / (n * static_cast<double>(std::max<Index>(data.outputs(), 1))));
   return sum;

@@ -19,11 +19,13 @@
 
 namespace espalier {
 
-// How well a model does on a data set, in the numbers that are means over samples. Classification: accuracy;
-// regression: rmse. Metrics (metrics.h) has more of them, and needs all outputs at once.
+// How well a model does on a data set, in the numbers that are means over samples. Classification: accuracy and the
+// Brier score (Brier, "Verification of forecasts expressed in terms of probability", 1950); regression: rmse. Metrics
+// (metrics.h) has more of them, and needs all outputs at once.
 struct Evaluation {
   double loss = 0;
   double accuracy = 0;  // fraction
+  double brier = 0;     // squared distance of the class probabilities from the class: 0 to 2
   double rmse = 0;      // in original units: see TargetScale
   Index samples = 0;
   Flops flops;
@@ -80,8 +82,8 @@ class Inference {
     Flops flops;
     bool filled = false;  // with keep_tiles
   };
-  struct Sums {  // over the lanes of a tile
-    double loss = 0, squared_errors = 0;
+  struct Sums {                           // over the lanes of a tile
+    double loss = 0, squared_errors = 0;  // classes: of the probabilities
     Index correct = 0;
   };
   void prepare(Index tiles);

@@ -14,7 +14,7 @@ namespace {
 constexpr const char* metadata_key = "best_epoch";
 
 bool is_better(const Evaluation& a, const Evaluation& b) {
-  const SelectionMetric metric = selection_metric(a.classes, a.samples);
+  const SelectionMetric metric = selection_metric(a.classes);
   const auto order = [&](const Evaluation& e) { return std::tuple(error_of(metric, e), e.loss); };
   return order(a) < order(b);
 }
@@ -40,8 +40,8 @@ std::optional<Evaluation> BestEpoch::restore() {
 void BestEpoch::save(const std::filesystem::path& file) {
   if (!snapshot_) return;
   const nlohmann::json json = {
-      {"epoch", epoch_},    {"since", since_},          {"loss", best_.loss},      {"accuracy", best_.accuracy},
-      {"rmse", best_.rmse}, {"samples", best_.samples}, {"classes", best_.classes}};
+      {"epoch", epoch_},      {"since", since_},    {"loss", best_.loss},       {"accuracy", best_.accuracy},
+      {"brier", best_.brier}, {"rmse", best_.rmse}, {"samples", best_.samples}, {"classes", best_.classes}};
   save_checkpoint(snapshot_->copies(), {{metadata_key, json.dump()}}, file, snapshot_->state());
 }
 
@@ -54,6 +54,7 @@ void BestEpoch::load(const std::filesystem::path& file) {
     since_ = json.at("since");
     best_ = {.loss = json.at("loss"),
              .accuracy = json.at("accuracy"),
+             .brier = json.at("brier"),
              .rmse = json.at("rmse"),
              .samples = json.at("samples"),
              .flops = {},

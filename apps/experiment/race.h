@@ -11,8 +11,11 @@
 // step: half of a pruned training would be one that is not pruned yet. So a training of an early rung is a result like
 // any other, and wins if longer ones only learnt the rows by heart.
 //
-// No rung is longer than its place says: the last one has whole trainings, the one before half of them, and so on. If
-// there is time for everything, no candidate has to go.
+// With a clock there are three rungs, of which the next one keeps a third of the candidates, and the candidates of a
+// rung have the same seconds, not the same epochs: what is wanted is the best for the time. The last rung has whole
+// trainings at most, the one before a third of each candidate's own, and so on; if there is time for everything, no
+// candidate has to go. If there is little, the candidates that come last stay at home: ten that were trained for an
+// epoch say less than five that were trained for two. So the order in which they are given counts.
 //
 // What can go wrong: a candidate that is slow at first and best in the end goes in the first rung. `espalier recommend
 // --exhaustive` asks by how much.
@@ -25,6 +28,7 @@
 //   2. A candidate that diverges or is refused never stays, and never ends the race while another one is left.
 //   3. No candidate is trained for longer than `longest` says.
 //   4. The winner is one of the trainings that took place, on as many rows as any.
+//   5. With a clock, no candidate begins while one before it does not.
 #pragma once
 
 #include <cstddef>
@@ -42,10 +46,11 @@ enum class Outcome { trained, diverged, refused };  // refused: the configuratio
 struct Heat {
   std::size_t candidate = 0;
   Index epochs = 0, rows = 0;
-  double error = 0;       // of validation samples; lower is better
-  double test_error = 0;  // known in an exhaustive race only
-  Index nonzeros = 0;     // parameters left
-  double seconds = 0;
+  double error = 0;                      // of validation samples; lower is better
+  double test_error = 0;                 // known in an exhaustive race only
+  double accuracy = 0;                   // of the validation samples; for people
+  Index nonzeros = 0;                    // parameters left
+  double seconds = 0, step_seconds = 0;  // of all of it; of the training steps, which are more where rows are more
   Outcome outcome = Outcome::trained;
   std::string note = {};  // what went wrong
   bool stays = false;
@@ -66,12 +71,12 @@ using Trial = std::function<Heat(std::size_t candidate, Length length)>;
 
 struct RaceOptions {
   Index rows = 0;              // of the data
-  std::vector<Index> longest;  // epochs of each candidate's whole training; as many as there are candidates
-  Index rungs = 0;             // at most; 0: until two are left to compare
+  std::vector<Index> longest;  // epochs of each candidate's whole training; the likeliest candidates first
+  Index rungs = 0;             // at most; 0: until two are left to compare; with a clock, until a few are
   Index epochs = 0;            // of the last rung; each one before has half of the next. 0: what the seconds allow
   double seconds = 60;         // for the whole race, if no epochs are given
-  // The winner is the smallest of those whose error is at most that of the best + absolute + relative * that.
-  double absolute_tolerance = 0, relative_tolerance = 0;
+  // The winner is the smallest of those whose error is at most (1 + tolerance) times that of the best.
+  double tolerance = 0;
   std::function<void(const Rung&, Index number, Index of)> after_rung = nullptr;
 };
 

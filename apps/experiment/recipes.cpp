@@ -158,6 +158,11 @@ Recipe read_recipe(const std::string& text, const std::string& file) {
                            recipe.kind));
     } else if (key == "summary") {
       recipe.summary = string_of(node, file, "summary");
+    } else if (key == "place") {
+      const auto place = node.value<Index>();
+      if (!node.is_integer() || !place || *place < 1)
+        refuse(file, node, "expected recipe.place to be a number from 1 on");
+      recipe.place = *place;
     } else {
       read_bound(recipe, key, node, file);
     }

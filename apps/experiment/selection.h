@@ -1,9 +1,10 @@
 // What is compared when an epoch, a recipe or a length is chosen on validation samples.
 //
-//   regression                                the RMSE
-//   classes, from few_samples samples on      the share of wrong answers
-//   classes, on fewer samples                 the loss: there one more right answer, which is what tells two networks
-//                                             apart, is luck; the loss counts how sure all the answers are
+//   regression   the RMSE
+//   classes      the Brier score: how far, squared, the class probabilities are from the class. The share of right
+//                answers would be what is wanted in the end, but two networks differ in few answers, and which of them
+//                has one more is luck; the Brier score counts how sure all answers are. So does the loss, but without
+//                bound: one answer that is sure and wrong outweighs hundreds.
 #pragma once
 
 #include <string>
@@ -12,20 +13,14 @@
 
 namespace espalier {
 
-// From so many samples on, 0.1 percentage points are two answers.
-constexpr Index few_samples = 2000;
-
-enum class SelectionMetric { accuracy, loss, rmse };
-// classes: 0: regression. samples: of validation.
-SelectionMetric selection_metric(Index classes, Index samples);
+enum class SelectionMetric { brier, rmse };
+SelectionMetric selection_metric(Index classes);  // 0: regression
 
 // Lower is better.
 double error_of(SelectionMetric metric, const Evaluation& evaluation);
-// How far an error is behind another one: a difference of shares; or a share of the other one.
-double gap_of(SelectionMetric metric, double error, double other);
+// How far an error is behind another one, as a share of that.
+double gap_of(double error, double other);
 
-const char* name_of(SelectionMetric metric);                  // "accuracy"
-std::string text_of(SelectionMetric metric, double error);    // "97.31 %", "0.4711"
-std::string text_of_gap(SelectionMetric metric, double gap);  // "0.10 pp", "0.25 %"
+const char* name_of(SelectionMetric metric);  // "Brier score"
 
 }  // namespace espalier

@@ -35,12 +35,17 @@ Flops flops_of(const nlohmann::json& j) {
   return {j.at(0), j.at(1)};
 }
 nlohmann::json to_json(const Evaluation& e) {
-  return {{"loss", e.loss},       {"accuracy", e.accuracy},    {"rmse", e.rmse},
+  return {{"loss", e.loss},       {"accuracy", e.accuracy},    {"brier", e.brier},    {"rmse", e.rmse},
           {"samples", e.samples}, {"flops", to_json(e.flops)}, {"classes", e.classes}};
 }
 Evaluation evaluation_of(const nlohmann::json& j) {
-  return {j.at("loss"),    j.at("accuracy"),        j.at("rmse"),
-          j.at("samples"), flops_of(j.at("flops")), j.value("classes", Index{1})};  // once, all were of classes
+  return {.loss = j.at("loss"),
+          .accuracy = j.at("accuracy"),
+          .brier = j.value("brier", 0.0),  // in files from before it was known
+          .rmse = j.at("rmse"),
+          .samples = j.at("samples"),
+          .flops = flops_of(j.at("flops")),
+          .classes = j.value("classes", Index{1})};  // once, all were of classes
 }
 // Numbers that are not defined become null.
 nlohmann::json to_json(const Metrics& m) {

@@ -334,7 +334,7 @@ Recommendation raced(CLI::App& app, TrainFlags& f, const RunConfig& base, const 
     if (!f.densities.empty()) config.schedule.density = f.densities.front();
     return config;
   };
-  constexpr double share = 0.5;  // of the seconds
+  constexpr double share = 0.4;  // of the seconds; more for the training, which is several members if there is time
   f.race.share = share;
   Recommendation chosen = recommend(settle, base, data, f.race, stderr);
   if (chosen.interrupted)
@@ -348,15 +348,15 @@ Recommendation raced(CLI::App& app, TrainFlags& f, const RunConfig& base, const 
 Before race_for(CLI::App& app, TrainFlags& f, Sweep& sweep, DataParts& data) {
   Before before;
   if (wants_baselines(sweep.base, data)) before.baselines = baselines_of(sweep.base, data);
+  const bool open = f.race.budget.epochs == 0 && app.count("--members") == 0;
+  f.race.average = open;
   const Stopwatch watch;
   Recommendation chosen = raced(app, f, sweep.base, data);
   before.race_seconds = watch.seconds();
-  const bool open = f.race.budget.epochs == 0 && app.count("--members") == 0;
   if (open) {
-    constexpr double reserve = 0.1;  // for measuring and writing
     const auto runs =
         static_cast<double>(sweep.seeds) * static_cast<double>(std::max<std::size_t>(1, sweep.densities.size()));
-    const double left = (1 - reserve) * f.race.budget.seconds - f.race.clock.seconds();
+    const double left = (1 - budget_reserve) * f.race.budget.seconds - f.race.clock.seconds();
     chosen.config.members = affordable_members(chosen, left / runs, chosen.config.dense_twin);
   }
   fmt::print(stderr, "  trained for {} epochs{}\n", chosen.config.epochs,

@@ -197,8 +197,8 @@ class Recommend : public ::testing::Test {
     std::istringstream lines(out_);
     std::string text;
     for (std::string line; std::getline(lines, line);)
-      text += line.starts_with("  ") && line.size() >= 70 && line[68] == '.'
-                  ? line.substr(0, 61) + line.substr(70) + "\n"
+      text += line.starts_with("  ") && line.size() >= 84 && line[82] == '.'
+                  ? line.substr(0, 75) + line.substr(84) + "\n"
                   : line + "\n";
     return text;
   }
@@ -274,11 +274,11 @@ TEST_F(Recommend, WhatIsTrainedIsWhatWasRaced) {
   const auto result = nlohmann::json::parse(out_);
   EXPECT_EQ(result.at("epochs"), 2);
   std::istringstream metrics(read_file(out + "/metrics.jsonl", megabyte));
-  double loss = 0;  // of the last epoch
+  double accuracy = 0;  // of the last epoch
   for (std::string line; std::getline(metrics, line);)
-    if (contains(line, "validation_loss")) loss = nlohmann::json::parse(line).at("validation_loss");
-  const std::string reached = fmt::format("loss {:.4g} with {} parameters after 2 epochs", loss,
-                                          result.at("sparse").at("nonzeros").get<Index>());
+    if (contains(line, "validation_accuracy")) accuracy = nlohmann::json::parse(line).at("validation_accuracy");
+  const std::string reached =
+      fmt::format("{:>9.2f} %{:>12}", 100 * accuracy, result.at("sparse").at("nonzeros").get<Index>());
   EXPECT_PRED2(contains, err_, reached);
   ASSERT_EQ(run("train --no-dense --config " + out + "/config.toml --out " + again), exit_done) << err_;
   EXPECT_EQ(read_file(out + "/model.safetensors", megabyte), read_file(again + "/model.safetensors", megabyte));
