@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 build=${ESPALIER:-}
 if [ -z "$build" ]; then
   source apps/install_packages.sh
-  install_packages "${build_packages[@]}" "${test_packages[@]}"
+  install_packages "${build_packages[@]}" "${test_packages[@]}" python3
   cmake --preset release -DESPALIER_TESTS=ON >/dev/null
   cmake --build --preset release --target espalier_cli espalier_failing_calls
   build=build/release
