@@ -108,6 +108,7 @@ class Training {
 
   void train_all() {
     const FitOptions options = fit_options();
+    if (observer_.diverged && state_.number > 0) remember(state_.position.step / train_.batches());
     if (state_.number == 0) timed([&] { options.after_step(0, steps_); });  // else that has happened
     train_rounds(options);
   }
@@ -159,7 +160,8 @@ class Training {
       result_.train_flops += epoch.flops;
       result_.validation = epoch.validation;
       if (pruning_has_ended(epoch.epoch)) best_.add(epoch.epoch, epoch.validation);
-      if (observer_.diverged) remember(epoch);
+      if (observer_.diverged && (epoch.validation.samples == 0 || std::isfinite(epoch.validation.loss)))
+        remember(epoch.epoch);
       if (observer_.epoch)
         tell([&] {
           observer_.epoch(epoch, state_.round, method_ ? method_->density() : census_of(*e_.model).density());
@@ -170,14 +172,13 @@ class Training {
   }
 
   // The model as it would be if the training ended now, for the case that it diverges.
-  void remember(const EpochResult& epoch) {
-    if (epoch.validation.samples > 0 && !std::isfinite(epoch.validation.loss)) return;
+  void remember(Index epochs) {
     trainer_.show_as_trained([&] {
       last_epoch_.clear();
       for (const Parameter* W : trainer_.parameters()) last_epoch_.push_back(*W);
     });
     last_statistics_.emplace(std::span<Parameter* const>(), statistics_);
-    last_epoch_number_ = epoch.epoch;
+    last_epoch_number_ = epochs;
   }
   void show_last_epoch() {
     if (last_epoch_number_ == 0) return;

@@ -95,8 +95,8 @@ struct Observer {
   // density: of all weights, at the end of the epoch
   std::function<void(const EpochResult&, Index round, double density)> epoch = nullptr;
   std::function<void(const std::vector<PruneEvent>&)> pruned = nullptr;
-  // Training diverged; the model as it would be had it ended after `epoch`, the last one that ended well. Not called if
-  // there was none.
+  // Training diverged; the model as it would be had it ended after `epoch`, the last one that ended well (or where the
+  // training went on, in the one behind). Not called if there was none.
   std::function<void(const Module&, Index epoch)> diverged = nullptr;
   // What the observer has put down so far, for the checkpoint; a training that goes on from there gives it back first.
   std::function<std::string()> noted = nullptr;

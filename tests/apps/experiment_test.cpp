@@ -76,6 +76,7 @@ TEST(Experiment, GoesOnFromWhateverIsLeftAtAnyMomentToTheSameBitsAndFlops) {
     const std::vector<double> expected_flops = std::exchange(flops_of_epochs, {});
 
     const testing::TemporaryFolder folder;
+    std::filesystem::create_directory(folder.path() / "all");
     Index asked = 0;
     const std::vector<Index> moments{1, 2, 11, 50, 51, 101, 150};
     Experiment kept = experiment();

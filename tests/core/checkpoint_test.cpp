@@ -113,7 +113,8 @@ TEST(Checkpoint, KeepsSetsOfTheSameParametersApart) {
   const testing::TemporaryFolder folder;
   std::vector<Parameter> now = some_parameters(), then = some_parameters();
   for (Parameter& W : then) W.for_each_weight([&](Index, Index, Index at) { W.value()[at] = 3; });
-  const std::vector<CheckpointPart> parts{{.parameters = pointers(now)}, {.name = "then", .parameters = pointers(then)}};
+  const std::vector<CheckpointPart> parts{{.parameters = pointers(now)},
+                                          {.name = "then", .parameters = pointers(then)}};
   save_checkpoint(parts, {}, folder.path() / "checkpoint");
   std::vector<Parameter> other = some_parameters(), another = some_parameters();
   const CheckpointFile file(folder.path() / "checkpoint");
