@@ -337,6 +337,8 @@ void MetricsLog::go_on_behind(const std::string& note) {
                              path_.string(), bytes, found)
                      .c_str(),
                  stderr);
+    file_.append(unwritten_);  // even if that is nothing: what stands behind goes
+    unwritten_.clear();
   } catch (const Json::exception& error) {
     throw FileError(fmt::format("a checkpoint: expected how far {} was, found: {}", path_.string(), error.what()));
   }

@@ -133,6 +133,9 @@ class Check:
         code, said = self.run(f"{flags} --checkpoint-every {EVERY} --out {folder}", shim)
         if "failing_calls: " not in said:
             return False
+        if code == 0:  # the call was not needed: of a checkpoint of a training that is done, say
+            self.compare(folder, flags)
+            return True
         errors = [line for line in said.splitlines() if line.startswith("error: ")]
         if code != 3 or len(errors) != 1:
             raise Failed(f"expected exit code 3 and a line that says why, found {code}: {said}")
@@ -141,6 +144,13 @@ class Check:
         self.resume(folder, flags)
         self.compare(folder, flags)
         return True
+
+
+def write_table(folder):
+    """A small one: the runs with failing calls are many."""
+    file = pathlib.Path(folder) / "rows.csv"
+    file.write_text("x,y,label\n" + "".join(f"{r % 17},{r % 5},{'no' if r % 17 < 8 else 'yes'}\n" for r in range(300)))
+    return file
 
 
 def require_little_lost(folder, moment, most):
@@ -205,7 +215,7 @@ def main():
                 count = check.kill(flags, [dice.random() for _ in range(min(2, kills - done))])
                 done += count
                 print(f"{done:>4}/{kills}  {name}: killed {count} times (after {time.monotonic() - begun:.0f} s)", flush=True)
-            small = "--threads 1 --data synthetic-table --model tabular:8 --epochs 2 --no-dense"
+            small = f"--threads 1 --data {write_table(folder)} --model tabular:8 --density 0.5 --epochs 20 --no-dense"
             for call, ever in [("write", False), ("fsync", False), ("rename", False), ("close", False), ("write", True)]:
                 number, failures = 1, 0
                 while check.fail(small, call, number, ever):
