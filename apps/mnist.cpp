@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
     Experiment dense = experiment_of(config, data, Side::dense), sparse = experiment_of(config, data, Side::sparse);
     const Trained whole = train(dense, log.observer(Side::dense), {.file = folder.checkpoint("dense")});
     const Trained pruned = train(sparse, log.observer(Side::sparse), {.file = folder.checkpoint("sparse")});
+    log.finish();
 
     // Measured in this process, dense and sparse in turn: parameters, FLOPs, bytes, time.
     const Result result = result_of(config, data, &whole, pruned);

@@ -320,6 +320,11 @@ void MetricsLog::write(const Json& line) {
   unwritten_.clear();
 }
 
+void MetricsLog::finish() {
+  file_.append(unwritten_);  // even if that is nothing: what stands behind goes
+  unwritten_.clear();
+}
+
 std::string MetricsLog::noted() {
   if (unwritten_.empty()) file_.synchronise();
   return Json({{"log", within_}, {"bytes", file_.bytes()}, {"unwritten", unwritten_}}).dump();
@@ -337,8 +342,6 @@ void MetricsLog::go_on_behind(const std::string& note) {
                              path_.string(), bytes, found)
                      .c_str(),
                  stderr);
-    file_.append(unwritten_);  // even if that is nothing: what stands behind goes
-    unwritten_.clear();
   } catch (const Json::exception& error) {
     throw FileError(fmt::format("a checkpoint: expected how far {} was, found: {}", path_.string(), error.what()));
   }

@@ -83,12 +83,15 @@ class MetricsLog {
   MetricsLog(const RunFolder& folder, Index epochs, std::uintmax_t kept_bytes = 0);
   // To be passed to a training, which the log must outlive.
   Observer observer(Side side);
+  // Behind the last training: writes what could not be written before. Throws FileError.
+  void finish();
 
  private:
   void epoch(const std::string& side, const EpochResult& e, Index round, double density);
   void pruned(const std::string& side, const std::vector<PruneEvent>& events);
   void write(const Json& line);
-  // For checkpoints: how far the file is, and which lines could not be written.
+  // For checkpoints: how far the file is, and which lines could not be written. Nothing is cut off when a training goes
+  // on: another one, whose checkpoint knows of more lines, may follow.
   std::string noted();
   void go_on_behind(const std::string& note);
   std::filesystem::path path_;

@@ -252,6 +252,7 @@ Result train_pruned(const RunConfig& config, const DataParts& data, const Traine
   const std::optional<Result> before = folder.result();  // of a run that is trained on
   if (!before) {
     const Trained sparse = train_side(config, data, Side::sparse, observer, checkpoint);
+    log.finish();
     Result result = result_of(config, data, dense, sparse);
     if (beside.baselines) result.baselines = *beside.baselines;
     result.race_seconds = beside.race_seconds;
@@ -259,6 +260,7 @@ Result train_pruned(const RunConfig& config, const DataParts& data, const Traine
     return result;
   }
   const Trained sparse = train_on(config, data, trained_in(folder, config, data), observer, checkpoint);
+  log.finish();
   Result result = result_of(config, data, nullptr, sparse);
   result.dense = before->dense;
   result.baselines = before->baselines;

@@ -47,7 +47,8 @@ class Runs : public ::testing::Test {
   // 8 steps an epoch.
   Ran train(const std::string& flags) const {
     const std::string data = flags.find("--data") == std::string::npos ? "--data " + path("rows.csv") : std::string();
-    return tool("train " + data + " --model tabular:8 --batch 32 --no-dense --threads 1 " +
+    return tool("train " + data + " --batch 32 --no-dense --threads 1 " +
+                (flags.find("--model") == std::string::npos ? "--model tabular:8 " : "") +
                 (flags.find("--density") == std::string::npos ? "--density 0.5 " : "") +
                 (flags.find("--epochs") == std::string::npos ? "--epochs 1 " : "") + flags);
   }
@@ -179,6 +180,33 @@ TEST_F(Runs, Invariant4LinesOfAKilledRunThatItsCheckpointDoesNotKnowGo) {
     return all;
   };
   EXPECT_EQ(lines("run/metrics.jsonl"), lines("whole/metrics.jsonl"));
+}
+
+// Its only line is one of the training that was killed, behind those that the checkpoint of the dense twin knows of.
+TEST_F(Runs, Invariant4ALaterTrainingKeepsTheLinesThatItsOwnCheckpointKnowsOf) {
+  const RunFolder folder(path("run"));
+  std::string of_the_first, of_the_second;
+  const std::vector<PruneEvent> events{{.layer = "w", .kept = 1}};
+  {
+    MetricsLog log(folder, 1);
+    const Observer observer = log.observer(Side::dense);
+    observer.pruned(events);
+    of_the_first = observer.noted();
+    observer.pruned(events);
+    of_the_second = observer.noted();
+    observer.pruned(events);
+  }
+  const auto lines = [&] { return std::ranges::count(read("run/metrics.jsonl"), '\n'); };
+  EXPECT_EQ(lines(), 3);
+  MetricsLog log(folder, 1);
+  const Observer observer = log.observer(Side::sparse);
+  observer.go_on_behind(of_the_first);
+  observer.go_on_behind(of_the_second);
+  EXPECT_EQ(lines(), 3) << "nothing is cut yet";
+  observer.pruned(events);
+  EXPECT_EQ(lines(), 3);
+  log.finish();
+  EXPECT_EQ(lines(), 3);
 }
 
 TEST_F(Runs, ATrainingThatDivergesLeavesTheLastEpochThatEndedWell) {
