@@ -49,7 +49,7 @@ fi
 
 build/release/mnist "$@" || exit $?
 
-out=runs/mnist
+out=
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) exit 0 ;;
@@ -58,12 +58,14 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+# Without --out: runs/mnist or, if that is used, runs/mnist-2, -3, ...
+if [ -z "$out" ]; then out=$(dirname "$(ls -t runs/mnist/result.json runs/mnist-[0-9]*/result.json 2>/dev/null | head -n 1)"); fi
 cat <<END
 
 The run is in $out. Next:
 
   cmake --build --preset release --target espalier_cli     # the tool, a few CPU minutes more the first time
-  build/release/espalier train --config $out/config.toml --density 0.02 --out runs/mnist-0.02
+  build/release/espalier train --config $out/config.toml --density 0.02 --out runs/mnist-sparser --overwrite
   build/release/espalier explain magnitude
   build/release/espalier train --help                      # of your own table: train --data FILE.csv
 END

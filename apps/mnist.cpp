@@ -13,16 +13,16 @@ using namespace espalier;
 
 int main(int argc, char** argv) {
   RunConfig config{.model = "lenet-300-100", .epochs = 12, .method = "magnitude"};
-  std::string out = "runs/mnist";
+  RunPlace place;
   CLI::App app("Train LeNet-300-100 on MNIST, dense and pruned, and measure both.");
   app.add_option("--density", config.schedule.density, "Fraction of weights kept (default: the method's)");
   app.add_option("--epochs", config.epochs, "Epochs of each training")->capture_default_str();
   app.add_option("--data-dir", config.data_dir, "Where MNIST's files are (else $ESPALIER_DATA, else ./data)");
-  app.add_option("--out", out, "Run folder")->capture_default_str();
+  add_out_flags(app, place, "runs/mnist");
   return run_sample(app, argc, argv, [&] {
     config = settled(config);  // what was left open is as it suits model and method
     const DataParts data = load_data(config);
-    const RunFolder folder = open_run(out, config);
+    const RunFolder folder = open_run(place, config);
     MetricsLog log(folder, config.epochs);
 
     // The same network, data, optimizer and rates twice. What goes from the second: the smallest weights of all layers
@@ -31,10 +31,12 @@ int main(int argc, char** argv) {
     Experiment dense = experiment_of(config, data, Side::dense), sparse = experiment_of(config, data, Side::sparse);
     const Trained whole = train(dense, log.observer(Side::dense), {.file = folder.checkpoint("dense")});
     const Trained pruned = train(sparse, log.observer(Side::sparse), {.file = folder.checkpoint("sparse")});
+    log.finish();
 
     // Measured in this process, dense and sparse in turn: parameters, FLOPs, bytes, time.
     const Result result = result_of(config, data, &whole, pruned);
     leave_behind(folder, config, data, pruned, result);
     fmt::print("{}", page_of(result));
+    fmt::print(stderr, "run folder: {}\n", folder.path().string());
   });
 }

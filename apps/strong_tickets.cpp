@@ -18,6 +18,7 @@
 #include <numeric>
 
 #include "apps/tool/commands.h"
+#include "apps/tool/sample.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/plot.h"
 #include "espalier/experiment/run_folder.h"
@@ -270,7 +271,7 @@ int run(int argc, char** argv) {
   config.epochs = 6;
   config.schedule.density = 0.15;
   Lab lab;
-  std::string out = "runs/strong_tickets";
+  RunPlace place;
   CLI::App app("Find a trained network inside random ones, by pruning alone; and see what keeping neurons cannot do.");
   app.add_option("--widths", lab.widths, "Random candidates for each target weight, 1 to 32")
       ->delimiter(',')
@@ -282,7 +283,7 @@ int run(int argc, char** argv) {
   app.add_option("--teacher", lab.teacher_neurons, "Neurons of (b)'s other target")->capture_default_str();
   app.add_option("--seed", config.seed, "Of the training and of the random networks")->capture_default_str();
   app.add_option("--data-dir", config.data_dir, "Where MNIST's files are (else $ESPALIER_DATA, else ./data)");
-  app.add_option("--out", out, "Run folder; the plots are plots.svg")->capture_default_str();
+  add_out_flags(app, place, "runs/strong_tickets");
   app.footer("Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad, missing or unwritable file, 4 interrupted.");
   try {
     app.parse(argc, argv);
@@ -298,7 +299,8 @@ int run(int argc, char** argv) {
   require(lab.teacher_neurons >= 1 && lab.teacher_neurons <= 16, "[--teacher] expected 1 to 16, got {}",
           lab.teacher_neurons);
   const DataParts data = load_data(config);
-  const RunFolder folder(out);
+  const RunFolder folder = new_run(place);
+  folder.write("config.toml", to_toml(config));
   MetricsLog log(folder, config.epochs);
 
   const Trained target = train_side(config, data, Side::sparse, log.observer(Side::sparse));

@@ -16,29 +16,31 @@ int main(int argc, char** argv) {
   RunConfig config{.data = "synthetic-table", .model = default_table_model, .epochs = 20, .method = "magnitude"};
   config.schedule.density = 0.005;
   config.optimizer.weight_decay = 5e-3;  // pulls at weights that the loss does not hold: idle columns let go
-  std::string out = "runs/tabular";
+  RunPlace place;
   CLI::App app("Train a small net on a table, dense and pruned, and measure both.");
   app.add_option("file", config.data, "A table: .csv, .tsv, .svm or .libsvm, or with .gz")->capture_default_str();
   app.add_option("--target", config.table.target, "The column to predict (default: the last)");
   app.add_option("--density", config.schedule.density, "Fraction of weights kept")->capture_default_str();
   app.add_option("--epochs", config.epochs, "Epochs of each training")->capture_default_str();
-  app.add_option("--out", out, "Run folder")->capture_default_str();
+  add_out_flags(app, place, "runs/tabular");
   return run_sample(app, argc, argv, [&] {
     config = settled(config);
     // Columns become features: numbers standardised, words one-hot, what is missing marked; fitted on the training
     // part.
     const DataParts data = load_data(config);
     for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", note);
-    const RunFolder folder = open_run(out, config);
+    const RunFolder folder = open_run(place, config);
     MetricsLog log(folder, config.epochs);
 
     // The smallest weights of all layers together go: where a column is idle, all that read it go in the end.
     Experiment dense = experiment_of(config, data, Side::dense), sparse = experiment_of(config, data, Side::sparse);
     const Trained whole = train(dense, log.observer(Side::dense), {.file = folder.checkpoint("dense")});
     const Trained pruned = train(sparse, log.observer(Side::sparse), {.file = folder.checkpoint("sparse")});
+    log.finish();
 
     const Result result = result_of(config, data, &whole, pruned);
     leave_behind(folder, config, data, pruned, result);
     fmt::print("{}", page_of(result));
+    fmt::print(stderr, "run folder: {}\n", folder.path().string());
   });
 }

@@ -1,6 +1,7 @@
 #include "espalier/core/atomic_file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <new>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "espalier/core/error.h"
 #include "espalier/core/file_calls.h"
@@ -136,6 +138,19 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
   OutputFile file(path);
   file.write(contents);
   file.finish();
+}
+
+void remove_stale_temporaries(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> stale;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    int process = 0, number = 0, length = 0;
+    const std::string name = entry.path().filename().string();
+    const bool ours = std::sscanf(name.c_str(), ".espalier-%d-%d.tmp%n", &process, &number, &length) == 2 &&
+                      static_cast<std::size_t>(length) == name.size() && process > 0;
+    if (ours && (process == ::getpid() || (::kill(process, 0) < 0 && errno == ESRCH))) stale.push_back(entry.path());
+  }
+  for (const auto& file : stale) std::filesystem::remove(file, ignored);
 }
 
 // --- reading ---------------------------------------------------------------------------------------------------------

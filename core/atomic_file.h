@@ -43,6 +43,10 @@ class OutputFile final {
 // The whole of it in one piece.
 void write_file_atomically(const std::filesystem::path& path, std::string_view contents);
 
+// Removes the temporary files that processes of this machine have left in a folder and that no longer run: were they
+// killed, step 3 did not take place. To be called where no other thread is writing.
+void remove_stale_temporaries(const std::filesystem::path& folder);
+
 // Where a chain of symbolic links ends; nothing need stand there. Throws FileError for a circle.
 std::filesystem::path link_target(std::filesystem::path path);
 

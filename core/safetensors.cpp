@@ -353,11 +353,14 @@ std::uintmax_t save_safetensors(const SafeTensors& file, const std::filesystem::
   return bytes.size();
 }
 
-SafeTensors load_safetensors(const std::filesystem::path& path) {
-  // The file and its tensors are in memory at the same time.
+std::uintmax_t largest_safetensors() {
   const std::uintmax_t memory_bytes =
       static_cast<std::uintmax_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uintmax_t>(sysconf(_SC_PAGESIZE));
-  return decode(read_file(path, memory_bytes / 2), path.string());
+  return memory_bytes / 2;
+}
+
+SafeTensors load_safetensors(const std::filesystem::path& path) {
+  return decode(read_file(path, largest_safetensors()), path.string());
 }
 
 }  // namespace espalier

@@ -77,6 +77,8 @@ SafeTensors decode(std::string_view bytes, const std::string& source_name);
 // save returns the bytes written; the file appears whole or not at all.
 std::uintmax_t save_safetensors(const SafeTensors& file, const std::filesystem::path& path);
 SafeTensors load_safetensors(const std::filesystem::path& path);
+// No file larger than that is read: it and its tensors are in memory at the same time.
+std::uintmax_t largest_safetensors();
 
 // For messages: in quotes, one line of ASCII, at most 80 bytes of the text, whatever it was.
 std::string in_quotes(std::string_view text);

@@ -21,15 +21,20 @@ std::vector<EpochResult> fit(Trainer& trainer, Loader& train, const Loader* vali
     EpochResult result = first > 0 ? options.from.epoch : EpochResult{};
     result.epoch = epoch;
     const double seconds_before = result.seconds;
+    double seconds_saving = 0;
     const Stopwatch watch;
-    const auto seconds_so_far = [&] { return seconds_before + watch.seconds(); };
+    const auto seconds_so_far = [&] { return seconds_before + watch.seconds() - seconds_saving; };
+    const auto save = [&] {
+      result.seconds = seconds_so_far();
+      if (options.save) seconds_saving += seconds_of([&] { options.save({step, result}); });
+    };
     train.start_epoch(epoch - 1);
     for (Index b = first; b < train.batches(); ++b) {
       if (options.stop && options.stop()) {
-        result.seconds = seconds_so_far();
-        if (options.stopped) options.stopped({step, result});
+        save();
         throw InterruptedError(fmt::format("{}: interrupted after step {} of {}", options.label, step, steps));
       }
+      if (options.save_now && options.save_now()) save();
       result.rate = rate_at(rate, step, steps);
       const StepResult done = trainer.step(train, b, result.rate);
       ++step;

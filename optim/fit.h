@@ -37,11 +37,12 @@ struct FitOptions {
   std::function<void(const EpochResult&)> after_epoch{};
   // Asked after every epoch, after after_epoch. If it returns true, that was the last one.
   std::function<bool()> enough{};
-  // Called before every step. If it returns true, `stopped` is called with the position, and the call ends with
-  // InterruptedError. Another call that begins `from` this position, with the trainer and the parameters as they are
-  // then, computes what this call would have computed, to the bit.
-  std::function<bool()> stop{};
-  std::function<void(const FitPosition&)> stopped{};
+  // Both are asked before every step. If either returns true, `save` is called with the position. Another call that
+  // begins `from` this position, with the trainer and the parameters as they are then, computes what this call would
+  // have computed, to the bit. After `stop` the call ends with InterruptedError, after `save_now` it goes on. Saving
+  // takes no part in the seconds of training.
+  std::function<bool()> stop{}, save_now{};
+  std::function<void(const FitPosition&)> save{};
   FitPosition from{};  // where to begin
 };
 

@@ -166,6 +166,10 @@ Score Trainer::score(const Loader& loader) {
   return as_trained([&] { return inference_.score(loader, loss_); });
 }
 
+void Trainer::show_as_trained(const std::function<void()>& look) {
+  as_trained(look);
+}
+
 void Trainer::restart() {
   steps_ = 0;
   for (Parameter* parameter : parameters_)

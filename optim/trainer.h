@@ -57,6 +57,7 @@ class Trainer {
   // Carries batch b through without dropout or batch statistics, and shows the tapes to `look`, in tile order.
   void examine(const Loader& loader, Index b, const std::function<void(const Tape&)>& look);
   // FLOPs of probes that no step has counted yet.
+  const Flops& probe_flops() const { return probe_flops_; }
   Flops take_probe_flops() { return std::exchange(probe_flops_, {}); }
 
   // From now on some weights are derived (null: none). Must outlive the trainer or be taken back.
@@ -66,6 +67,8 @@ class Trainer {
   // would have; all weights are then again what they were.
   Evaluation evaluate(const Loader& loader);
   Score score(const Loader& loader);
+  // Calls look() while the weights are those that the trained network would have.
+  void show_as_trained(const std::function<void()>& look);
   // The model with the weights as they are, in tapes and tiles that the training uses too.
   Inference& inference() { return inference_; }
   void keep_tiles() { inference_.keep_tiles(); }  // see Inference
@@ -74,8 +77,8 @@ class Trainer {
   Index steps() const { return steps_; }
   // Forgets optimizer state and step count (rewinding).
   void restart();
-  // Sets the step count: where a training that was interrupted goes on.
-  void resume_at(Index steps) { steps_ = steps; }
+  // Where a training that was interrupted goes on: its step count, and what the next step has to count besides itself.
+  void resume_at(Index steps, Flops probe_flops = {}) { steps_ = steps, probe_flops_ = probe_flops; }
 
   Module& model() { return model_; }
   const Optimizer& optimizer() const { return optimizer_; }

@@ -96,12 +96,13 @@ record() {  # tool folder
     rest=$(sed -n "s/^$name //p" runs.txt)
     for moment in 0.3 0.6 1.2 2.4 5 10; do  # data must be loaded by then, and training not over
       # shellcheck disable=SC2086
+      rm -rf "resumed-$name"
       timeout -s INT "$moment" "$tool" train $rest --threads 1 --out "resumed-$name" >/dev/null 2>&1 || true
       ls "resumed-$name"/checkpoint-* >/dev/null 2>&1 && break
     done
     ls "resumed-$name"/checkpoint-* >/dev/null 2>&1 || { echo "resumed-$name was not interrupted"; continue; }
     "$tool" train --resume "resumed-$name" >/dev/null 2>&1 || true
-    line "resumed-$name" "resumed-$name" | awk '{ print $1, $2, $4 }'  # what was logged twice is not compared
+    line "resumed-$name" "resumed-$name"
   done
   # An old configuration, run again.
   "$tool" train --config mlp-csr/config.toml --out again >/dev/null 2>&1

@@ -8,7 +8,6 @@
 //                       pruning has ended
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <span>
 #include <vector>
@@ -33,9 +32,17 @@ class BestEpoch {
   std::optional<Evaluation> restore();
   Index epoch() const { return epoch_; }  // 0: none was added
 
-  // In a checkpoint, which is a file of its own. Loading throws FileError.
-  void save(const std::filesystem::path& file);
-  void load(const std::filesystem::path& file);
+  // What a checkpoint keeps of it besides the weights.
+  struct Found {
+    Index epoch = 0, since = 0;
+    Evaluation validation = {};
+  };
+  std::optional<Found> found() const;
+  // As it was when that was found, but for the weights, which are to be put into best().
+  void go_on(const Found& found);
+  void forget();
+  // The weights of the best epoch; null: none was added.
+  Snapshot* best() { return snapshot_ ? &*snapshot_ : nullptr; }
 
  private:
   std::vector<Parameter*> parameters_;

@@ -8,6 +8,7 @@
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/core/random.h"
 #include "espalier/core/tensor.h"
 #include "espalier/core/threads.h"
 #include "espalier/experiment/config_toml-inl.h"
@@ -63,6 +64,8 @@ void for_each_field(Config& c, Field&& field) {
   field("training", "patience", c.patience);
   field("training", "batch", c.batch);
   field("training", "clip_norm", c.clip_norm);
+  field("training", "continued", c.continued);
+  field("training", "continued_rates", c.continued_rates);
   field("loss", "name", c.loss);
   field("loss", "huber_delta", c.huber_delta);
   field("loss", "quantile", c.quantile);
@@ -98,12 +101,20 @@ void for_each_field(Config& c, Field&& field) {
 
 // Keys that are written only where they differ from the default: a configuration from before they came keeps its text,
 // and with it its digest in `espalier reproduce`.
-constexpr std::array<std::string_view, 25> later_keys{
-    "run.recipe",    "run.members",      "training.patience", "data.format",         "run.baselines",
-    "loss.name",     "loss.huber_delta", "loss.quantile",     "loss.class_weights",  "table.test_data",
-    "table.target",  "table.task",       "table.scaling",     "table.encoding",      "table.impute",
-    "table.missing", "table.ignore",     "table.categorical", "table.test_fraction", "table.use",
-    "table.header",  "table.delimiter",  "table.decimal",     "table.charset",       "table.skip_bad_rows"};
+constexpr std::array<std::string_view, 27> later_keys{"training.continued",  "training.continued_rates",
+                                                      "run.recipe",          "run.members",
+                                                      "training.patience",   "data.format",
+                                                      "run.baselines",       "loss.name",
+                                                      "loss.huber_delta",    "loss.quantile",
+                                                      "loss.class_weights",  "table.test_data",
+                                                      "table.target",        "table.task",
+                                                      "table.scaling",       "table.encoding",
+                                                      "table.impute",        "table.missing",
+                                                      "table.ignore",        "table.categorical",
+                                                      "table.test_fraction", "table.use",
+                                                      "table.header",        "table.delimiter",
+                                                      "table.decimal",       "table.charset",
+                                                      "table.skip_bad_rows"};
 
 // Values as TOML writes them; numbers in the shortest form that reads back the same.
 std::string text_of(const std::string& value) {
@@ -265,6 +276,24 @@ void require_few_levels(const std::string& text, const std::string& file) {
   }
 }
 
+// A training that goes on after it was over: each time later than the time before, and not where there are others.
+void check_continued(const RunConfig& c) {
+  require(c.continued.size() == c.continued_rates.size(), "[continued] expected a rate for each of {} times, got {}",
+          c.continued.size(), c.continued_rates.size());
+  if (c.continued.empty()) return;
+  Index before = 0;
+  for (const Index epochs : c.continued) {
+    require(epochs > before && epochs < c.epochs, "[continued] expected rising numbers from 1 to {}, got {}",
+            c.epochs - 1, epochs);
+    before = epochs;
+  }
+  for (const double rate : c.continued_rates)
+    require(rate > 0 && std::isfinite(rate), "[continued-rates] expected positive learning rates, got {}", rate);
+  require(c.members == 1, "[continued] expected one network, got {} members", c.members);
+  require(c.rewind == "none", "[continued] expected one training, got rounds of them with rewind {}", c.rewind);
+  require(c.control == "none", "[continued] expected no control, got {}", c.control);
+}
+
 }  // namespace
 
 RunConfig settled(RunConfig c) {
@@ -279,6 +308,14 @@ RunConfig settled(RunConfig c) {
   require(c.threads >= 0 && c.threads <= 1024, "[threads] expected 0 to 1024, got {}", c.threads);
   settle_training(c);
   settle_pruning(c);
+  check_continued(c);
+  return c;
+}
+
+RunConfig before_continued(RunConfig c) {
+  if (!c.continued.empty()) c.epochs = c.continued.front();
+  c.continued.clear();
+  c.continued_rates.clear();
   return c;
 }
 
@@ -315,6 +352,13 @@ std::string to_toml(const RunConfig& config) {
     text += fmt::format("{} = {}\n", key, text_of(value));
   });
   return text;
+}
+
+std::uint64_t fingerprint(const RunConfig& config) {
+  RunConfig c = config;
+  c.threads = RunConfig().threads;    // which change no bit
+  c.data_dir = RunConfig().data_dir;  // files may have been moved
+  return Random::hash(to_toml(c));
 }
 
 toml::table parse_toml_text(const std::string& text, const std::string& file) {
@@ -363,6 +407,12 @@ void read_sections(RunConfig& config, const toml::table& root, const std::string
 RunConfig from_toml(const std::filesystem::path& path) {
   RunConfig config;
   read_sections(config, parse_toml(path), path.string());
+  return config;
+}
+
+RunConfig from_toml_text(const std::string& text, const std::string& file) {
+  RunConfig config;
+  read_sections(config, parse_toml_text(text, file), file);
   return config;
 }
 

@@ -46,7 +46,11 @@ struct RunConfig {
   Index lanes = 0;  // 0: what suits the model
 
   // training
-  Index epochs = 40;
+  Index epochs = 40;  // in all
+  // A run that was finished and trained on: after how many epochs each time, and at what rate from there on. Schedules
+  // are over then, and what is pruned stays so.
+  std::vector<Index> continued;
+  std::vector<double> continued_rates;
   Index patience = 0;  // above 0: the best epoch by validation counts, and so many without a better one are enough
   Index batch = 128;
   OptimizerOptions optimizer{.weight_decay = 5e-4};
@@ -78,8 +82,14 @@ RunConfig settled(RunConfig config);
 // Throws UsageError unless the density that was asked for equals the one that structure and allocation imply.
 void check_fixed_density(const RunConfig& config, double density, double fixed);
 
+// The configuration of the training before it was continued; itself, if it was not.
+RunConfig before_continued(RunConfig config);
+
 std::string to_toml(const RunConfig& config);
-// Throws FileError, naming line or key, on anything it does not understand.
+// 64 bits of all that decides what is trained.
+std::uint64_t fingerprint(const RunConfig& config);
+// Throws FileError, naming line or key, on anything it does not understand. file: what messages call the text.
 RunConfig from_toml(const std::filesystem::path& path);
+RunConfig from_toml_text(const std::string& text, const std::string& file);
 
 }  // namespace espalier

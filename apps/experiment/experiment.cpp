@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 
-#include "espalier/core/checkpoint.h"
 #include "espalier/core/clock.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/fingerprint.h"
@@ -66,6 +66,10 @@ class Training {
         rounds_(rewind_ ? e.pruning->options.schedule.rounds : 0),
         statistics_(state_of(*e.model)),
         best_(trainer_.parameters(), statistics_, e.patience) {
+    require(e.epochs_before >= 0 && e.epochs_before < e.epochs,
+            "[experiment] expected fewer epochs before than the {} in all, got {}", e.epochs, e.epochs_before);
+    require(checkpoint_.every >= 0, "[checkpoint] expected at least 0 seconds from one to the next, got {}",
+            checkpoint_.every);
     require(rewind_.step < std::max<Index>(steps_, 1), "[rewind] expected a step within the training's {}, got {}",
             steps_, rewind_.step);
     result_.model = e.model;
@@ -75,10 +79,16 @@ class Training {
 
   Trained run() {
     if (!resume()) {
-      const FitOptions options = fit_options();
-      if (state_.trainer_steps == 0 && state_.round == 0) timed([&] { options.after_step(0, steps_); });
-      train_rounds(options);
-      finish();
+      try {
+        train_all();
+        finish();
+      } catch (const DivergedError&) {
+        show_last_epoch();
+        throw;
+      } catch (const InterruptedError&) {
+        if (failure_) std::rethrow_exception(failure_);
+        throw;
+      }
     }
     return std::move(result_);
   }
@@ -86,32 +96,61 @@ class Training {
  private:
   // Takes over what a checkpoint holds, if there is one. True: the training is finished already.
   bool resume() {
-    if (checkpoint_.file.empty() || !std::filesystem::exists(checkpoint_.file)) return false;
-    require_data(result_.data, e_.data.train->name(), checkpoint_.file);
-    if (std::filesystem::exists(early_file(checkpoint_.file))) {
-      load_checkpoint(trainer_.parameters(), early_file(checkpoint_.file), statistics_);
-      early_.emplace(trainer_.parameters(), statistics_);
-    }
-    if (std::filesystem::exists(best_file(checkpoint_.file))) best_.load(best_file(checkpoint_.file));
-    state_ = load_training(result_, method_.get(), checkpoint_.file);
-    trainer_.resume_at(state_.trainer_steps);
+    state_.position.step = first_step();
+    if (checkpoint_.file.empty()) return false;
+    const auto found = load_training(parts(), limits(), checkpoint_.file);
+    if (!found) return false;
+    state_ = *found;
+    trainer_.resume_at(state_.trainer_steps, state_.probe_flops);
+    if (observer_.go_on_behind) observer_.go_on_behind(state_.noted);
     return state_.finished;
+  }
+
+  void train_all() {
+    const FitOptions options = fit_options();
+    if (observer_.diverged && state_.number > 0) remember(state_.position.step / train_.batches());
+    if (state_.number == 0) timed([&] { options.after_step(0, steps_); });  // else that has happened
+    train_rounds(options);
+  }
+
+  Index first_step() const { return e_.epochs_before * train_.batches(); }
+  TrainingParts parts() {
+    return {
+        .trained = result_, .method = method_.get(), .early = &early_, .best = &best_, .config = checkpoint_.config};
+  }
+  TrainingLimits limits() const {
+    return {.steps = steps_,
+            .batches = train_.batches(),
+            .batch = e_.batch,
+            .first_step = first_step(),
+            .rewound_step = rewind_.step,
+            .rounds = rounds_,
+            .classes = e_.data.test->classes(),
+            .name = e_.data.train->name()};
   }
 
   void save(const FitPosition& position) {
     if (checkpoint_.file.empty()) return;
     state_.position = position;
     state_.trainer_steps = trainer_.steps();
-    if (early_) save_checkpoint(early_->copies(), {}, early_file(checkpoint_.file), early_->state());
-    best_.save(best_file(checkpoint_.file));
-    save_training(state_, result_, method_.get(), checkpoint_.file);
+    state_.probe_flops = trainer_.probe_flops();
+    write(parts());
+  }
+  void write(const TrainingParts& parts) {
+    result_.checkpoint_seconds += seconds_of([&] {
+      if (observer_.noted) state_.noted = observer_.noted();
+      ++state_.number;
+      save_training(state_, parts, checkpoint_.file);
+    });
+    since_saved_ = Stopwatch();
   }
 
   FitOptions fit_options() {
     FitOptions options{.epochs = e_.epochs, .rate = e_.rate, .label = e_.label};
     options.from = state_.position;
-    options.stop = checkpoint_.stop;
-    options.stopped = [this](const FitPosition& position) { save(position); };
+    options.stop = [this] { return failure_ || checkpoint_.stop(); };
+    options.save_now = [this] { return checkpoint_.every > 0 && since_saved_.seconds() >= checkpoint_.every; };
+    options.save = [this](const FitPosition& position) { save(position); };
     options.after_step = [this](Index step, Index steps) {
       if (rewind_ && !early_ && step == rewind_.step) early_.emplace(trainer_.parameters(), statistics_);
       if (method_ && !rewind_) report(method_->after_step(step, steps));
@@ -121,11 +160,31 @@ class Training {
       result_.train_flops += epoch.flops;
       result_.validation = epoch.validation;
       if (pruning_has_ended(epoch.epoch)) best_.add(epoch.epoch, epoch.validation);
+      if (observer_.diverged && (epoch.validation.samples == 0 || std::isfinite(epoch.validation.loss)))
+        remember(epoch.epoch);
       if (observer_.epoch)
-        observer_.epoch(epoch, state_.round, method_ ? method_->density() : census_of(*e_.model).density());
+        tell([&] {
+          observer_.epoch(epoch, state_.round, method_ ? method_->density() : census_of(*e_.model).density());
+        });
     };
     options.enough = [this] { return best_.enough(); };
     return options;
+  }
+
+  // The model as it would be if the training ended now, for the case that it diverges.
+  void remember(Index epochs) {
+    trainer_.show_as_trained([&] {
+      last_epoch_.clear();
+      for (const Parameter* W : trainer_.parameters()) last_epoch_.push_back(*W);
+    });
+    last_statistics_.emplace(std::span<Parameter* const>(), statistics_);
+    last_epoch_number_ = epochs;
+  }
+  void show_last_epoch() {
+    if (last_epoch_number_ == 0) return;
+    last_statistics_->restore({}, statistics_);
+    for (std::size_t i = 0; i < last_epoch_.size(); ++i) *trainer_.parameters()[i] = std::move(last_epoch_[i]);
+    observer_.diverged(*e_.model, last_epoch_number_);
   }
 
   // From then on the network only learns. A method that prunes in the end, after the last step, has not.
@@ -172,7 +231,19 @@ class Training {
     if (method_ && !rewind_ && method_->idle(steps_)) note_idle();
     if (result_.metrics.classes == 0 && result_.metrics.samples > 0 && !std::isfinite(result_.metrics.rmse))
       throw DivergedError("training diverged at its last step: outputs are not finite; try a smaller learning rate");
-    if (!checkpoint_.file.empty()) save_finished(result_, checkpoint_.file);
+    keep_finished();
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+  // A model that cannot be kept here may still be written elsewhere.
+  void keep_finished() {
+    if (checkpoint_.file.empty()) return;
+    state_.finished = true;
+    try {
+      write({.trained = result_, .config = checkpoint_.config});
+    } catch (const FileError& error) {
+      result_.not_kept = error.what();
+    }
   }
 
   void note_idle() {
@@ -184,7 +255,17 @@ class Training {
   }
 
   void report(const std::vector<PruneEvent>& events) {
-    if (!events.empty() && observer_.pruned) observer_.pruned(events);
+    if (!events.empty() && observer_.pruned) tell([&] { observer_.pruned(events); });
+  }
+  // Where a training can be kept, an observer that fails ends it at the next place from which it can go on.
+  template <typename Telling>
+  void tell(Telling&& telling) {
+    try {
+      telling();
+    } catch (const FileError&) {
+      if (checkpoint_.file.empty()) throw;
+      if (!failure_) failure_ = std::current_exception();
+    }
   }
   // What happens between trainings is part of what they cost.
   template <typename Work>
@@ -204,7 +285,12 @@ class Training {
   Index rounds_;
   std::vector<NamedNumbers> statistics_;
   BestEpoch best_;
-  std::optional<Snapshot> early_;  // what rewinding goes back to
+  std::optional<Snapshot> early_;      // what rewinding goes back to
+  std::vector<Parameter> last_epoch_;  // with observer_.diverged
+  std::optional<Snapshot> last_statistics_;
+  Index last_epoch_number_ = 0;
+  std::exception_ptr failure_;  // an observer's
+  Stopwatch since_saved_;
   TrainingState state_;
   Trained result_;
 };
@@ -237,7 +323,19 @@ void require_possible(Experiment& e, const std::vector<double>& densities) {
 }
 
 void save_finished(const Trained& trained, const std::filesystem::path& checkpoint) {
-  save_training({.finished = true}, trained, nullptr, checkpoint);
+  Trained copy = trained;
+  save_training({.finished = true, .number = 1}, {.trained = copy}, checkpoint);
+}
+
+void remove_checkpoint(const std::filesystem::path& checkpoint) {
+  std::error_code ignored;
+  const std::string name = checkpoint.filename().string();
+  std::vector<std::filesystem::path> found;
+  const auto folder = checkpoint.has_parent_path() ? checkpoint.parent_path() : std::filesystem::path(".");
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
+    if (const std::string other = entry.path().filename().string(); other == name || other.starts_with(name + "."))
+      found.push_back(entry.path());
+  for (const auto& file : found) std::filesystem::remove(file, ignored);
 }
 
 }  // namespace espalier

@@ -6,14 +6,15 @@
 //   const Trained trained = train(e);
 //
 // What a training does, step by step, is the trainer's and the method's business (optim/trainer.h, pruning/method.h).
-// Here they are put together: loaders, schedule, pruning, rewinding, evaluation, and a checkpoint when it is
-// interrupted.
+// Here they are put together: loaders, schedule, pruning, rewinding, evaluation, and checkpoints on the way.
 //
 // Invariants (tests/apps/experiment_test.cpp names them by number):
-//   1. A training that was interrupted and goes on from its checkpoint ends with the bits of one that was not.
+//   1. A training that goes on from any of its checkpoints ends with the bits, metrics and FLOPs of one that was not
+//      interrupted.
 //   2. What `train` returns is said of the model as it is then: scoring it again gives the same numbers.
 //   3. The test samples are looked at once, after the last step.
-//   4. A training never goes on with other data than it began with.
+//   4. A training never goes on with other data than it began with, or with another configuration.
+//   5. Once there is a checkpoint there is always one that is whole, whenever the process ends.
 #pragma once
 
 #include <filesystem>
@@ -58,7 +59,8 @@ struct Experiment {
   Loss loss;
   std::shared_ptr<const Optimizer> optimizer;
   RateOptions rate = {};
-  Index epochs = 10;  // of each round, with rewinding; with patience, at most
+  Index epochs = 10;        // of each round, with rewinding; with patience, at most; with epochs_before, those included
+  Index epochs_before = 0;  // that the model was trained for before: this training goes on behind them
   // Above 0: of the epochs after pruning has ended, in the last round, that with the best validation counts; after so
   // many without a better one the training ends. 0: the last epoch counts.
   Index patience = 0;
@@ -79,30 +81,44 @@ struct Trained {
   Index epoch = 0;                      // that one, if it was chosen by validation; 0: it is the last
   Metrics metrics = {};                 // of the test set
   Confusion confusion = Confusion();    // of the test set, where classes are few; else of no classes
-  double train_seconds = 0;             // without evaluations
+  double train_seconds = 0;             // without evaluations and checkpoints
+  double checkpoint_seconds = 0;        // spent in writing these
   Flops train_flops;                    // all rounds; of a control, with what it took to find its pattern
   std::optional<Origin> origin = {};    // of the weights, if none was ever trained
   std::vector<std::string> notes = {};  // for people: what went otherwise than might be expected
   std::uint64_t data = 0;               // fingerprint of the data; 0: not known, for no checkpoint was asked for
+  std::string not_kept = {};            // why the training, now done, could not be kept in its checkpoint; empty: it is
 };
 
-// What happens on the way, as it happens.
+// What happens on the way, as it happens. A FileError that an observer throws ends the training where it can go on.
 struct Observer {
   // density: of all weights, at the end of the epoch
   std::function<void(const EpochResult&, Index round, double density)> epoch = nullptr;
   std::function<void(const std::vector<PruneEvent>&)> pruned = nullptr;
+  // Training diverged; the model as it would be had it ended after `epoch`, the last one that ended well (or where the
+  // training went on, in the one behind). Not called if there was none.
+  std::function<void(const Module&, Index epoch)> diverged = nullptr;
+  // What the observer has put down so far, for the checkpoint; a training that goes on from there gives it back first.
+  std::function<std::string()> noted = nullptr;
+  std::function<void(const std::string&)> go_on_behind = nullptr;
 };
 
-// What ends a training early, and where it is kept then, and when it is done. The file is the caller's to remove.
+// Where a training is kept on the way and when it is done, and what ends it early. The files are the caller's to remove
+// (remove_checkpoint).
+constexpr double default_checkpoint_seconds = 60;
 struct Checkpoint {
   std::filesystem::path file = {};           // empty: it is not kept
   std::function<bool()> stop = interrupted;  // asked between steps
   std::uint64_t data = 0;                    // fingerprint of the experiment's data; 0: it is computed
+  double every =
+      default_checkpoint_seconds;  // seconds from one to the next; 0: only when it is stopped, and at its end
+  std::uint64_t config = 0;        // of what else the training depends on; 0: it is not compared
 };
 
-// Trains e.model. If the checkpoint's file exists, it goes on from there; a training that was finished then is returned
-// as it was. Throws InterruptedError when it was stopped, DivergedError, UsageError for what does not go together,
-// FileError for a checkpoint of another training, or of other data.
+// Trains e.model. If there is a checkpoint, it goes on from there; a training that was finished then is returned as it
+// was. Throws InterruptedError when it was stopped, DivergedError, UsageError for what does not go together, FileError
+// for a checkpoint of another training, or of other data, and for one that cannot be written: the one before then
+// stands.
 Trained train(Experiment& e, const Observer& observer = {}, const Checkpoint& checkpoint = {});
 
 // Throws UsageError if `train` is bound to fail, or to leave a layer without weights: before hours of training, not
@@ -111,5 +127,7 @@ void require_possible(Experiment& e, const std::vector<double>& densities = {});
 
 // Saves a training that is done, so that `train` with this checkpoint returns it again.
 void save_finished(const Trained& trained, const std::filesystem::path& checkpoint);
+// All files of this checkpoint, and of the trainings that followed it.
+void remove_checkpoint(const std::filesystem::path& checkpoint);
 
 }  // namespace espalier

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "espalier/core/error.h"
+#include "espalier/core/random.h"
 #include "espalier/experiment/data.h"
 #include "espalier/experiment/training_state.h"
 #include "espalier/layers/average.h"
@@ -111,16 +112,41 @@ void require_possible(const RunConfig& c, const DataParts& data, const std::vect
   require_possible(e, densities);
 }
 
+namespace {
+
+// What a training took that came before another one.
+void add_cost(const Trained& before, Trained& all) {
+  all.train_seconds += before.train_seconds;
+  all.checkpoint_seconds += before.checkpoint_seconds;
+  all.train_flops += before.train_flops;
+}
+
+}  // namespace
+
 std::string trained_model_name(const RunConfig& c) {
   return c.members == 1 ? c.model : fmt::format("average:{}x{}", c.members, c.model);
 }
 
 namespace {
 
+// The checkpoint with a file of its own, and with what the training depends on.
+Checkpoint checkpoint_in(Checkpoint checkpoint, std::filesystem::path file, std::uint64_t config) {
+  if (!checkpoint.file.empty()) checkpoint.file = std::move(file);
+  checkpoint.config = config;
+  return checkpoint;
+}
+
+// What a training of that side depends on: the density of the pruned network changes nothing of its dense twin.
+std::uint64_t fingerprint_of(RunConfig c, Side side) {
+  if (side == Side::dense) c.schedule.density = 1;
+  if (needs_found(control_named(c.control))) c.control = "none";  // it comes afterwards
+  return Random::mix(fingerprint(c)) + (side == Side::dense);
+}
+
 Trained train_one(const RunConfig& c, const DataParts& data, Side side, const Observer& observer,
                   const Checkpoint& checkpoint) {
   Experiment e = experiment_of(c, data, side);
-  Trained found = train(e, observer, checkpoint);
+  Trained found = train(e, observer, checkpoint_in(checkpoint, checkpoint.file, fingerprint_of(c, side)));
   const Control control = control_named(c.control);
   if (side == Side::dense || !needs_found(control)) return found;
 
@@ -129,11 +155,28 @@ Trained train_one(const RunConfig& c, const DataParts& data, Side side, const Ob
   const Index round = (e.pruning->rewind ? e.pruning->options.schedule.rounds : 0) + 1;
   if (observer.epoch)
     later.epoch = [&](const EpochResult& epoch, Index, double density) { observer.epoch(epoch, round, density); };
-  Checkpoint second = checkpoint;
-  if (!checkpoint.file.empty()) second.file = control_file(checkpoint.file);
-  Trained trained = train(once_more, later, second);
-  trained.train_seconds += found.train_seconds;
-  trained.train_flops += found.train_flops;
+  Trained trained = train(once_more, later, checkpoint_in(checkpoint, control_file(checkpoint.file), fingerprint(c)));
+  add_cost(found, trained);
+  return trained;
+}
+
+// The training that goes on for the (which + 1)th time, of a network whose pruning is over, at a constant rate.
+// Optimizers begin anew: a model's file, from which it may have come, does not have what they remember.
+Trained go_on(const RunConfig& c, std::size_t which, const DataParts& data, const Trained& before,
+              const Observer& observer, const Checkpoint& checkpoint) {
+  Experiment e = unpruned(c, data, name_of(Side::sparse));
+  e.model = before.model;
+  for (Parameter* W : parameters_of(*e.model)) {
+    for (const std::string& slot : W->slot_names()) W->remove_slot(slot);
+    if (W->pattern()) c.storage.apply(*W, W->pattern(), /*step=*/0);
+  }
+  e.epochs_before = c.continued[which];
+  e.epochs = which + 1 < c.continued.size() ? c.continued[which + 1] : c.epochs;
+  e.rate = {.schedule = RateSchedule::constant, .rate = c.continued_rates[which]};
+  Trained trained =
+      train(e, observer, checkpoint_in(checkpoint, later_file(checkpoint.file, which + 1), fingerprint(c)));
+  add_cost(before, trained);
+  trained.notes.insert(trained.notes.begin(), before.notes.begin(), before.notes.end());
   return trained;
 }
 
@@ -162,8 +205,7 @@ Trained average_of(const RunConfig& c, const DataParts& data, const std::vector<
   for (const Trained& member : members) {
     networks.push_back(make_model(member.model->name(), options));
     copy_into(*member.model, *networks.back());
-    all.train_seconds += member.train_seconds;
-    all.train_flops += member.train_flops;
+    add_cost(member, all);
   }
   all.model = std::make_shared<Average>(trained_model_name(c), std::move(networks));
   Inference inference(*all.model, threads_of(c));
@@ -186,14 +228,24 @@ Trained average_of(const RunConfig& c, const DataParts& data, const std::vector<
 
 Trained train_side(const RunConfig& c, const DataParts& data, Side side, const Observer& observer,
                    const Checkpoint& checkpoint) {
-  if (c.members == 1) return train_one(c, data, side, observer, checkpoint);
+  if (c.members == 1) {
+    Trained trained = train_one(before_continued(c), data, side, observer, checkpoint);
+    for (std::size_t s = 0; side == Side::sparse && s < c.continued.size(); ++s)
+      trained = go_on(c, s, data, trained, observer, checkpoint);
+    return trained;
+  }
   std::vector<Trained> members;
   for (RunConfig one = c; std::ssize(members) < c.members; ++one.seed) {
     const std::filesystem::path file = member_file(checkpoint.file, std::ssize(members));
-    members.push_back(
-        train_one(one, data, side, observer, {.file = file, .stop = checkpoint.stop, .data = checkpoint.data}));
+    members.push_back(train_one(one, data, side, observer, checkpoint_in(checkpoint, file, checkpoint.config)));
   }
   return average_of(c, data, members);
+}
+
+Trained train_on(const RunConfig& c, const DataParts& data, const Trained& before, const Observer& observer,
+                 const Checkpoint& checkpoint) {
+  require(!c.continued.empty(), "[continued] expected a run that was continued, got one of {} epochs", c.epochs);
+  return go_on(c, c.continued.size() - 1, data, before, observer, checkpoint);
 }
 
 }  // namespace espalier

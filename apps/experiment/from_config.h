@@ -29,9 +29,13 @@ void require_possible(const RunConfig& config, const DataParts& data, const std:
 
 // The name of the model that a training leaves: with members, their average's.
 std::string trained_model_name(const RunConfig& config);
-// Trains one side, and its control where one is asked for. With a control, the checkpoint has a second file. With
-// members, so many trainings one after the other, each with a checkpoint of its own; then their average is scored.
+// Trains one side, and its control where one is asked for, which has a checkpoint of its own. With members, so many
+// trainings one after the other, each with a checkpoint of its own; then their average is scored. A run that was
+// continued: the sparse side goes on, the dense one ends where it ended the first time.
 Trained train_side(const RunConfig& config, const DataParts& data, Side side, const Observer& observer = {},
                    const Checkpoint& checkpoint = {});
+// The last continuation alone, of a network that was trained until then. Throws UsageError if there is none.
+Trained train_on(const RunConfig& config, const DataParts& data, const Trained& before, const Observer& observer = {},
+                 const Checkpoint& checkpoint = {});
 
 }  // namespace espalier

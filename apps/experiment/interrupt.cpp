@@ -27,6 +27,7 @@ void watch_for_interrupt() {
   };
   std::signal(SIGINT, note);
   std::signal(SIGTERM, note);
+  if (std::signal(SIGHUP, note) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
 }
 
 }  // namespace espalier

@@ -1,13 +1,14 @@
-// Ctrl-C: a training that is asked to stop saves where it is and ends with InterruptedError.
+// Ctrl-C and the like: a training that is asked to stop saves where it is and ends with InterruptedError.
 #pragma once
 
 #include "espalier/core/real.h"
 
 namespace espalier {
 
-// Asked between steps. True after SIGINT or SIGTERM, if watch_for_interrupt was called.
+// Asked between steps. True after SIGINT, SIGTERM or SIGHUP, if watch_for_interrupt was called.
 bool interrupted();
-// The first signal asks to stop, the second ends the program at once.
+// The first signal asks to stop, the second ends the program at once. A terminal that closes sends SIGHUP; where that
+// is ignored (nohup) it stays so.
 void watch_for_interrupt();
 // For tests: as if a signal came after this many more questions; below 0: never.
 void interrupt_after(Index steps);

@@ -135,12 +135,6 @@ ReproduceResult run_one(const Pending& p, const RunConfig& config, const DataPar
   return r;
 }
 
-void remove_checkpoint(const std::filesystem::path& checkpoint) {
-  std::error_code ignored;
-  for (const char* suffix : {"", ".early", ".best", ".control"})
-    std::filesystem::remove(std::filesystem::path(checkpoint) += suffix, ignored);
-}
-
 // A control trains again what its method has found. Where the method is a row of its own, that comes before its
 // controls: its network is kept for them until all is done, so that a ticket of nine rounds is found once and not five
 // times. To a control it looks like a training of its own that was interrupted between the two.

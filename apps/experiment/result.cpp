@@ -109,6 +109,7 @@ SideResult side_of(const Trained& trained, const ModelMeasurement& m) {
   if (const Evaluation& v = trained.validation; v.samples > 0) side.validation = v.classes > 0 ? v.accuracy : v.rmse;
   side.best_epoch = trained.epoch;
   side.train_seconds = trained.train_seconds;
+  side.checkpoint_seconds = trained.checkpoint_seconds;
   side.train_flops = trained.train_flops;
   if (trained.origin) side.mask_entropy_bytes = m.mask_entropy_bytes;
   return side;

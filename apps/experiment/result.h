@@ -21,7 +21,8 @@ struct SideResult {
   double test_loss = 0;
   std::optional<double> validation = {};  // accuracy, or RMSE for regression; none without validation samples
   Index best_epoch = 0;                   // that was kept, by validation; 0: the last one
-  double train_seconds = 0;               // without evaluations
+  double train_seconds = 0;               // without evaluations and checkpoints
+  double checkpoint_seconds = 0;          // spent in writing these
   Flops train_flops = {};                 // all rounds
 
   Index parameters = 0;          // if nothing were pruned

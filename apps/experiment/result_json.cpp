@@ -34,6 +34,7 @@ SideResult side_of(const Json& json) {
                   .test_loss = json.at("test_loss").is_number() ? json["test_loss"].get<double>() : Metrics::unknown,
                   .best_epoch = json.value("best_epoch", Index{0}),
                   .train_seconds = json.at("train_seconds"),
+                  .checkpoint_seconds = json.value("checkpoint_seconds", 0.0),
                   .train_flops = {json.at("train_flops_executed"), json.at("train_flops_useful")},
                   .parameters = json.at("parameters"),
                   .nonzeros = json.at("nonzeros"),
@@ -144,6 +145,7 @@ Json to_json(const SideResult& side) {
   if (side.test) {
     if (side.best_epoch > 0) json["best_epoch"] = side.best_epoch;
     json["train_seconds"] = side.train_seconds;
+    json["checkpoint_seconds"] = side.checkpoint_seconds;
     json["train_flops_executed"] = side.train_flops.executed;
     json["train_flops_useful"] = side.train_flops.useful;
     json["removed_units"] = side.removed_units;

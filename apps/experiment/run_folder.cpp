@@ -1,6 +1,14 @@
 #include "espalier/experiment/run_folder.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
@@ -11,46 +19,169 @@
 namespace espalier {
 namespace {
 
+// What a run writes, besides checkpoints; config.toml, by which a run is known, last.
+constexpr std::array run_files{"result.json", "results.json", "table.txt",        model_file_name,   "metrics.jsonl",
+                               "sweep.json",  "plots.svg",    preprocessing_file, trained_rows_file, "config.toml"};
+constexpr std::string_view config_begins = "# Everything that produced this run.";
+
 // What a model's file says of itself besides its weights. (A control may be another model than the configuration's.)
 std::map<std::string, std::string> file_metadata(const RunConfig& config, const Module& model) {
   return {{"model", model.name()}, {"dataset", config.data}};
 }
 
+// The first bytes of a regular file.
+std::string beginning_of(const std::filesystem::path& file) {
+  constexpr std::size_t enough = 1 << 16;
+  std::error_code none;
+  if (!std::filesystem::is_regular_file(file, none)) return "";
+  std::string text(enough, '\0');
+  std::ifstream stream(file, std::ios::binary);
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(stream.gcount()));
+  return text;
+}
+
+// Of a safetensors file, which many programs write, and under the same names.
+bool has_our_format(const std::filesystem::path& file) {
+  return beginning_of(file).find(R"("format":"espalier-)") != std::string::npos;
+}
+
 bool is_checkpoint(const std::filesystem::path& file) {
-  return file.filename().string().starts_with("checkpoint-");
+  return file.filename().string().starts_with("checkpoint-") && has_our_format(file);
+}
+
+// Checkpoints of a run, whoever wrote them.
+bool may_be_checkpoint(const std::filesystem::path& file) {
+  const std::string name = file.filename().string();
+  return name.starts_with("checkpoint-sparse") || name.starts_with("checkpoint-dense");
+}
+
+bool holds_run(const std::filesystem::path& folder) {
+  return beginning_of(folder / "config.toml").starts_with(config_begins);
+}
+
+// A file that stands where a run would write one, and that no run has written; empty: there is none.
+std::filesystem::path foreign_file(const std::filesystem::path& folder) {
+  std::error_code none;
+  const bool run = holds_run(folder);
+  for (const char* name : run_files) {
+    const std::filesystem::path file = folder / name;
+    if (!std::filesystem::exists(file, none)) continue;
+    if (!run || (std::string_view(name) == model_file_name && !has_our_format(file))) return file;
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(folder, none))
+    if (may_be_checkpoint(entry.path()) && !is_checkpoint(entry.path())) return entry.path();
+  return {};
+}
+
+void require_no_foreign_file(const std::filesystem::path& folder) {
+  const std::filesystem::path file = foreign_file(folder);
+  require(file.empty(), "[out] {}: expected a folder with a run, or without files of a run's names, found {}",
+          folder.string(), file.filename().string());
+}
+
+void require_no_run(const std::filesystem::path& folder) {
+  require(!holds_run(folder), "[out] {}: expected a folder without a run, found one (--overwrite removes what it left)",
+          folder.string());
+}
+
+void remove_checkpoints_in(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
+    if (is_checkpoint(entry.path())) found.push_back(entry.path());
+  for (const auto& file : found) std::filesystem::remove(file, ignored);
+}
+
+// What a run has left, its runs within included. A link stays one, to a file that is gone until it is written again.
+void remove_run(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> within;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
+    if (entry.is_directory(ignored) && entry.path().filename().string().starts_with("density-") &&
+        holds_run(entry.path()) && foreign_file(entry.path()).empty())
+      within.push_back(entry.path());
+  for (const auto& run : within) {
+    remove_run(run);
+    ::rmdir(run.c_str());  // unless something else is in it
+  }
+  remove_checkpoints_in(folder);
+  for (const char* name : run_files)
+    if (const auto file = link_target(folder / name); std::filesystem::is_regular_file(file, ignored))
+      std::filesystem::remove(file, ignored);
+}
+
+// A lock on a folder, which the system takes back when the process ends, however it ends; null: another process has it.
+// Where the file system has no locks there is none.
+std::shared_ptr<const void> lock_on(const std::filesystem::path& folder) {
+  struct Lock {
+    int file = -1;
+    ~Lock() {
+      if (file >= 0) ::close(file);
+    }
+  };
+  const auto lock = std::make_shared<Lock>();
+  lock->file = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock->file >= 0 && ::flock(lock->file, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) return nullptr;
+  return lock;
+}
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw FileError(fmt::format("{}: cannot make the output folder: {}", folder.string(), error.message()));
+}
+
+std::shared_ptr<const void> lock_or_throw(const std::filesystem::path& folder) {
+  make_folder(folder);
+  auto lock = lock_on(folder);
+  if (!lock)
+    throw FileError(fmt::format("{}: expected a folder of its own, found one that another process writes a run into",
+                                folder.string()));
+  return lock;
+}
+
+// name, name-2, name-3 ...
+std::filesystem::path numbered(const std::string& name, int n) {
+  return n == 1 ? std::filesystem::path(name) : std::filesystem::path(fmt::format("{}-{}", name, n));
 }
 
 }  // namespace
 
-RunFolder::RunFolder(std::filesystem::path path, Begin begin) : path_(std::move(path)), begin_(begin) {
-  std::error_code error;
-  std::filesystem::create_directories(path_, error);
-  if (error) throw FileError(fmt::format("{}: cannot make the output folder: {}", path_.string(), error.message()));
-  const std::filesystem::path probe = path_ / ".writable";
-  write_file_atomically(probe, "");
-  std::filesystem::remove(probe, error);
-  if (begin == Begin::where_it_stopped) return;
-  // What the run before has found out. A link stays one, to a file that is gone until it is written again.
-  for (const char* name : {"result.json", model_file_name, "metrics.jsonl", preprocessing_file, trained_rows_file})
-    if (const auto file = link_target(path_ / name); std::filesystem::is_regular_file(file, error))
-      std::filesystem::remove(file, error);
-  remove_checkpoints();
+RunFolder::RunFolder(std::filesystem::path path, Begin begin) : RunFolder(path, begin, lock_or_throw(path)) {}
+
+RunFolder::RunFolder(std::filesystem::path path, Begin begin, std::shared_ptr<const void> lock)
+    : path_(std::move(path)), begin_(begin), lock_(std::move(lock)) {
+  if (begin == Begin::afresh) require_no_run(path_);
+  if (begin != Begin::where_it_stopped || holds_run(path_)) require_no_foreign_file(path_);
+  OutputFile(path_ / ".writable").write("?");  // and goes again
+  remove_stale_temporaries(path_);
+  if (begin == Begin::overwriting) remove_run(path_);
+}
+
+RunFolder RunFolder::within(const std::string& name) const {
+  RunFolder folder(path_ / name, begin_ == Begin::where_it_stopped ? begin_ : Begin::afresh);
+  folder.within_ = name;
+  return folder;
 }
 
 std::filesystem::path RunFolder::checkpoint(const std::string& of) const {
   return path_ / ("checkpoint-" + of);
 }
 
-void RunFolder::remove_checkpoints() const {
-  std::error_code ignored;
-  std::vector<std::filesystem::path> found;
-  for (const auto& entry : std::filesystem::directory_iterator(path_, ignored))
-    if (is_checkpoint(entry.path())) found.push_back(entry.path());
-  for (const auto& file : found) std::filesystem::remove(file, ignored);
+bool RunFolder::has_checkpoint() const {
+  std::error_code none;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path_, none))
+    if (is_checkpoint(entry.path())) return true;
+  return false;
 }
 
-std::optional<Result> RunFolder::result() const {
-  const std::filesystem::path file = path_ / "result.json";
+void RunFolder::remove_checkpoints() const {
+  remove_checkpoints_in(path_);
+}
+
+std::optional<Result> result_in(const std::filesystem::path& run) {
+  const std::filesystem::path file = run / "result.json";
   if (!std::filesystem::exists(file)) return {};
   constexpr std::uintmax_t limit_bytes = 1 << 24;
   try {
@@ -67,36 +198,82 @@ void RunFolder::write(const std::string& file, const std::string& text) const {
 bool is_file_of_run(const std::filesystem::path& file, const std::filesystem::path& run) {
   std::error_code none;
   const auto is = [&](const std::filesystem::path& own) { return std::filesystem::equivalent(own, file, none); };
-  for (const char* name : {"config.toml", "sweep.json", "metrics.jsonl", model_file_name, "result.json", "results.json",
-                           "table.txt", preprocessing_file, trained_rows_file})
+  for (const char* name : run_files)
     if (is(run / name)) return true;
   for (const auto& entry : std::filesystem::directory_iterator(run, none))
     if (is_checkpoint(entry.path()) && is(entry.path())) return true;
   return false;
 }
 
-RunFolder open_run(const std::filesystem::path& path, const RunConfig& config) {
+// --- where a run is left ---------------------------------------------------------------------------------------------
+
+// Folders that are not in use, for a run to begin in or to go on in.
+class FreeFolder {
+ public:
+  static std::optional<RunFolder> take(const std::filesystem::path& path, Begin begin) {
+    make_folder(path);
+    auto lock = lock_on(path);
+    if (!lock) return {};
+    const bool fits = begin == Begin::where_it_stopped || (!holds_run(path) && foreign_file(path).empty());
+    if (!fits) return {};
+    return RunFolder(path, begin, std::move(lock));
+  }
+};
+
+namespace {
+
+constexpr int most_folders = 100000;
+
+bool is_interrupted_run_of(const std::filesystem::path& folder, const std::string& config) {
   constexpr std::uintmax_t limit_bytes = 1 << 20;
-  const std::filesystem::path file = path / "config.toml";
+  const std::filesystem::path file = folder / "config.toml";
+  return std::filesystem::exists(file) && !std::filesystem::exists(folder / "result.json") &&
+         read_file(file, limit_bytes) == config;
+}
+
+}  // namespace
+
+void require_free(const RunPlace& place) {
+  if (place.out.empty() && !place.overwrite) return;
+  const std::filesystem::path folder(place.out.empty() ? place.name : place.out);
+  if (!place.overwrite) require_no_run(folder);
+  require_no_foreign_file(folder);
+}
+
+RunFolder new_run(const RunPlace& place) {
+  if (!place.out.empty() || place.overwrite)
+    return RunFolder(place.out.empty() ? place.name : place.out, place.overwrite ? Begin::overwriting : Begin::afresh);
+  for (int n = 1; n < most_folders; ++n)
+    if (auto folder = FreeFolder::take(numbered(place.name, n), Begin::afresh)) return *std::move(folder);
+  throw FileError(fmt::format("{}: expected a folder that is free, found {} that are used", place.name, most_folders));
+}
+
+RunFolder open_run(const RunPlace& place, const RunConfig& config) {
   const std::string text = to_toml(config);
-  const bool same = std::filesystem::exists(file) && !std::filesystem::exists(path / "result.json") &&
-                    read_file(file, limit_bytes) == text;
-  RunFolder folder(path, same ? Begin::where_it_stopped : Begin::afresh);
+  for (int n = 1; !place.overwrite && n < (place.out.empty() ? most_folders : 2); ++n) {
+    const std::filesystem::path path = numbered(place.out.empty() ? place.name : place.out, n);
+    if (!std::filesystem::exists(path)) break;
+    if (!is_interrupted_run_of(path, text)) continue;
+    if (auto folder = FreeFolder::take(path, Begin::where_it_stopped)) return *std::move(folder);
+  }
+  RunFolder folder = new_run(place);
   folder.write("config.toml", text);
   return folder;
 }
 
-MetricsLog::MetricsLog(const RunFolder& folder, Index epochs)
-    : path_(folder.path() / "metrics.jsonl"),
-      file_(path_, folder.begin() == Begin::afresh ? std::ios::trunc : std::ios::app),
-      epochs_(epochs) {
-  if (!file_) throw FileError(fmt::format("{}: cannot be written", path_.string()));
+// --- metrics.jsonl ---------------------------------------------------------------------------------------------------
+
+MetricsLog::MetricsLog(const RunFolder& folder, Index epochs, std::uintmax_t kept_bytes)
+    : path_(folder.path() / "metrics.jsonl"), within_(folder.name_within()), file_(path_), epochs_(epochs) {
+  file_.keep(kept_bytes);
 }
 
 Observer MetricsLog::observer(Side which) {
   const std::string side = name_of(which);
   return {.epoch = [this, side](const EpochResult& e, Index round, double density) { epoch(side, e, round, density); },
-          .pruned = [this, side](const std::vector<PruneEvent>& events) { pruned(side, events); }};
+          .pruned = [this, side](const std::vector<PruneEvent>& events) { pruned(side, events); },
+          .noted = [this] { return noted(); },
+          .go_on_behind = [this](const std::string& note) { go_on_behind(note); }};
 }
 
 void MetricsLog::epoch(const std::string& side, const EpochResult& e, Index round, double density) {
@@ -116,9 +293,13 @@ void MetricsLog::epoch(const std::string& side, const EpochResult& e, Index roun
          {"seconds", e.seconds}});
   const Index every = std::max<Index>(1, epochs_ / 10);
   if (e.epoch % every && e.epoch != epochs_) return;
-  fmt::print(stderr, "  {:<7}epoch {:>3}/{}  loss {:.4f}  {}density {:.3f}  {:.0f} samples/s\n", side, e.epoch, epochs_,
-             e.train_loss, validated ? fmt::format("validation {}  ", text_of(e.validation)) : "", density,
-             static_cast<double>(e.samples) / e.seconds);
+  // A terminal that is gone is no reason to end a training.
+  std::fputs(
+      fmt::format("  {:<7}epoch {:>3}/{}  loss {:.4f}  {}density {:.3f}  {:.0f} samples/s\n", side, e.epoch, epochs_,
+                  e.train_loss, validated ? fmt::format("validation {}  ", text_of(e.validation)) : std::string(),
+                  density, static_cast<double>(e.samples) / e.seconds)
+          .c_str(),
+      stderr);
 }
 
 void MetricsLog::pruned(const std::string& side, const std::vector<PruneEvent>& events) {
@@ -134,8 +315,36 @@ void MetricsLog::pruned(const std::string& side, const std::vector<PruneEvent>& 
 }
 
 void MetricsLog::write(const Json& line) {
-  file_ << line.dump() << std::endl;
-  if (!file_) throw FileError(fmt::format("{}: cannot be written (disk full?)", path_.string()));
+  unwritten_ += line.dump() + "\n";
+  file_.append(unwritten_);
+  unwritten_.clear();
+}
+
+void MetricsLog::finish() {
+  file_.append(unwritten_);  // even if that is nothing: what stands behind goes
+  unwritten_.clear();
+}
+
+std::string MetricsLog::noted() {
+  if (unwritten_.empty()) file_.synchronise();
+  return Json({{"log", within_}, {"bytes", file_.bytes()}, {"unwritten", unwritten_}}).dump();
+}
+
+void MetricsLog::go_on_behind(const std::string& note) {
+  if (note.empty()) return;
+  try {
+    const Json json = Json::parse(note);
+    if (json.at("log").get<std::string>() != within_) return;  // its lines are in another folder
+    const auto bytes = json.at("bytes").get<std::uintmax_t>();
+    unwritten_ = json.at("unwritten").get<std::string>();
+    if (const std::uintmax_t found = file_.keep(bytes); found < bytes)
+      std::fputs(fmt::format("{}: expected the {} bytes that stood there when the training was last kept, found {}\n",
+                             path_.string(), bytes, found)
+                     .c_str(),
+                 stderr);
+  } catch (const Json::exception& error) {
+    throw FileError(fmt::format("a checkpoint: expected how far {} was, found: {}", path_.string(), error.what()));
+  }
 }
 
 Result result_of(const RunConfig& config, const DataParts& data, const Trained* dense, const Trained& sparse) {
@@ -184,16 +393,33 @@ std::vector<std::string> surviving_inputs(const Module& model, const Preprocessi
   return names;
 }
 
+void leave_model(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Module& model,
+                 const std::optional<Origin>& origin) {
+  save_model(model, file_metadata(config, model), folder.path() / model_file_name, origin);
+  if (!data.preprocessing) return;
+  folder.write(preprocessing_file, to_json(*data.preprocessing));
+  TrainedRows(*data.train).save(folder.path() / trained_rows_file);
+}
+
 void leave_behind(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Trained& sparse,
                   const Result& result) {
   folder.write("config.toml", to_toml(config));
-  save_model(*sparse.model, file_metadata(config, *sparse.model), folder.path() / "model.safetensors", sparse.origin);
-  if (data.preprocessing) {
-    folder.write(preprocessing_file, to_json(*data.preprocessing));
-    TrainedRows(*data.train).save(folder.path() / trained_rows_file);
-  }
+  leave_model(folder, config, data, *sparse.model, sparse.origin);
   folder.write("result.json", to_json(result).dump(2) + "\n");
   folder.remove_checkpoints();  // not before: until then there is something to go on from
+}
+
+Trained trained_in(const RunFolder& folder, const RunConfig& config, const DataParts& data) {
+  const auto result = result_in(folder.path());
+  if (!result)
+    throw FileError(fmt::format("{}: expected a run that is finished, found no result", folder.path().string()));
+  Trained trained{.model = model_of(config, data)};
+  load_model(*trained.model, folder.path() / model_file_name);
+  trained.train_seconds = result->sparse.train_seconds;
+  trained.checkpoint_seconds = result->sparse.checkpoint_seconds;
+  trained.train_flops = result->sparse.train_flops;
+  trained.notes = result->notes;
+  return trained;
 }
 
 }  // namespace espalier

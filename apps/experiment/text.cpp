@@ -141,6 +141,9 @@ std::string training_lines_of(const Result& result) {
   if (result.members > 1) text += fmt::format(", {} networks, of which the average is measured", result.members);
   if (sparse.best_epoch > 0)
     text += fmt::format("; epoch {} is kept: the best on validation samples", sparse.best_epoch);
+  if (sparse.checkpoint_seconds > 0 && sparse.train_seconds > 0)
+    text += fmt::format("; checkpoints took {}, {:.2f} % of the training", text_of_seconds(sparse.checkpoint_seconds),
+                        100 * sparse.checkpoint_seconds / sparse.train_seconds);
   if (result.race_seconds > 0) text += fmt::format("; the race before took {:.1f} s", result.race_seconds);
   return text + "\n";
 }

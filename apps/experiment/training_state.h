@@ -1,8 +1,19 @@
 // What a checkpoint of a training holds besides the parameters: how far it is, and what was counted so far.
+//
+// A training is kept in two files in turn. While one of them is written the other one stands, and of those that are
+// whole and make sense the one with the higher number is gone on from:
+//
+//   checkpoint-sparse      number 1 . . 3 . . 5 . .
+//   checkpoint-sparse.2             . 2 . . 4 . .
+//
+// Nothing in such a file is believed: every number must be one that this training can have had.
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <string>
 
+#include "espalier/experiment/best_epoch.h"
 #include "espalier/experiment/experiment.h"
 
 namespace espalier {
@@ -11,21 +22,40 @@ struct TrainingState {
   bool finished = false;
   Index round = 0, trainer_steps = 0;
   FitPosition position = {};
+  Flops probe_flops = {};    // that no step has counted yet
+  std::string noted = {};    // by the observer
+  std::uint64_t number = 0;  // of the checkpoint, counted from 1
 };
 
-// method: null once the training is finished; a finished one is loaded without what the method remembered. `trained`
-// gives its counts, and takes them back.
-void save_training(const TrainingState& state, const Trained& trained, Method* method,
-                   const std::filesystem::path& file);
-// Throws FileError, naming the file, if its training began with other data than those of this fingerprint. name: of the
-// data, for the message.
-void require_data(std::uint64_t data, const std::string& name, const std::filesystem::path& file);
-// Throws FileError, naming the file, if it is not a checkpoint of this training.
-TrainingState load_training(Trained& trained, Method* method, const std::filesystem::path& file);
+// What a checkpoint is made of, and read into. `method`, `early` and `best`: null once the training is finished.
+struct TrainingParts {
+  Trained& trained;
+  Method* method = nullptr;
+  std::optional<Snapshot>* early = nullptr;  // what rewinding goes back to
+  BestEpoch* best = nullptr;
+  std::uint64_t config = 0;  // fingerprint of what else the training depends on; 0: it is not known
+};
 
-// With rewinding, what is gone back to stands in a file of its own. So does the best epoch, and a control's training.
-std::filesystem::path early_file(std::filesystem::path checkpoint);
-std::filesystem::path best_file(std::filesystem::path checkpoint);
+// The numbers that a training can have.
+struct TrainingLimits {
+  Index steps = 0, batches = 1, batch = 1;  // of a round; of an epoch; samples of a batch
+  Index first_step = 0, rewound_step = 0;   // where the first round begins, and the later ones
+  Index rounds = 0, classes = 0;            // of the test set
+  std::string name = {};                    // of the data, for messages
+};
+
+void save_training(const TrainingState& state, const TrainingParts& parts, const std::filesystem::path& file);
+
+// The newest checkpoint that is valid, if there is one: what is said of one that is not goes to stderr. Throws
+// FileError, naming the file, if there are checkpoints and none is valid, or if the training began with other data or
+// another configuration.
+std::optional<TrainingState> load_training(const TrainingParts& parts, const TrainingLimits& limits,
+                                           const std::filesystem::path& file);
+
+// Where the checkpoint of this number belongs.
+std::filesystem::path checkpoint_file(const std::filesystem::path& checkpoint, std::uint64_t number);
+// A control's training, and each that goes on after a finished one, has files of its own.
 std::filesystem::path control_file(std::filesystem::path checkpoint);
+std::filesystem::path later_file(std::filesystem::path checkpoint, std::size_t which);
 
 }  // namespace espalier

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <new>
 #include <system_error>
@@ -34,6 +35,9 @@ constexpr const char* unwritable = "error: standard output: cannot be written (d
 
 int run_guarded(const std::function<int()>& body) {
   reserve_standard_descriptors();
+  // A file that may not grow, and a pipe that is not read any more, are then errors of the write, which are reported.
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
   try {
     const int code = body();
     // What was printed may still be on its way, and has to arrive.

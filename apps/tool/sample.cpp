@@ -8,6 +8,13 @@
 
 namespace espalier {
 
+void add_out_flags(CLI::App& app, RunPlace& place, const std::string& name) {
+  place.name = name;
+  app.add_option("--out", place.out,
+                 fmt::format("Run folder (default: {0} or, if that is used, {0}-2, {0}-3, ...)", name));
+  app.add_flag("--overwrite", place.overwrite, "Remove what a run has left in the folder");
+}
+
 int run_sample(CLI::App& app, int argc, char** argv, const std::function<void()>& body) {
   return run_guarded([&] {
     try {

@@ -30,7 +30,9 @@ struct TrainFlags {
   RecommendOptions race;
   std::vector<double> densities;
   std::uint64_t seeds = 1;
-  std::string out, resume;
+  RunPlace place;  // its name is known when the data are
+  std::string resume;
+  double checkpoint_every = default_checkpoint_seconds;
   bool tune = false, no_dense = false, json = false;
 };
 
@@ -140,8 +142,17 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_flag("--no-dense", f.no_dense, "Skip the dense twin");
   app.add_flag("--baselines", c.baselines,
                "Also what the majority class (or the mean) and a linear model reach; tables have them anyway");
-  app.add_option("--out", f.out, "Run folder (default: runs/DATA-MODEL-METHOD)");
-  app.add_option("--resume", f.resume, "Go on with an interrupted run's folder; no other flag but --json counts");
+  app.add_option(
+      "--out", f.place.out,
+      "Run folder (default: runs/DATA-MODEL-METHOD or, if that is used, the same with -2, -3, ... behind it)");
+  app.add_flag("--overwrite", f.place.overwrite, "Remove what a run has left in the folder");
+  app.add_option("--resume", f.resume,
+                 "Go on with an interrupted run's folder; with --epochs, train the network of a finished run on, to so "
+                 "many epochs in all, at its last learning rate or at --rate");
+  app.add_option("--checkpoint-every", f.checkpoint_every,
+                 "Seconds between two checkpoints; 0: only when the run is stopped")
+      ->check(CLI::Range(0.0, 1e9))
+      ->capture_default_str();
   app.add_flag("--json", f.json, "Print result.json instead of the table");
 }
 
@@ -153,18 +164,23 @@ struct Sweep {
   std::uint64_t seeds = 1;
   bool open = false;             // no density was asked for
   std::string fingerprint = {};  // of the data; empty: the run is from before it was kept
+  // Of a run that is trained on: its configuration before that, and how long its metrics.jsonl was.
+  std::string before = {};
+  std::uintmax_t metrics_bytes = 0;
   bool many() const { return seeds * densities.size() > 1; }
 };
 
 constexpr const char* sweep_file = "sweep.json";
 
+// config.toml comes first, by which a folder is known to hold a run; of a run that is trained on it comes last, and
+// until then it may say what it said before.
 void write_sweep(const RunFolder& folder, const Sweep& sweep) {
-  folder.write("config.toml", to_toml(sweep.base));
-  const Json json = {{"densities", sweep.densities},
-                     {"seeds", sweep.seeds},
-                     {"config", to_toml(sweep.base)},
-                     {"data", sweep.fingerprint}};
+  if (sweep.before.empty()) folder.write("config.toml", to_toml(sweep.base));
+  const Json json = {{"densities", sweep.densities},         {"seeds", sweep.seeds},
+                     {"config", to_toml(sweep.base)},        {"data", sweep.fingerprint},
+                     {"metrics_bytes", sweep.metrics_bytes}, {"before", sweep.before}};
   folder.write(sweep_file, json.dump() + "\n");
+  if (!sweep.before.empty()) folder.write("config.toml", to_toml(sweep.base));
 }
 
 // Throws FileError if config.toml says something else than when the run began. Threads change no bit, and files may
@@ -189,6 +205,10 @@ Sweep read_sweep(const std::filesystem::path& folder) {
     sweep.densities = json.at("densities").get<std::vector<double>>();
     sweep.seeds = json.at("seeds").get<std::uint64_t>();
     sweep.fingerprint = json.value("data", "");
+    sweep.before = json.value("before", "");
+    sweep.metrics_bytes = json.value("metrics_bytes", std::uintmax_t{0});
+    if (!sweep.before.empty() && to_toml(sweep.base) == sweep.before)
+      sweep.base = from_toml_text(json.at("config").get<std::string>(), path.string());
     if (json.contains("config")) require_unchanged(sweep, json["config"].get<std::string>(), config_file);
   } catch (const Json::exception& error) {
     throw FileError(fmt::format("{}: expected densities and seeds, found: {}", path.string(), error.what()));
@@ -202,24 +222,68 @@ struct Beside {
   std::optional<std::vector<BaselineResult>> baselines;
   double race_seconds = 0;
   std::filesystem::path dense_file;
-  std::uint64_t data = 0;  // its fingerprint
+  std::uint64_t data = 0;       // its fingerprint
+  double checkpoint_every = 0;  // seconds
+  std::uintmax_t metrics_bytes = 0;
 };
+
+// What a run of the pruned network leaves if it diverges.
+Observer keeping_last_epoch(Observer observer, const RunConfig& config, const DataParts& data,
+                            const RunFolder& folder) {
+  observer.diverged = [&](const Module& model, Index epoch) {
+    std::string said = fmt::format("the network as it was after epoch {} is kept in {}", epoch,
+                                   (folder.path() / model_file_name).string());
+    try {
+      leave_model(folder, config, data, model);
+    } catch (const FileError& error) {
+      said = error.what();
+    }
+    std::fputs((said + "\n").c_str(), stderr);
+  };
+  return observer;
+}
+
+// The pruned network and what is measured of it, beside the dense one.
+Result train_pruned(const RunConfig& config, const DataParts& data, const Trained* dense, MetricsLog& log,
+                    const Beside& beside, const RunFolder& folder) {
+  const Checkpoint checkpoint{
+      .file = folder.checkpoint("sparse"), .data = beside.data, .every = beside.checkpoint_every};
+  const Observer observer = keeping_last_epoch(log.observer(Side::sparse), config, data, folder);
+  const std::optional<Result> before = folder.result();  // of a run that is trained on
+  if (!before) {
+    const Trained sparse = train_side(config, data, Side::sparse, observer, checkpoint);
+    log.finish();
+    Result result = result_of(config, data, dense, sparse);
+    if (beside.baselines) result.baselines = *beside.baselines;
+    result.race_seconds = beside.race_seconds;
+    leave_behind(folder, config, data, sparse, result);
+    return result;
+  }
+  const Trained sparse = train_on(config, data, trained_in(folder, config, data), observer, checkpoint);
+  log.finish();
+  Result result = result_of(config, data, nullptr, sparse);
+  result.dense = before->dense;
+  result.baselines = before->baselines;
+  result.race_seconds = before->race_seconds;
+  const std::string note =
+      fmt::format("the dense twin was trained for {} epochs, and measured then", config.continued.front());
+  if (result.dense && std::ranges::count(result.notes, note) == 0) result.notes.push_back(note);
+  leave_behind(folder, config, data, sparse, result);
+  return result;
+}
 
 // One density of one seed.
 Result run_once(const RunConfig& config, const DataParts& data, Beside& beside, const RunFolder& folder) {
   folder.write("config.toml", to_toml(config));
-  MetricsLog log(folder, config.epochs);
-  if (wants_baselines(config, data) && !beside.baselines) beside.baselines = baselines_of(config, data);
-  if (config.dense_twin && !beside.dense)
+  MetricsLog log(folder, config.epochs, beside.metrics_bytes);
+  const bool trains_on = folder.result().has_value();
+  if (wants_baselines(config, data) && !beside.baselines && !trains_on) beside.baselines = baselines_of(config, data);
+  if (config.dense_twin && !beside.dense && !trains_on) {
     beside.dense = train_side(config, data, Side::dense, log.observer(Side::dense),
-                              {.file = beside.dense_file, .data = beside.data});
-  const Trained sparse = train_side(config, data, Side::sparse, log.observer(Side::sparse),
-                                    {.file = folder.checkpoint("sparse"), .data = beside.data});
-  Result result = result_of(config, data, beside.dense ? &*beside.dense : nullptr, sparse);
-  if (beside.baselines) result.baselines = *beside.baselines;
-  result.race_seconds = beside.race_seconds;
-  leave_behind(folder, config, data, sparse, result);
-  return result;
+                              {.file = beside.dense_file, .data = beside.data, .every = beside.checkpoint_every});
+    if (!beside.dense->not_kept.empty()) throw FileError(beside.dense->not_kept);  // before more is lost
+  }
+  return train_pruned(config, data, beside.dense ? &*beside.dense : nullptr, log, beside, folder);
 }
 
 using Baselines = std::optional<std::vector<BaselineResult>>;
@@ -230,7 +294,8 @@ struct Before {
   double race_seconds = 0;
 };
 
-std::vector<Result> run_sweep(const Sweep& sweep, DataParts& data, const Before& before, const RunFolder& folder) {
+std::vector<Result> run_sweep(const Sweep& sweep, DataParts& data, const Before& before, const RunFolder& folder,
+                              double checkpoint_every) {
   std::vector<Result> results;
   for (std::uint64_t s = 0; s < sweep.seeds; ++s) {
     RunConfig config = sweep.base;
@@ -240,17 +305,18 @@ std::vector<Result> run_sweep(const Sweep& sweep, DataParts& data, const Before&
                   .baselines = s == 0 ? before.baselines : Baselines(),
                   .race_seconds = before.race_seconds,
                   .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed)),
-                  .data = s > 0 ? fingerprint(data) : std::stoull(sweep.fingerprint, nullptr, 16)};
+                  .data = s > 0 ? fingerprint(data) : std::stoull(sweep.fingerprint, nullptr, 16),
+                  .checkpoint_every = checkpoint_every,
+                  .metrics_bytes = sweep.metrics_bytes};
     for (const double density : sweep.densities) {
       config.schedule.density = density;
       const RunFolder own =
-          sweep.many()
-              ? RunFolder(folder.path() / fmt::format("density-{}-seed-{}", density, config.seed), folder.begin())
-              : folder;
+          sweep.many() ? folder.within(fmt::format("density-{}-seed-{}", density, config.seed)) : folder;
       if (sweep.many()) fmt::print(stderr, "seed {}, density {}\n", config.seed, density);
-      // A result is there only when resuming.
+      // A result is there only when resuming; with fewer epochs, it is of the run that is trained on.
       const std::optional<Result> finished = own.result();
-      results.push_back(finished ? *finished : run_once(config, data, beside, own));
+      results.push_back(finished && finished->epochs == config.epochs ? *finished
+                                                                      : run_once(config, data, beside, own));
       if (sweep.many()) own.remove_checkpoints();
     }
   }
@@ -292,6 +358,62 @@ bool has_race(const TrainFlags& f) {
   return f.resume.empty() && f.recipe == auto_recipe;
 }
 
+// Throws UsageError for flags that a run which goes on would ignore.
+void require_flags_of_resume(CLI::App& app) {
+  const bool trains_on = app.count("--epochs") > 0;
+  std::vector<std::string> known{"--resume", "--json", "--checkpoint-every"};
+  if (trains_on) known.insert(known.end(), {"--epochs", "--rate"});
+  for (const CLI::Option* option : app.get_options())
+    require(
+        option->count() == 0 || std::ranges::count(known, option->get_name()) > 0,
+        "[--resume] expected no flags besides but --json, --checkpoint-every and, of a finished run, --epochs{}, got "
+        "{}",
+        trains_on ? " and --rate" : " (with it --rate)", option->get_name());
+}
+
+// The configuration of a run that is trained on. Throws UsageError if it cannot be.
+RunConfig trained_on(RunConfig config, Index epochs, double rate) {
+  config.continued.push_back(config.epochs);
+  config.continued_rates.push_back(rate);
+  config.epochs = epochs;
+  return settled(std::move(config));
+}
+
+// Throws UsageError unless the run in the folder can be trained on as the flags say.
+void require_to_train_on(const Sweep& sweep, const TrainFlags& f, CLI::App& app) {
+  const Index epochs = f.config.epochs;
+  require(!sweep.many(), "[--epochs] {}: expected a single run to train on, got {} of them", f.resume,
+          sweep.seeds * sweep.densities.size());
+  const std::optional<Result> result = result_in(f.resume);
+  require(result && result->epochs == sweep.base.epochs,
+          "[--epochs] {}: expected a run that is finished, got one that was interrupted; without --epochs it goes on",
+          f.resume);
+  require(epochs > sweep.base.epochs && epochs <= 1000000,
+          "[--epochs] expected more than the {} that {} was trained for, and at most 1000000, got {}",
+          sweep.base.epochs, f.resume, epochs);
+  require(!result->sparse.mask_entropy_bytes,
+          "[--epochs] {}: expected a network whose weights are trained, got one of method {}", f.resume,
+          sweep.base.method);
+  trained_on(settled(sweep.base), epochs, app.count("--rate") ? f.config.rate.rate : 1);
+}
+
+// The learning rate of a run's last step.
+double last_rate(const RunConfig& c, const DataParts& data) {
+  if (!c.continued.empty()) return c.continued_rates.back();
+  const Index steps = c.epochs * Loader(data.train, {.batch = c.batch, .lanes = c.lanes}).batches();
+  return rate_at(c.rate, steps - 1, steps);
+}
+
+// From here on the sweep is that of the longer run.
+void train_on(Sweep& sweep, const TrainFlags& f, CLI::App& app, const DataParts& data) {
+  const double rate = app.count("--rate") ? f.config.rate.rate : last_rate(sweep.base, data);
+  fmt::print(stderr, "  training on from epoch {} to {} at a learning rate of {:g}\n", sweep.base.epochs,
+             f.config.epochs, rate);
+  sweep.before = to_toml(sweep.base);
+  sweep.base = trained_on(sweep.base, f.config.epochs, rate);
+  sweep.metrics_bytes = std::filesystem::file_size(std::filesystem::path(f.resume) / "metrics.jsonl");
+}
+
 // What is asked for, by the flags or by the folder of an interrupted run. Throws UsageError, FileError.
 Sweep sweep_of(TrainFlags& f, CLI::App& app) {
   Sweep sweep;
@@ -303,8 +425,9 @@ Sweep sweep_of(TrainFlags& f, CLI::App& app) {
         sweep.base.model == RunConfig().model)
       sweep.base.model = default_table_model;
   } else {
+    require_flags_of_resume(app);
     sweep = read_sweep(f.resume);
-    f.out = f.resume;
+    if (app.count("--epochs")) require_to_train_on(sweep, f, app);
   }
   for (const double density : sweep.densities)
     require(density > 0 && density <= 1, "[--density] expected a fraction in (0, 1], got {}", density);
@@ -319,7 +442,7 @@ void require_same_data(Sweep& sweep, const DataParts& data, const TrainFlags& f)
   const std::string print = fmt::format("{:016x}", fingerprint(data));
   if (!f.resume.empty() && !sweep.fingerprint.empty() && sweep.fingerprint != print)
     throw FileError(fmt::format("{}: expected the data of {} as when this run began, found other ones",
-                                (std::filesystem::path(f.out) / sweep_file).string(), data.train->name()));
+                                (std::filesystem::path(f.resume) / sweep_file).string(), data.train->name()));
   sweep.fingerprint = print;
 }
 
@@ -394,10 +517,37 @@ void report(const TrainFlags& f, const Sweep& sweep, const RunFolder& folder, co
   } else {
     fmt::print("{}", f.json ? to_json(results[0]).dump(2) + "\n" : page_of(results[0]));
   }
-  fmt::print(stderr, "{:.1f} s; run folder: {}\n", seconds, f.out);
+  fmt::print(stderr, "{:.1f} s; run folder: {}\n", seconds, folder.path().string());
+}
+
+// The folder of the run, locked.
+RunFolder folder_of(TrainFlags& f, const Sweep& sweep, const DataParts& data) {
+  if (!f.resume.empty()) return RunFolder(f.resume, Begin::where_it_stopped);
+  f.place.name = fmt::format("runs/{}-{}-{}", data.name, sweep.base.model, sweep.base.method);
+  std::ranges::replace(f.place.name, ':', '-');
+  return new_run(f.place);
+}
+
+// Trains, and says how to go on if that does not come to its end.
+void train_and_report(const TrainFlags& f, const Sweep& sweep, DataParts& data, const Before& before,
+                      const RunFolder& folder) {
+  const auto to_go_on = [&](const Error& error) {
+    return fmt::format("{}; to go on: espalier train --resume {}", error.what(), folder.path().string());
+  };
+  try {
+    const std::vector<Result> results = run_sweep(sweep, data, before, folder, f.checkpoint_every);
+    folder.remove_checkpoints();
+    report(f, sweep, folder, results, f.race.clock.seconds());
+  } catch (const InterruptedError& error) {
+    throw InterruptedError(to_go_on(error));
+  } catch (const FileError& error) {
+    if (!folder.has_checkpoint()) throw;
+    throw FileError(to_go_on(error));
+  }
 }
 
 void run_train(TrainFlags& f, CLI::App& app) {
+  if (f.resume.empty()) require_free(f.place);
   Sweep sweep = sweep_of(f, app);
   RunConfig& base = sweep.base;
   DataParts data = load_data(base);  // "auto" is settled once, for all seeds
@@ -405,12 +555,9 @@ void run_train(TrainFlags& f, CLI::App& app) {
   Before before;
   if (has_race(f)) before = race_for(app, f, sweep, data);
   require_same_data(sweep, data, f);
-  if (f.out.empty()) {
-    f.out = fmt::format("runs/{}-{}-{}", data.name, base.model, base.method);
-    std::ranges::replace(f.out, ':', '-');
-  }
+  if (!f.resume.empty() && app.count("--epochs")) train_on(sweep, f, app, data);
   const ModulePtr model = checked_model(sweep, data);
-  const RunFolder folder(f.out, f.resume.empty() ? Begin::afresh : Begin::where_it_stopped);
+  const RunFolder folder = folder_of(f, sweep, data);
   if (f.tune && f.resume.empty()) {
     base.storage = tune(*model, data.train->shape(), base.lanes, base.seed);
     for (const auto& [name, density] : base.storage.csr_below_of)
@@ -418,13 +565,7 @@ void run_train(TrainFlags& f, CLI::App& app) {
   }
   write_sweep(folder, sweep);
   watch_for_interrupt();
-  try {
-    const std::vector<Result> results = run_sweep(sweep, data, before, folder);
-    folder.remove_checkpoints();
-    report(f, sweep, folder, results, f.race.clock.seconds());
-  } catch (const InterruptedError& error) {
-    throw InterruptedError(fmt::format("{}; to go on: espalier train --resume {}", error.what(), f.out));
-  }
+  train_and_report(f, sweep, data, before, folder);
 }
 
 }  // namespace

@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "consumer/outside.h"
+#include "espalier/core/checkpoint.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/fingerprint.h"
 #include "espalier/experiment/result_json.h"
@@ -47,6 +50,180 @@ TEST(Experiment, ATrainingOfPartsFromOutsideGoesOnToTheBitsOfOneThatWasNotInterr
     EXPECT_EQ(train(again, {}, {.file = file, .stop = [] { return true; }}).test.loss, expected.test.loss);
     EXPECT_EQ(weights_of(*again.model), weights_of(*whole.model));
   }
+}
+
+// Invariants 1 and 5: what a process that is killed before step `stop` leaves behind, its files as they are then.
+TEST(Experiment, GoesOnFromWhateverIsLeftAtAnyMomentToTheSameBitsAndFlops) {
+  for (const char* name : {"rigl", "snfs", "l0"}) {
+    SCOPED_TRACE(name);
+    const auto experiment = [&] {
+      Experiment e = experiment_outside({});
+      e.optimizer = make_optimizer({.name = "adam"});
+      e.rate.rate = 0.01;
+      e.epochs = 2;
+      e.patience = 2;
+      e.pruning = prune_by(name, 0.3);
+      e.pruning->options.schedule.interval = 10;
+      e.pruning->options.schedule.end = 0.3;
+      return e;
+    };
+    Experiment whole = experiment();
+    std::vector<double> flops_of_epochs;
+    const Observer watching{.epoch = [&](const EpochResult& epoch, Index, double) {
+      flops_of_epochs.push_back(static_cast<double>(epoch.flops.executed));
+    }};
+    const Trained expected = train(whole, watching);
+    const std::vector<double> expected_flops = std::exchange(flops_of_epochs, {});
+
+    const testing::TemporaryFolder folder;
+    std::filesystem::create_directory(folder.path() / "all");
+    Index asked = 0;
+    const std::vector<Index> moments{1, 2, 11, 50, 51, 90};
+    Experiment kept = experiment();
+    train(kept, {},
+          {.file = folder.path() / "all" / "checkpoint",
+           .stop =
+               [&] {
+                 if (std::ranges::count(moments, ++asked))
+                   std::filesystem::copy(folder.path() / "all", folder.path() / fmt::format("at-{}", asked));
+                 return false;
+               },
+           .every = 1e-9});
+    EXPECT_EQ(weights_of(*kept.model), weights_of(*whole.model)) << "checkpoints change nothing";
+    for (const Index moment : moments) {
+      SCOPED_TRACE(moment);
+      Experiment rest = experiment();
+      const Trained resumed =
+          train(rest, watching, {.file = folder.path() / fmt::format("at-{}", moment) / "checkpoint"});
+      EXPECT_EQ(weights_of(*rest.model), weights_of(*whole.model));
+      EXPECT_EQ(resumed.train_flops.executed, expected.train_flops.executed);
+      EXPECT_EQ(resumed.train_flops.useful, expected.train_flops.useful);
+      EXPECT_EQ(resumed.test.loss, expected.test.loss);
+      EXPECT_EQ(resumed.epoch, expected.epoch);
+      const std::vector<double> found = std::exchange(flops_of_epochs, {});
+      ASSERT_LE(found.size(), expected_flops.size());
+      EXPECT_TRUE(std::equal(found.rbegin(), found.rend(), expected_flops.rbegin()));
+    }
+  }
+}
+
+TEST(Experiment, SaysHowLongCheckpointsTook) {
+  const testing::TemporaryFolder folder;
+  Experiment e = experiment_outside({});
+  e.epochs = 1;
+  EXPECT_EQ(train(e).checkpoint_seconds, 0);
+  EXPECT_GT(train(e, {}, {.file = folder.path() / "checkpoint", .every = 1e-9}).checkpoint_seconds, 0);
+}
+
+// Invariant 5: an observer that fails ends the training where it can go on, with what it has noted.
+TEST(Experiment, AnObserverThatFailsLeavesACheckpoint) {
+  const testing::TemporaryFolder folder;
+  const std::filesystem::path file = folder.path() / "checkpoint";
+  Experiment whole = experiment_outside(by_criterion());
+  train(whole);
+  for (const Index bad : {3, 12}) {  // in the middle, at the very end
+    Experiment e = experiment_outside(by_criterion());
+    Index epochs = 0;
+    const Observer failing{.epoch =
+                               [&](const EpochResult& epoch, Index, double) {
+                                 epochs = epoch.epoch;
+                                 if (epoch.epoch == bad) throw FileError("the disk is full");
+                               },
+                           .noted = [&] { return fmt::format("{}", epochs); }};
+    EXPECT_THROW(train(e, failing, {.file = file}), FileError);
+    EXPECT_EQ(epochs, bad) << "nothing is trained in vain";
+    std::string noted;
+    Experiment again = experiment_outside(by_criterion());
+    train(again, {.go_on_behind = [&](const std::string& note) { noted = note; }}, {.file = file});
+    EXPECT_EQ(noted, fmt::format("{}", bad));
+    EXPECT_EQ(weights_of(*again.model), weights_of(*whole.model));
+    remove_checkpoint(file);
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  }
+}
+
+// A checkpoint whose checksum is right, and whose contents are not.
+TEST(Experiment, RefusesACheckpointWithAnyNumberThatCannotBe) {
+  const testing::TemporaryFolder folder;
+  const std::filesystem::path file = folder.path() / "checkpoint";
+  const auto experiment = [] {
+    Experiment e = experiment_outside(by_criterion());
+    e.patience = 12;
+    return e;
+  };
+  Experiment e = experiment();
+  int asked = 0;
+  EXPECT_THROW(train(e, {}, {.file = file, .stop = [&] { return ++asked > 590; }}), InterruptedError);
+  const std::vector<Parameter*> parameters = parameters_of(*e.model);
+  const CheckpointFile kept(file);
+  const auto good = nlohmann::json::parse(kept.metadata().at("progress"));
+  const auto write = [&](const nlohmann::json& progress) {
+    // The best epoch's weights are those of the network: only the numbers matter here.
+    const std::vector<CheckpointPart> parts{{.parameters = parameters}, {.name = "best", .parameters = parameters}};
+    save_checkpoint(parts, {{"progress", progress.dump()}}, file);
+  };
+  write(good);
+  Experiment sound = experiment();
+  EXPECT_NO_THROW(train(sound, {}, {.file = file, .stop = [] { return false; }, .every = 0}));
+  const auto flat = good.flatten();
+  EXPECT_GT(flat.size(), 40u);
+  for (const auto& [key, value] : flat.items()) {
+    for (const char* bad : {"-5", "1e300", "1.5", "true", "null"}) {
+      if (key == "/data" || key == "/config" || key.starts_with("/noted") || key.starts_with("/notes")) continue;
+      nlohmann::json changed = good;
+      changed[nlohmann::json::json_pointer(key)] = nlohmann::json::parse(bad);
+      remove_checkpoint(file);
+      write(changed);
+      Experiment other = experiment();
+      try {
+        const Trained trained = train(other, {}, {.file = file, .stop = [] { return false; }, .every = 0});
+        EXPECT_TRUE(std::isfinite(trained.train_seconds)) << key << " " << bad;
+      } catch (const FileError& error) {
+        EXPECT_TRUE(std::string(error.what()).starts_with(file.string())) << error.what();
+      }
+    }
+  }
+  for (const auto& [key, bad] : std::vector<std::pair<const char*, nlohmann::json>>{
+           {"round", 1}, {"number", 0}, {"trainer_steps", 3}, {"train_seconds", -1}, {"best_epoch", 13}}) {
+    nlohmann::json changed = good;
+    changed[key] = bad;
+    remove_checkpoint(file);
+    write(changed);
+    Experiment other = experiment();
+    EXPECT_THROW(train(other, {}, {.file = file}), FileError) << key;
+  }
+}
+
+TEST(Experiment, ShowsTheLastEpochThatEndedWellWhenItDiverges) {
+  Experiment e = experiment_outside({});
+  std::vector<std::vector<Real>> after_epochs;
+  Index shown = 0;
+  std::vector<Real> weights;
+  e.epochs = 5;
+  const Loss sound = e.loss;
+  Index epochs = 0;
+  e.loss = [&](const Var& z, const Tile& tile) {
+    const Var loss = sound(z, tile);
+    if (epochs < 3) return loss;
+    // From the fourth epoch on not a number.
+    for (Index lane = 0; lane < loss.value().valid(); ++lane)
+      const_cast<Real*>(loss.value().row(0))[lane] = std::numeric_limits<Real>::quiet_NaN();
+    return loss;
+  };
+  const Observer observer{.epoch =
+                              [&](const EpochResult&, Index, double) {
+                                ++epochs;
+                                after_epochs.push_back(weights_of(*e.model));
+                              },
+                          .diverged =
+                              [&](const Module& model, Index epoch) {
+                                shown = epoch;
+                                weights = weights_of(model);
+                              }};
+  EXPECT_THROW(train(e, observer), DivergedError);
+  EXPECT_EQ(shown, 3);
+  ASSERT_EQ(after_epochs.size(), 3u);
+  EXPECT_EQ(weights, after_epochs.back());
 }
 
 // Invariant 4, where the caller knows what the data are.

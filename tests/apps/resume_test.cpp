@@ -3,12 +3,13 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
-#include "espalier/core/safetensors.h"
 #include "espalier/experiment/config.h"
 #include "espalier/experiment/config_changes.h"
 #include "espalier/experiment/interrupt.h"
@@ -79,25 +80,6 @@ TEST_F(Resume, RefusesOtherDataWhereverItWasStopped) {
     }
 }
 
-TEST_F(Resume, GoesOnFromACheckpointFromBeforeItKnewItsData) {
-  write_rows("yes");
-  begin(120);
-  write_file_atomically(path("run/sweep.json"), R"({"densities":[0.1],"seeds":1})");
-  int checkpoints = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(path("run"))) {
-    if (!entry.path().filename().string().starts_with("checkpoint-")) continue;
-    SafeTensors file = load_safetensors(entry.path());
-    auto progress = nlohmann::json::parse(file.metadata.at("progress"));
-    for (const char* key : {"data", "confusion", "notes"}) progress.erase(key);
-    file.metadata["progress"] = progress.dump();
-    save_safetensors(file, entry.path());
-    ++checkpoints;
-  }
-  EXPECT_EQ(checkpoints, 1);
-  write_rows("no");
-  EXPECT_EQ(resume().code, exit_done);
-}
-
 TEST_F(Resume, RefusesAConfigurationThatWasEdited) {
   write_rows("yes");
   begin(200);
@@ -110,6 +92,148 @@ TEST_F(Resume, RefusesAConfigurationThatWasEdited) {
   edit("epochs = 30", "epochs = 20");
   edit("threads = 1", "threads = 2");
   EXPECT_EQ(resume().code, exit_done) << "threads change no bit";
+}
+
+// Both say that the run had other epochs; its checkpoint knows better.
+TEST_F(Resume, RefusesACheckpointOfAnotherConfiguration) {
+  write_rows("yes");
+  begin(200);
+  edit("epochs = 20", "epochs = 30");
+  std::string sweep = read_file(path("run/sweep.json"), megabyte);
+  sweep.replace(sweep.find("epochs = 20"), 11, "epochs = 30");
+  write_file_atomically(path("run/sweep.json"), sweep);
+  const Ran ran = resume();
+  EXPECT_EQ(ran.code, exit_file);
+  EXPECT_PRED2(contains, ran.err, "expected the configuration as when this training began, found another one");
+}
+
+TEST_F(Resume, RefusesFlagsThatItWouldIgnore) {
+  write_rows("yes");
+  begin(200);
+  for (const char* flag : {"--density 0.5", "--data other.csv", "--threads 3", "--out elsewhere", "--overwrite",
+                           "--no-dense", "--rate 0.1", "--set drop=0.3"}) {
+    const Ran ran = tool("train --resume " + path("run") + " " + flag);
+    EXPECT_EQ(ran.code, exit_usage) << flag << ": " << ran.err;
+    EXPECT_PRED2(contains, ran.err, std::string(flag).substr(0, std::string(flag).find(' ')));
+  }
+  EXPECT_EQ(tool("train --checkpoint-every 0.001 --json --resume " + path("run")).code, exit_done);
+}
+
+TEST_F(Resume, TakesTheOtherCheckpointWhereOneIsDamaged) {
+  write_rows("yes");
+  begin(200, "--checkpoint-every 1e-9");
+  const auto damage = [&](const std::string& file) {
+    std::string bytes = read_file(file, megabyte);
+    bytes[bytes.size() / 2] ^= 1;
+    write_file_atomically(file, bytes);
+  };
+  const std::string files[] = {"checkpoint-sparse", "checkpoint-sparse.2"};
+  for (const std::string& file : files) {
+    std::filesystem::copy(path("run"), path("copy"));
+    damage(path("copy/" + file));
+    const Ran ran = tool("train --resume " + path("copy"));
+    EXPECT_EQ(ran.code, exit_done) << ran.err;
+    EXPECT_PRED2(contains, ran.err, path("copy/" + file) + ": expected the bytes that were written");
+    EXPECT_PRED2(contains, ran.err, "going on from " + path("copy/checkpoint-sparse"));
+    std::filesystem::remove_all(path("copy"));
+  }
+  for (const std::string& file : files) damage(path("run/" + file));
+  EXPECT_EQ(resume().code, exit_file) << "no other one is left";
+}
+
+// --- trained on ------------------------------------------------------------------------------------------------------
+
+class TrainedOn : public Resume {
+ protected:
+  void train(const std::string& flags) {
+    write_rows("yes");
+    const Ran ran =
+        tool("train --data " + path("live.csv") +
+             " --batch 32 --model tabular:8+norm --density 0.5 --threads 1 --out " + path("run") + " " + flags);
+    ASSERT_EQ(ran.code, exit_done) << ran.err;
+  }
+  Ran train_on(const std::string& flags) { return tool("train --resume " + path("run") + " " + flags); }
+  nlohmann::json result(const std::string& run) {
+    return nlohmann::json::parse(read_file(path(run + "/result.json"), megabyte));
+  }
+  // The epochs of the pruned network, as the metrics have them.
+  std::vector<int> epochs(const std::string& run) {
+    std::istringstream lines(read_file(path(run + "/metrics.jsonl"), megabyte));
+    std::vector<int> all;
+    for (std::string line; std::getline(lines, line);)
+      if (const auto entry = nlohmann::json::parse(line); entry["side"] == "sparse" && entry.contains("epoch"))
+        all.push_back(entry["epoch"]);
+    return all;
+  }
+  std::string model(const std::string& run) { return read_file(path(run + "/model.safetensors"), megabyte); }
+};
+
+TEST_F(TrainedOn, AFinishedRunGoesOnToANewTotalAndItsConfigurationRepeatsThat) {
+  train("--epochs 6");
+  const auto before = result("run");
+  const std::string first = model("run");
+  const Ran ran = train_on("--epochs 9 --rate 0.01");
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  EXPECT_EQ(epochs("run"), (std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  EXPECT_NE(model("run"), first);
+  const auto after = result("run");
+  EXPECT_EQ(after["epochs"], 9);
+  EXPECT_EQ(after["sparse"]["nonzeros"], before["sparse"]["nonzeros"]) << "what is pruned stays so";
+  EXPECT_EQ(after["dense"]["test_accuracy"], before["dense"]["test_accuracy"]);
+  EXPECT_GT(after["sparse"]["train_flops_executed"], before["sparse"]["train_flops_executed"]);
+  EXPECT_EQ(after["notes"].back(), "the dense twin was trained for 6 epochs, and measured then");
+  ASSERT_EQ(train_on("--epochs 11").code, exit_done) << "at the rate of the time before";
+  const RunConfig config = from_toml(path("run/config.toml"));
+  EXPECT_EQ(config.continued, (std::vector<Index>{6, 9}));
+  EXPECT_EQ(config.continued_rates, (std::vector<double>{0.01, 0.01}));
+
+  const Ran again = tool("train --config " + path("run/config.toml") + " --out " + path("again"));
+  ASSERT_EQ(again.code, exit_done) << again.err;
+  EXPECT_EQ(model("again"), model("run"));
+  EXPECT_EQ(epochs("again"), epochs("run"));
+  EXPECT_EQ(result("again")["sparse"]["train_flops_executed"], result("run")["sparse"]["train_flops_executed"]);
+}
+
+TEST_F(TrainedOn, MayBeInterruptedAsAnyRun) {
+  train("--epochs 4 --no-dense");
+  std::filesystem::copy(path("run"), path("whole"));
+  ASSERT_EQ(tool("train --resume " + path("whole") + " --epochs 7 --rate 0.01").code, exit_done);
+  const std::string old = model("run");
+  interrupt_after(5);
+  ASSERT_EQ(train_on("--epochs 7 --rate 0.01").code, exit_interrupted);
+  EXPECT_EQ(model("run"), old) << "until there is a new one";
+  interrupt_after(9);
+  ASSERT_EQ(train_on("").code, exit_interrupted);
+  interrupt_after(-1);
+  EXPECT_EQ(train_on("--epochs 9").code, exit_usage) << "it is not finished";
+  ASSERT_EQ(train_on("").code, exit_done);
+  EXPECT_EQ(model("run"), model("whole"));
+  EXPECT_EQ(epochs("run"), epochs("whole"));
+}
+
+TEST_F(TrainedOn, GoesOnAtTheLastRateUnlessTold) {
+  train("--epochs 3 --no-dense --rate-schedule constant --rate 0.03");
+  ASSERT_EQ(train_on("--epochs 4").code, exit_done);
+  EXPECT_EQ(from_toml(path("run/config.toml")).continued_rates, std::vector<double>{0.03});
+}
+
+TEST_F(TrainedOn, RefusesWhatCannotGoOn) {
+  train("--epochs 3 --no-dense");
+  EXPECT_EQ(train_on("--epochs 3").code, exit_usage) << "no more than there were";
+  EXPECT_EQ(train_on("--epochs 5 --rate 0").code, exit_usage);
+  EXPECT_EQ(train_on("--epochs 5 --density 0.5").code, exit_usage);
+  EXPECT_EQ(epochs("run").size(), 3u);
+  const std::pair<const char*, const char*> others[] = {{"--seeds 2", "a single run"},
+                                                        {"--members 2", "2 members"},
+                                                        {"--method lottery --rounds 1", "rounds"},
+                                                        {"--control shuffled-mask", "no control"},
+                                                        {"--method edge-popup", "whose weights are trained"}};
+  for (const auto& [flags, says] : others) {
+    train(std::string("--epochs 2 --no-dense --overwrite ") + flags);
+    const Ran ran = train_on("--epochs 4");
+    EXPECT_EQ(ran.code, exit_usage) << flags;
+    EXPECT_PRED2(contains, ran.err, says);
+  }
 }
 
 TEST_F(Resume, KnowsOnlyTheDensitiesOfASweepByItsOwnFile) {

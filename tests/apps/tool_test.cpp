@@ -165,6 +165,11 @@ void expect_same_bits_after_interruption(const std::string& command, std::initia
     return entries;
   };
   EXPECT_EQ(metrics(whole), metrics(pieces));
+  const auto figures = [&](const std::string& run) {
+    return nlohmann::json::parse(read(run + "/result.json"))["sparse"];
+  };
+  for (const char* key : {"train_flops_executed", "train_flops_useful", "test_loss", "test_accuracy"})
+    EXPECT_EQ(figures(whole)[key], figures(pieces)[key]) << key;
   for (const auto& entry : std::filesystem::directory_iterator(pieces))
     EXPECT_FALSE(entry.path().filename().string().starts_with("checkpoint")) << entry.path();
 }
@@ -181,6 +186,16 @@ TEST(Tool, GoesOnWithTheSameViewsOfAugmentedImages) {
 TEST(Tool, GoesOnWithTheScoresOfAMethodThatTrainsScores) {
   expect_same_bits_after_interruption("train --data synthetic-digits --epochs 1 --method supermask --no-dense",
                                       {10, 40});
+}
+
+TEST(Tool, GoesOnWithTheDensePassesThatNoStepHasCountedYet) {
+  // The 11th question comes after the 10th step and the exchange behind it, whose dense pass the next step counts.
+  for (const char* method : {"rigl", "snfs"})
+    expect_same_bits_after_interruption(
+        std::string(
+            "train --data synthetic-digits --model mlp:784-16-10 --epochs 1 --interval 10 --no-dense --method ") +
+            method,
+        {1, 11, 11, 30});
 }
 
 TEST(Tool, GoesOnInTheMiddleOfARewindingRound) {
