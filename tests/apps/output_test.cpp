@@ -55,7 +55,7 @@ TEST(StandardOutput, ThatCannotBeWrittenIsAFileErrorOfEveryCommand) {
   for (int r = 0; r < 60; ++r) csv += fmt::format("{},{}\n", r % 10, r % 10 < 5 ? "no" : "yes");
   write_file_atomically(data, csv);
   const std::string train =
-      "train --data " + data + " --model tabular:4 --epochs 1 --density 0.5 --no-dense --out " + out;
+      "train --data " + data + " --model tabular:4 --epochs 1 --density 0.5 --no-dense --overwrite --out " + out;
   ASSERT_EQ(tool(train).code, exit_done);
   for (const std::string& line :
        {std::string("--help"), std::string("--version"), std::string("train --help"), std::string("methods"),
@@ -78,7 +78,7 @@ TEST(Page, SaysThatAMethodHadNoTimeToExchangeWeights) {
   write_file_atomically(folder.path() / "rows.csv", csv);
   const auto train = [&](const std::string& flags) {
     const std::string out = (folder.path() / "run").string();
-    const Ran ran = tool("train --threads 1 --no-dense --model tabular:8 --data " +
+    const Ran ran = tool("train --threads 1 --no-dense --overwrite --model tabular:8 --data " +
                          (folder.path() / "rows.csv").string() + " --out " + out + " " + flags);
     EXPECT_EQ(ran.code, exit_done) << ran.err;
     return ran.out;

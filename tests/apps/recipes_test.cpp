@@ -295,7 +295,7 @@ TEST_F(Recommend, SecondsThatAreLeftBuyMembers) {
   EXPECT_PRED2(contains, out_, fmt::format("{} networks, of which the average is measured", config.members));
   ASSERT_EQ(run("train --no-dense --config " + out + "/config.toml --out " + again), exit_done) << err_;
   EXPECT_EQ(read_file(out + "/model.safetensors", megabyte), read_file(again + "/model.safetensors", megabyte));
-  ASSERT_EQ(run(auto_run + out + " --members 1"), exit_done) << err_;
+  ASSERT_EQ(run(auto_run + out + " --overwrite --members 1"), exit_done) << err_;
   EXPECT_EQ(from_toml(out + "/config.toml").members, 1);
 }
 

@@ -97,8 +97,8 @@ TEST_F(ToolTables, PredictFindsTheFiguresOfTheRunOnItsTestFile) {
       const std::string train = write("train.csv", synthetic_table_csv({.rows = 600, .regression = regression}));
       const std::string test =
           write("test.csv", synthetic_table_csv({.rows = 300, .first = 600, .regression = regression}));
-      const Ran trained = tool("train --data " + train + " --test-data " + test + quick + "--density 0.3 --model " +
-                               model + " --json --out " + path("run"));
+      const Ran trained = tool("train --overwrite --data " + train + " --test-data " + test + quick +
+                               "--density 0.3 --model " + model + " --json --out " + path("run"));
       ASSERT_EQ(trained.code, exit_done) << trained.err;
       const auto run = nlohmann::json::parse(trained.out)["sparse"];
       const auto number = [&](const char* key) { return run.at(key).get<double>(); };
