@@ -5,15 +5,20 @@
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/text.h"
+#include "espalier/experiment/trained_network.h"
 #include "espalier/experiment/trained_rows.h"
 #include "espalier/layers/model_file.h"
 
 namespace espalier {
 namespace {
 
-// What a model's file says of itself besides its weights. (A control may be another model than the configuration's.)
-std::map<std::string, std::string> file_metadata(const RunConfig& config, const Module& model) {
-  return {{"model", model.name()}, {"dataset", config.data}};
+// What the file of a run's model says of it. (A control may be another model than the configuration's.)
+ModelCard card_of(const RunConfig& config, const DataParts& data, const Trained& trained) {
+  ModelCard card = card_of(*trained.model, data);
+  card.dataset = config.data;
+  card.seed = config.seed;
+  if (trained.data != 0) card.fingerprint = trained.data;
+  return card;
 }
 
 bool is_checkpoint(const std::filesystem::path& file) {
@@ -150,7 +155,7 @@ Result result_of(const RunConfig& config, const DataParts& data, const Trained* 
                      .threads = threads_of(config),
                      .clip_norm = config.clip_norm,
                      .pruning = pruning_of(config)};
-  Result result = result_of(e, dense, sparse, file_metadata(config, *sparse.model));
+  Result result = result_of(e, dense, sparse, card_of(config, data, sparse));
   result.model = trained_model_name(config);
   result.members = config.members;
   result.control = config.control;
@@ -187,11 +192,8 @@ std::vector<std::string> surviving_inputs(const Module& model, const Preprocessi
 void leave_behind(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Trained& sparse,
                   const Result& result) {
   folder.write("config.toml", to_toml(config));
-  save_model(*sparse.model, file_metadata(config, *sparse.model), folder.path() / "model.safetensors", sparse.origin);
-  if (data.preprocessing) {
-    folder.write(preprocessing_file, to_json(*data.preprocessing));
-    TrainedRows(*data.train).save(folder.path() / trained_rows_file);
-  }
+  save_model(*sparse.model, card_of(config, data, sparse), folder.path() / "model.safetensors", sparse.origin);
+  if (data.preprocessing) TrainedRows(*data.train).save(folder.path() / trained_rows_file);
   folder.write("result.json", to_json(result).dump(2) + "\n");
   folder.remove_checkpoints();  // not before: until then there is something to go on from
 }

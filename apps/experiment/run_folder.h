@@ -1,5 +1,5 @@
-// What a run leaves behind: config.toml, metrics.jsonl, model.safetensors, result.json; of a table preprocessing.json
-// and trained_rows.safetensors as well.
+// What a run leaves behind: config.toml, metrics.jsonl, model.safetensors, result.json; of a table
+// trained_rows.safetensors as well.
 #pragma once
 
 #include <filesystem>
@@ -14,7 +14,7 @@
 
 namespace espalier {
 
-constexpr const char* preprocessing_file = "preprocessing.json";
+constexpr const char* preprocessing_file = "preprocessing.json";  // of runs on tables before models had it themselves
 constexpr const char* model_file_name = "model.safetensors";
 
 // Created, and shown to be writable, before any work is done; what an earlier run left is removed, unless this one goes
