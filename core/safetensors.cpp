@@ -1,7 +1,6 @@
 #include "espalier/core/safetensors.h"
 
 #include <unistd.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "espalier/core/atomic_file.h"
+#include "espalier/core/checksum.h"
 #include "espalier/core/error.h"
 
 namespace espalier {
@@ -48,11 +48,11 @@ bool shape_bytes(std::size_t width, const std::vector<std::int64_t>& shape, std:
 
 // --- checksums -----------------------------------------------------------------------------------------------------
 
-std::string crc32_of(const void* bytes, std::size_t count) {
-  return fmt::format("{:08x}", crc32_z(0, static_cast<const Bytef*>(bytes), count));
+std::string digits_of(std::string_view bytes) {
+  return fmt::format("{:08x}", crc32_of(bytes));
 }
-std::string crc32_of(const SafeTensor& tensor) {
-  return crc32_of(tensor.data.data(), tensor.data.size());
+std::string digits_of(const SafeTensor& tensor) {
+  return digits_of({reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size()});
 }
 std::string key_of_seal(const SafeTensor& tensor) {
   return fmt::format("{}{}", seal_prefix, tensor.name);
@@ -97,7 +97,7 @@ std::map<std::string, std::string> sealed_metadata(const SafeTensors& file) {
   std::map<std::string, std::string> metadata = file.metadata;
   if (!file.sealed) return metadata;
   metadata.emplace(seal_key, blank_seal);
-  for (const SafeTensor& tensor : file.tensors) metadata.emplace(key_of_seal(tensor), crc32_of(tensor));
+  for (const SafeTensor& tensor : file.tensors) metadata.emplace(key_of_seal(tensor), digits_of(tensor));
   return metadata;
 }
 
@@ -284,7 +284,7 @@ void require_seal(std::string_view header, const std::string& found, const std::
   if (at == header.npos) fail_seal(source, key, "a checksum of eight digits", in_quotes(found));
   std::string blank(header);
   blank.replace(at, blank_seal.size(), blank_seal);
-  if (const std::string is = crc32_of(blank.data(), blank.size()); found != is)
+  if (const std::string is = digits_of(blank); found != is)
     fail_seal(source, key, in_quotes(is) + ", the checksum of the header", in_quotes(found));
 }
 
@@ -293,7 +293,7 @@ void require_seals(SafeTensors& file, const std::string& source) {
   file.metadata.erase(std::string(seal_key));
   for (const SafeTensor& tensor : file.tensors) {
     const auto found = file.metadata.extract(key_of_seal(tensor));
-    if (const std::string is = crc32_of(tensor); found.empty() || found.mapped() != is)
+    if (const std::string is = digits_of(tensor); found.empty() || found.mapped() != is)
       fail_seal(source, key_of_seal(tensor), in_quotes(is) + ", the checksum of the tensor",
                 found.empty() ? "none" : in_quotes(found.mapped()));
   }
@@ -358,8 +358,7 @@ std::string encode_header(const SafeTensors& file) {
   header.resize((header.size() + data_alignment - 1) / data_alignment * data_alignment, ' ');
   require(header.size() <= header_limit_bytes, "[safetensors] expected a header of at most {} bytes, got {}",
           header_limit_bytes, header.size());
-  if (file.sealed)
-    header.replace(seal_position(header, blank_seal), blank_seal.size(), crc32_of(header.data(), header.size()));
+  if (file.sealed) header.replace(seal_position(header, blank_seal), blank_seal.size(), digits_of(header));
 
   const std::uint64_t length = header.size();
   std::string result(length_bytes, '\0');

@@ -44,6 +44,10 @@ Index outputs_of(const TargetRule& target) {
   return target.classes.empty() ? 1 : static_cast<Index>(target.classes.size());
 }
 
+std::string in_one_line(const Preprocessing& preprocessing) {
+  return nlohmann::ordered_json::parse(to_json(preprocessing)).dump();
+}
+
 // That the model is one for what the file says of its samples.
 void require_fitting(const TrainedNetwork& network) {
   const auto expect = [&](const Shape& input, Index outputs) {
@@ -71,9 +75,16 @@ ModelCard card_of(const Module& model, const DataParts& data) {
     card.outputs = outputs_for(*data.train);
   }
   if (data.preprocessing)
-    card.preprocessing = nlohmann::ordered_json::parse(to_json(*data.preprocessing)).dump();  // in one line
+    card.preprocessing = in_one_line(*data.preprocessing);
   else if (data.train->tokens() == 0)
     card.preprocessing = to_json(sample_rules_of(data));
+  return card;
+}
+
+ModelCard with_encoder(ModelCard card, const Encoder& encoder) {
+  card.input = Shape{encoder.features()};
+  card.outputs = outputs_of(encoder.rules().target);
+  card.preprocessing = in_one_line(encoder.rules());
   return card;
 }
 

@@ -17,6 +17,9 @@ namespace espalier {
 // how samples become features, unless they are text.
 ModelCard card_of(const Module& model, const DataParts& data);
 
+// The card of a model whose preprocessing stands elsewhere, with it.
+ModelCard with_encoder(ModelCard card, const Encoder& encoder);
+
 struct TrainedNetwork {
   std::filesystem::path file;  // of the model
   ModulePtr model;

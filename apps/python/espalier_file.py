@@ -31,7 +31,7 @@ def parameter(name, form, raw, metadata):
     if form == "constant":
         return np.full((rows, cols), float(metadata["value/" + name]), "f4")
     if form == "csr":
-        return scipy.sparse.csr_matrix([raw[name + part] for part in (".values", ".columns", ".row_begin")], (rows, cols))
+        return scipy.sparse.csr_matrix(tuple(raw[name + end] for end in (".values", ".columns", ".row_begin")), (rows, cols))
     live = np.arange(rows * cols)  # positions row * cols + column of the weights that are left
     if "bitmap" in form:
         live = np.flatnonzero(np.unpackbits(raw[name + ".bitmap"], count=rows * cols, bitorder="little"))

@@ -42,6 +42,7 @@ int run_command_line(int argc, char** argv) {
   CLI::App* train = app.add_subcommand("train", "Train a network dense and pruned, compare, leave a run folder");
   CLI::App* predict = app.add_subcommand("predict", "What a trained network says of other rows or samples");
   CLI::App* evaluate = app.add_subcommand("evaluate", "How good a trained network is on other data");
+  CLI::App* exported = app.add_subcommand("export", "A trained network's weights for other programs");
   CLI::App* bench = app.add_subcommand("bench", "Time a dense and a sparse network side by side");
   CLI::App* kernels = bench->add_subcommand("kernels", "Time the kernels against the machine's limits");
   CLI::App* convolution = bench->add_subcommand("convolution", "The same for a convolution, from naive to threads");
@@ -56,6 +57,7 @@ int run_command_line(int argc, char** argv) {
   const std::vector<std::pair<CLI::App*, Command>> commands{{train, add_train(*train)},
                                                             {predict, add_predict(*predict)},
                                                             {evaluate, add_evaluate(*evaluate)},
+                                                            {exported, add_export(*exported)},
                                                             {kernels, add_bench_kernels(*kernels)},
                                                             {convolution, add_bench_convolution(*convolution)},
                                                             {updates, add_bench_pruning(*updates)},

@@ -129,6 +129,9 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
       ->capture_default_str();
   app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
+  app.add_option("--init", c.init, "Weights to begin with: a model's file, or a safetensors file of another program");
+  app.add_option("--init-names", c.init_names, "What layers are called in a file of another program, e.g. fc1=0,fc2=2")
+      ->delimiter(',');
   add_pruning_flags(app, f);
   add_training_flags(app, c);
   app.add_option("--seed", c.seed, "Of everything that is random")->capture_default_str();

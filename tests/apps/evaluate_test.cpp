@@ -10,7 +10,10 @@
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/core/safetensors.h"
 #include "espalier/experiment/run_folder.h"
+#include "espalier/layers/model_file.h"
+#include "espalier/layers/models.h"
 #include "support/idx_files.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
@@ -138,14 +141,64 @@ TEST_F(EvaluateImages, MisuseEndsInOneLineAndADocumentedCode) {
 }
 
 TEST_F(EvaluateImages, ANetworkForTextIsRefusedInOneLine) {
-  const Ran trained =
-      tool("train --data synthetic-text --model mlp:64-8-27 --no-dense --epochs 1 --threads 1 --out " + path("text"));
-  if (trained.code != exit_done) GTEST_SKIP() << trained.err;
+  const std::string name = "attention:4x1x1+tokens=7";
+  save_model(*make_model(name, {.input = {8}, .outputs = 7}), {.model = name, .input = {8}, .outputs = 7},
+             path("text"));
   for (const std::string& line :
        {"predict " + path("text") + " " + path("model"), "evaluate " + path("text") + " --data synthetic-text"}) {
     const Ran ran = tool(line);
+    EXPECT_NE(ran.code, exit_done);
+    EXPECT_EQ(std::ranges::count(ran.err, '\n'), 1) << ran.err;
+  }
+  EXPECT_PRED2(contains, tool("predict " + path("text") + " " + path("model")).err,
+               "expected a network for the rows of a table, found one for something else");
+}
+
+// What other programs are given; tests/layers/python_reader_test.py reads such files.
+TEST_F(EvaluateImages, ExportsWeightsAndModels) {
+  const auto run = [&](const std::string& arguments) { return tool("export " + path("run") + " --to " + arguments); };
+  ASSERT_EQ(run("safetensors --out " + path("copy")).code, exit_done);
+  EXPECT_EQ(read_file(path("copy"), 1 << 20), read_file(path("model"), 1 << 20));
+  ASSERT_EQ(run("csr --out " + path("csr")).code, exit_done);
+  const SafeTensors csr = load_safetensors(path("csr"));
+  EXPECT_TRUE(csr.sealed);
+  std::vector<std::string> names;
+  for (const SafeTensor& tensor : csr.tensors) names.push_back(tensor.name);
+  for (const char* name :
+       {"fc1.weight.data", "fc1.weight.indices", "fc1.weight.indptr", "fc1.weight.shape", "fc1.bias"})
+    EXPECT_EQ(std::ranges::count(names, name), 1) << name;
+  ASSERT_EQ(run("mtx --layer fc1.weight --out " + path("mtx")).code, exit_done);
+  EXPECT_TRUE(read_file(path("mtx"), 1 << 20).starts_with("%%MatrixMarket matrix coordinate real general\n8 16 "));
+  ASSERT_EQ(run("npz --layer fc1.weight --out " + path("npz")).code, exit_done);
+  EXPECT_TRUE(read_file(path("npz"), 1 << 20).starts_with("PK\x03\x04"));
+  struct Bad {
+    std::string arguments;
+    const char* message;
+  };
+  for (const Bad& bad : {Bad{"npz --out " + path("x"), "[--layer] expected the name of a layer's weights"},
+                         Bad{"csr --layer fc1.weight --out " + path("x"), "[--layer] expected none with --to csr"},
+                         Bad{"mtx --layer fc9 --out " + path("x"), "[--layer] expected fc1.weight, fc1.bias"},
+                         Bad{"csr --out " + path("run/model.safetensors"), "[--out] expected a file that is none of"},
+                         Bad{"hdf5 --out " + path("x"), "--to"}}) {
+    const Ran ran = run(bad.arguments);
+    EXPECT_EQ(ran.code, exit_usage) << bad.arguments << ran.err;
+    EXPECT_PRED2(contains, ran.err, bad.message);
+    EXPECT_EQ(std::ranges::count(ran.err, '\n'), 1) << ran.err;
+  }
+  EXPECT_FALSE(std::filesystem::exists(path("x")));
+}
+
+TEST_F(EvaluateImages, TrainsOnFromAFile) {
+  const std::string train = "train --data idx:" + path("shapes") +
+                            " --model mlp:16-8-3 --no-dense --batch 16 --threads 1 --density 0.4 --out " + path("on");
+  const Ran on = tool(train + " --epochs 1 --rate 0.0001 --init " + path("model"));
+  ASSERT_EQ(on.code, exit_done) << on.err;
+  const double right = RunFolder(path("on"), Begin::where_it_stopped).result()->sparse.test->accuracy;
+  EXPECT_GT(right, 0.9) << "an epoch at this rate from drawn weights teaches nothing";
+  EXPECT_PRED2(contains, read_file(path("on/config.toml"), 1 << 20), "init = ");
+  for (const std::string& wrong : {" --init absent", " --init " + path("shapes/t10k-images-idx3-ubyte")}) {
+    const Ran ran = tool(train + wrong);
     EXPECT_EQ(ran.code, exit_file) << ran.err;
-    EXPECT_PRED2(contains, ran.err, "expected a network for the rows of a table, found one for something else");
     EXPECT_EQ(std::ranges::count(ran.err, '\n'), 1) << ran.err;
   }
 }

@@ -285,6 +285,7 @@ TEST_F(PredictCommand, AnAnswerThatIsNotFiniteIsAnError) {
 TEST_F(PredictCommand, EveryFlippedBitAndEveryTruncationOfTheModelIsRefused) {
   const std::string bytes = read_file(path("run/model.safetensors"), megabyte), file = path("damaged");
   const auto refused = [&](const std::string& damaged) {
+    std::filesystem::remove(file);  // some file systems wait for the disk when a file is overwritten
     write("damaged", damaged);
     try {
       open_network(file);

@@ -8,6 +8,7 @@ import tempfile
 
 try:
     import numpy as np
+    import scipy.io
     import scipy.sparse
 except ImportError as error:
     print(f"SKIPPED: {error}")
@@ -47,11 +48,22 @@ def main():
                 same = np.allclose(found, expected, 1e-6, 0) if form.startswith("seed") else (found == expected).all()
                 assert same, (name, parameter, form)
                 assert form in ("dense", "constant", "seed") or tensors[parameter].nnz == np.count_nonzero(expected)
+                for exported in (scipy.sparse.load_npz(f"{folder}/{name}.{parameter}.npz"),
+                                 scipy.io.mmread(f"{folder}/{name}.{parameter}.mtx")):
+                    assert exported.shape == expected.shape, (name, parameter)
+                    assert (exported.toarray().astype("f4") == expected).all(), (name, parameter)
             if safetensors:
                 theirs = safetensors.numpy.load_file(path)
                 for key in set(theirs) & set(tensors):
                     assert (theirs[key] == tensors[key]).all(), (name, key)
                 compared += len(theirs)
+                t = safetensors.numpy.load_file(f"{folder}/{name}.csr.safetensors")
+                for parameter in (key[:-5] for key in t if key.endswith(".data")):
+                    W = scipy.sparse.csr_matrix(
+                        (t[parameter + ".data"], t[parameter + ".indices"], t[parameter + ".indptr"]), t[parameter + ".shape"]
+                    )
+                    expected = np.fromfile(pathlib.Path(folder, f"{name}.{parameter}.f32"), "f4").reshape(W.shape)
+                    assert (W.toarray() == expected).all(), (name, parameter)
         notice_damage(pathlib.Path(folder, "one-in-2.safetensors"))
     missing = {"dense", "bitmap", "delta8", "csr", "seed", "seed+bitmap", "seed+delta8", "constant"} - set(seen)
     assert not missing, missing

@@ -1,14 +1,15 @@
 // Writes a model's file in every form, and beside each of its parameters the numbers that a reader has to find: for
 // tests/layers/python_reader_test.py.
 //
-//   espalier_write_models FOLDER     FORM.safetensors, FORM.NAME.f32: [rows, cols] floats, row-major
+//   espalier_write_models FOLDER     NAME.safetensors and NAME.csr.safetensors; of each parameter W
+//                                    NAME.W.f32, [rows, cols] floats, row-major, NAME.W.npz and NAME.W.mtx
 #include <cstring>
 #include <filesystem>
 #include <optional>
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
-#include "espalier/core/random.h"
+#include "espalier/layers/export.h"
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
 
@@ -31,8 +32,12 @@ void write(const Module& model, const std::filesystem::path& folder, const std::
     W->for_each_weight([&](Index r, Index c, Index at) {
       std::memcpy(bytes.data() + (r * W->cols() + c) * static_cast<Index>(sizeof(Real)), &W->value()[at], sizeof(Real));
     });
-    write_file_atomically(folder / fmt::format("{}.{}.f32", name, W->name()), bytes);
+    const auto file = [&](const char* ending) { return folder / fmt::format("{}.{}.{}", name, W->name(), ending); };
+    write_file_atomically(file("f32"), bytes);
+    export_npz(*W, file("npz"));
+    export_mtx(*W, file("mtx"));
   }
+  export_csr(model, folder / (name + ".csr.safetensors"));
 }
 
 void write_all(const std::filesystem::path& folder) {
