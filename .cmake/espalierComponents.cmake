@@ -1,13 +1,15 @@
-# The components, each after those that it builds on (`after`), and the packages whose libraries it links (`packages`).
+# The components, each after those that it builds on (`after`), and the packages whose libraries it links (`packages`), or
+# links if they are found when it is built (`optional`).
 # The build reads this, and so does an installed find_package(espalier).
 set(espalier_components core layers datasets optim pruning experiment)
 
 set(espalier_core_after)
-set(espalier_core_packages fmt OpenMP HWY)
+set(espalier_core_packages fmt OpenMP HWY ZLIB)
 set(espalier_layers_after core)
 set(espalier_layers_packages)
 set(espalier_datasets_after core)
 set(espalier_datasets_packages ZLIB)
+set(espalier_datasets_optional PNG)
 set(espalier_optim_after layers datasets)
 set(espalier_optim_packages HWY)
 set(espalier_pruning_after optim)

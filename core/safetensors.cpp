@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "espalier/core/atomic_file.h"
+#include "espalier/core/checksum.h"
 #include "espalier/core/error.h"
 
 namespace espalier {
@@ -26,6 +27,7 @@ constexpr std::size_t length_bytes = 8;
 constexpr std::size_t header_limit_bytes = 100'000'000;  // the reference implementation's
 constexpr std::size_t data_alignment = 8;
 constexpr std::string_view metadata_key = "__metadata__";
+constexpr std::string_view seal_key = "crc32", seal_prefix = "crc32/", blank_seal = "00000000";
 
 struct DType {
   std::string_view name;
@@ -42,6 +44,28 @@ bool shape_bytes(std::size_t width, const std::vector<std::int64_t>& shape, std:
   for (const std::int64_t extent : shape)
     if (extent < 0 || __builtin_mul_overflow(bytes, static_cast<std::size_t>(extent), &bytes)) return false;
   return true;
+}
+
+// --- checksums -----------------------------------------------------------------------------------------------------
+
+std::string digits_of(std::string_view bytes) {
+  return fmt::format("{:08x}", crc32_of(bytes));
+}
+std::string digits_of(const SafeTensor& tensor) {
+  return digits_of({reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size()});
+}
+std::string key_of_seal(const SafeTensor& tensor) {
+  return fmt::format("{}{}", seal_prefix, tensor.name);
+}
+bool names_seal(const std::string& key) {
+  return key == seal_key || key.starts_with(seal_prefix);
+}
+
+// Where in a header the digits of its own checksum stand, if they are these; else npos. No string can hold what is
+// looked for: its quotes would have backslashes before them.
+std::size_t seal_position(std::string_view header, std::string_view digits) {
+  const std::size_t found = header.find(fmt::format(R"("{}":"{}")", seal_key, digits));
+  return found == header.npos ? found : found + seal_key.size() + 4;
 }
 
 // --- writing -------------------------------------------------------------------------------------------------------
@@ -63,6 +87,18 @@ std::size_t checked_bytes(const SafeTensor& tensor) {
           "[safetensors] {}: expected a shape whose bytes can be counted, got [{}]", in_quotes(tensor.name),
           fmt::join(tensor.shape, ", "));
   return bytes;
+}
+
+// The metadata as they are written, but for the checksum of the header, which is still blank.
+std::map<std::string, std::string> sealed_metadata(const SafeTensors& file) {
+  for (const auto& [key, value] : file.metadata)
+    require(!names_seal(key), "[safetensors] expected metadata that are not called like checksums, got {}",
+            in_quotes(key));
+  std::map<std::string, std::string> metadata = file.metadata;
+  if (!file.sealed) return metadata;
+  metadata.emplace(seal_key, blank_seal);
+  for (const SafeTensor& tensor : file.tensors) metadata.emplace(key_of_seal(tensor), digits_of(tensor));
+  return metadata;
 }
 
 // --- reading -------------------------------------------------------------------------------------------------------
@@ -235,6 +271,36 @@ void require_gapless(std::vector<Entry>& entries, std::size_t data_bytes, const 
                                 data_bytes, end));
 }
 
+[[noreturn]] void fail_seal(const std::string& source, const std::string& key, const std::string& expected,
+                            const std::string& found) {
+  throw FileError(fmt::format("{}: metadata {}: expected {}, found {}; the file is damaged", source, in_quotes(key),
+                              expected, found));
+}
+
+// Rule 5, of the header.
+void require_seal(std::string_view header, const std::string& found, const std::string& source) {
+  const std::string key(seal_key);
+  const std::size_t at = found.size() == blank_seal.size() ? seal_position(header, found) : header.npos;
+  if (at == header.npos) fail_seal(source, key, "a checksum of eight digits", in_quotes(found));
+  std::string blank(header);
+  blank.replace(at, blank_seal.size(), blank_seal);
+  if (const std::string is = digits_of(blank); found != is)
+    fail_seal(source, key, in_quotes(is) + ", the checksum of the header", in_quotes(found));
+}
+
+// Rule 5, of the tensors. Takes the checksums away from the metadata.
+void require_seals(SafeTensors& file, const std::string& source) {
+  file.metadata.erase(std::string(seal_key));
+  for (const SafeTensor& tensor : file.tensors) {
+    const auto found = file.metadata.extract(key_of_seal(tensor));
+    if (const std::string is = digits_of(tensor); found.empty() || found.mapped() != is)
+      fail_seal(source, key_of_seal(tensor), in_quotes(is) + ", the checksum of the tensor",
+                found.empty() ? "none" : in_quotes(found.mapped()));
+  }
+  for (const auto& [key, value] : file.metadata)
+    if (names_seal(key)) fail_seal(source, key, "checksums of tensors that are there", in_quotes(value));
+}
+
 }  // namespace
 
 std::size_t dtype_bytes(std::string_view dtype) {
@@ -266,10 +332,10 @@ std::string encode_header(const SafeTensors& file) {
     if (header.size() > 1) header += ',';
     header += json_string(name) + ':';
   };
-  if (!file.metadata.empty()) {
+  if (const auto metadata = sealed_metadata(file); !metadata.empty()) {
     begin_entry(metadata_key);
     char separator = '{';
-    for (const auto& [key, value] : file.metadata) {
+    for (const auto& [key, value] : metadata) {
       header += separator + json_string(key) + ':' + json_string(value);
       separator = ',';
     }
@@ -292,6 +358,7 @@ std::string encode_header(const SafeTensors& file) {
   header.resize((header.size() + data_alignment - 1) / data_alignment * data_alignment, ' ');
   require(header.size() <= header_limit_bytes, "[safetensors] expected a header of at most {} bytes, got {}",
           header_limit_bytes, header.size());
+  if (file.sealed) header.replace(seal_position(header, blank_seal), blank_seal.size(), digits_of(header));
 
   const std::uint64_t length = header.size();
   std::string result(length_bytes, '\0');
@@ -335,15 +402,19 @@ SafeTensors decode(std::string_view bytes, const std::string& source_name) {
 
   HeaderReader reader(source_name);
   json::sax_parse(header, &reader);
+  const auto seal = reader.metadata.find(std::string(seal_key));
+  const bool sealed = seal != reader.metadata.end();
+  if (sealed) require_seal(header, seal->second, source_name);
   require_gapless(reader.entries, data.size(), source_name);
 
-  SafeTensors file{std::move(reader.metadata), {}};
+  SafeTensors file{.metadata = std::move(reader.metadata), .tensors = {}, .sealed = sealed};
   file.tensors.reserve(reader.entries.size());
   for (Entry& entry : reader.entries) {
     const auto part = std::as_bytes(std::span(data.substr(entry.begin, entry.end - entry.begin)));
     file.tensors.push_back(
         {std::move(entry.name), std::move(entry.dtype), std::move(entry.shape), {part.begin(), part.end()}});
   }
+  if (sealed) require_seals(file, source_name);
   return file;
 }
 

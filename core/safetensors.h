@@ -20,6 +20,16 @@
 //   3. A tensor has a known dtype, and as many bytes as its shape says, computed without overflow.
 //   4. The tensors' bytes follow each other without overlap, without a hole, and end where the file ends. So nothing
 //      can hide in the file, and no size in it makes a reader allocate more than the file is long.
+//
+// A file may be *sealed*: its metadata then have checksums, eight hexadecimal digits each. They are zlib's CRC-32,
+// which differs between two files of which one came about by flipping a bit, or any number of bits within 32, of the
+// other:
+//
+//     "crc32": "5f0c2a91"                of the N bytes of the header, with 00000000 in the place of these eight digits
+//     "crc32/fc1.weight": "a1b2c3d4"     of the bytes of a tensor, one for each
+//
+//   5. The checksums of a sealed file are complete and right. So damage of any bit is noticed, as damage of the length
+//      is by rule 4. They do not protect against those who want to deceive.
 #pragma once
 
 #include <cstddef>
@@ -45,6 +55,7 @@ struct SafeTensor {
 struct SafeTensors {
   std::map<std::string, std::string> metadata;
   std::vector<SafeTensor> tensors;
+  bool sealed = false;  // to be written with checksums; read: it had them, and they are no longer among the metadata
   bool operator==(const SafeTensors&) const = default;
 };
 
@@ -60,14 +71,15 @@ std::uintmax_t bytes_of(const SafeTensor& tensor);
 std::uintmax_t bytes_of(const std::vector<SafeTensor>& tensors);
 
 // The bytes of the file, tensors in the order given: equal contents give equal bytes. Throws UsageError on tensors that
-// no file could hold: unknown dtypes, data that do not fit their shapes, names used twice or not UTF-8.
+// no file could hold: unknown dtypes, data that do not fit their shapes, names used twice or not UTF-8; and on metadata
+// that are called like checksums.
 //
 // The order is the caller's. Numbers start at a multiple of their width, which some readers want, if the widest come
 // first.
 std::string encode(const SafeTensors& file);
 
 // The same file up to where the data begin. Data may be missing: their sizes are taken from dtypes and shapes, so that
-// the size of a file can be known without making it.
+// the size of a file can be known without making it. (Their checksums are then those of no bytes.)
 std::string encode_header(const SafeTensors& file);
 
 // The tensors in the order of their data. Throws FileError, one line that begins with source_name, on anything that

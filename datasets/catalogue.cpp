@@ -265,7 +265,8 @@ DataParts load(const std::string& name, const LoadOptions& options) {
   }
   DataParts parts = source->read(folder, options);
   if (!source->takes_folder()) parts.name = name;
-  return standardised(hold_out(std::move(parts), options.validation, options.seed));
+  parts = hold_out(std::move(parts), options.validation, options.seed);
+  return options.standardise ? standardised(std::move(parts)) : parts;
 }
 
 }  // namespace espalier

@@ -28,6 +28,7 @@ struct LoadOptions {
   TextOptions text = {};            // of texts; their validation is the one above
   std::filesystem::path test_file;  // of a table: what is tested on; empty: a part of the table
   std::string format = "auto";      // of a file: csv, libsvm or text; auto: by its ending
+  bool standardise = true;          // false: samples of images and signals stay as they were read
 };
 
 struct DataSource {

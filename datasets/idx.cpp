@@ -247,6 +247,18 @@ Idx read_idx(const std::filesystem::path& path, int expected_rank) {
   return idx;
 }
 
+void turn(Idx& idx) {
+  const auto height = static_cast<std::size_t>(idx.extents[1]), width = static_cast<std::size_t>(idx.extents[2]);
+  std::vector<std::uint8_t> turned(height * width);
+  for (std::size_t begin = 0; begin < idx.values.size(); begin += turned.size()) {
+    const auto image = std::span(idx.values).subspan(begin, turned.size());
+    for (std::size_t y = 0; y < height; ++y)
+      for (std::size_t x = 0; x < width; ++x) turned[x * height + y] = image[y * width + x];
+    std::ranges::copy(turned, image.begin());
+  }
+  std::swap(idx.extents[1], idx.extents[2]);
+}
+
 std::uint32_t checksum(const Idx& idx) {
   std::vector<std::uint8_t> header{0, 0, type_unsigned_byte, static_cast<std::uint8_t>(idx.extents.size())};
   for (const Index extent : idx.extents)

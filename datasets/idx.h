@@ -28,6 +28,9 @@ struct Idx {
 // exactly that. Byte offsets in messages about a gzipped file count uncompressed bytes, unless they say "compressed".
 Idx read_idx(const std::filesystem::path& path, int expected_rank);
 
+// images: [samples, H, W] -> [samples, W, H]
+void turn(Idx& idx);
+
 // CRC-32 of the uncompressed file that holds these numbers, header included.
 std::uint32_t checksum(const Idx& idx);
 

@@ -134,19 +134,6 @@ std::string name_of(const IdxSet& set) {
   return folder.has_filename() ? folder.filename().string() : "images";
 }
 
-// images: [samples, H, W] -> [samples, W, H]
-void turn(Idx& idx) {
-  const auto height = static_cast<std::size_t>(idx.extents[1]), width = static_cast<std::size_t>(idx.extents[2]);
-  std::vector<std::uint8_t> turned(height * width);
-  for (std::size_t begin = 0; begin < idx.values.size(); begin += turned.size()) {
-    const auto image = std::span(idx.values).subspan(begin, turned.size());
-    for (std::size_t y = 0; y < height; ++y)
-      for (std::size_t x = 0; x < width; ++x) turned[x * height + y] = image[y * width + x];
-    std::ranges::copy(turned, image.begin());
-  }
-  std::swap(idx.extents[1], idx.extents[2]);
-}
-
 // The labels less `lowest`. Throws FileError, naming the first that is not in [lowest, highest].
 std::vector<std::int32_t> shifted(const IdxPart& part, int lowest, int highest) {
   std::vector<std::int32_t> result;
@@ -192,6 +179,7 @@ DataParts idx_set(const Path& folder, Turned turned) {
   if (turned == Turned::yes || (turned == Turned::by_name && in_small_letters(name).starts_with("emnist"))) {
     turn(parts.train.images);
     turn(parts.test.images);
+    result.turned = true;
     if (turned == Turned::by_name)
       result.notes.push_back(
           fmt::format("{}: images were turned, for by the name they are EMNIST's, stored column by column "

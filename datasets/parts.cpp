@@ -39,6 +39,7 @@ DataParts standardised(DataParts parts) {
   const ChannelMoments m = moments(*parts.train);
   for (DatasetPtr* part : {&parts.train, &parts.validation, &parts.test})
     if (*part != nullptr) *part = std::make_shared<Standardised>(*part, m.mean, m.deviation);
+  parts.moments = m;
   return parts;
 }
 

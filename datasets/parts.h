@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct DataParts {
   std::shared_ptr<const Preprocessing> preprocessing = nullptr;  // of a table: how rows became features
   std::vector<std::string> notes = {};                           // for people: what was replaced, ignored, left out
   std::vector<std::string> class_names = {};                     // none: their numbers; of a table: see preprocessing
+  std::optional<ChannelMoments> moments = {};                    // with which all parts were standardised
+  bool turned = false;                                           // images were stored column by column, and are not now
 };
 
 // Draws `validation_samples` samples at random, keyed by (seed, "split"), into validation, and leaves the others in

@@ -109,8 +109,8 @@ bool MissingMarks::known(std::string_view field) const {
 std::string TargetRule::text_of(double output) const {
   const double inner = mean + deviation * output, size = std::abs(offset + mean);
   const long double value = static_cast<long double>(offset) + static_cast<long double>(inner);
-  // Seven digits, or so many that four of them are about the deviation.
-  constexpr int least = 7, most = 18;
+  // Nine digits, which tell all floats apart, or so many that four of them are about the deviation.
+  constexpr int least = 9, most = 18;
   const double ratio = size > 0 && deviation > 0 ? std::log10(size / deviation) : 0;
   const int digits = std::clamp(static_cast<int>(std::ceil(ratio)) + 4, least, most);
   if (offset == 0) return fmt::format("{:.{}g}", inner, digits);

@@ -3,9 +3,21 @@
 // Each parameter is written in the form with the fewest bytes of data (weight_forms.h); ties go to the form named first
 // there.
 //
-// Metadata: what the caller gives, and
+// Metadata:
 //
-//   format                  espalier-1
+//   format                  espalier-2
+//   version                 0.1.0                         of the Espalier that wrote it
+//   crc32  crc32/...        of header and tensors         the file is sealed (core/safetensors.h)
+//
+//   model                   lenet-5                       these three, or none: what make_model needs
+//   input                   1x28x28
+//   outputs                 10
+//   preprocessing           {"kind": "samples", ...}      JSON: how samples become features, what classes are called
+//   dataset                 mnist                         this and the next two: where the weights come from
+//   seed                    1
+//   fingerprint             9c1b00d5a7f3e224              of the data
+//   note/KEY                ...                           the caller's own
+//
 //   form/fc1.weight         dense | bitmap | delta8 | csr | seed | seed+bitmap | seed+delta8 | constant
 //   shape/fc1.weight        300x784                       unless dense: there the tensor has it
 //   seed/fc1.weight         1                             this and the next three: in the forms with a seed
@@ -18,6 +30,13 @@
 //
 // What Module::visit_state visits is in tensors state/NAME [count]. Tensors of wide numbers come first, so that each
 // tensor begins at a multiple of the width of its numbers. The test-only build over double writes F64 for F32.
+//
+//   1. Keys that are none of these are refused, as are files without one that has to be there.
+//   2. Any flipped bit and any truncation is refused.
+//   3. Numbers are finite.
+//
+// Files of format espalier-1 are read as well: they have no version and no checksums, of the keys in the middle only
+// model and dataset, and the caller's own without "note/".
 #pragma once
 
 #include <cstdint>
@@ -46,21 +65,48 @@ struct SavedModel {
   bool operator==(const SavedModel&) const = default;
 };
 
+// What a file says of a model besides its weights. Any of it may be left out.
+struct ModelCard {
+  // The name by which make_model makes it, the shape of a sample, and how many numbers come out. A model that is made
+  // by code of one's own has no such name.
+  std::string model = {};
+  Shape input = {};
+  Index outputs = 0;
+  std::string preprocessing = {};  // JSON, whose "kind" says what it is (datasets/sample_rules.h); none: a table's
+  std::string dataset = {};
+  std::optional<std::uint64_t> seed = {}, fingerprint = {};
+  std::string version = {};  // of the Espalier that wrote the file, which puts in its own; empty: of espalier-1
+  std::map<std::string, std::string> notes = {};  // the caller's own
+  bool operator==(const ModelCard&) const = default;
+};
+
 // Writes the model; equal models give equal bytes. Throws FileError if the file cannot be written, and leaves an older
-// file of that name as it was; UsageError if the model has a name twice, or the metadata have keys that the format
-// keeps for itself. origin: where weights that were never trained come from; parameters that do not come from there are
-// written with their values.
-SavedModel save_model(const Module& model, const std::map<std::string, std::string>& metadata,
-                      const std::filesystem::path& path, const std::optional<Origin>& origin = {});
+// file of that name as it was; UsageError if the model has a name twice; DivergedError if a number is NaN or infinite.
+// origin: where weights that were never trained come from; parameters that do not come from there are written with
+// their values.
+SavedModel save_model(const Module& model, const ModelCard& card, const std::filesystem::path& path,
+                      const std::optional<Origin>& origin = {});
 
 // What save_model would return, without writing a file or making its data.
-SavedModel model_bytes(const Module& model, const std::map<std::string, std::string>& metadata,
-                       const std::optional<Origin>& origin = {});
+SavedModel model_bytes(const Module& model, const ModelCard& card, const std::optional<Origin>& origin = {});
 
-// Loads into a model of the same names and shapes, whatever its own storage; returns the metadata given to save_model.
+// Loads into a model of the same names and shapes, whatever its own storage; returns what was given to save_model.
 // Every bit of a value comes back, drawn or read. Pruned parameters become csr, others dense; optimizer slots go the
 // way become() sends them. Throws FileError, naming file and tensor, if the file is broken or is not this model's: the
 // model is then as it was.
-std::map<std::string, std::string> load_model(Module& model, const std::filesystem::path& path);
+ModelCard load_model(Module& model, const std::filesystem::path& path);
+
+// A model that needs nothing but its file.
+struct OpenedModel {
+  ModulePtr model;
+  ModelCard card;
+};
+
+// Makes the model that the file names, and loads it. input, outputs: of a file of format espalier-1, which does not say
+// them. Throws FileError, also for a model that only code of one's own can make.
+OpenedModel open_model(const std::filesystem::path& path, const Shape& input = {}, Index outputs = 0);
+
+// What the file says besides the weights.
+ModelCard read_card(const std::filesystem::path& path);
 
 }  // namespace espalier

@@ -54,6 +54,8 @@ void for_each_field(Config& c, Field&& field) {
   for_each_data_field(c, field);
   field("run", "recipe", c.recipe);
   field("run", "model", c.model);
+  field("run", "init", c.init);
+  field("run", "init_names", c.init_names);
   field("run", "members", c.members);
   field("run", "seed", c.seed);
   field("run", "threads", c.threads);
@@ -101,19 +103,34 @@ void for_each_field(Config& c, Field&& field) {
 
 // Keys that are written only where they differ from the default: a configuration from before they came keeps its text,
 // and with it its digest in `espalier reproduce`.
-constexpr std::array<std::string_view, 27> later_keys{"training.continued",  "training.continued_rates",
-                                                      "run.recipe",          "run.members",
-                                                      "training.patience",   "data.format",
-                                                      "run.baselines",       "loss.name",
-                                                      "loss.huber_delta",    "loss.quantile",
-                                                      "loss.class_weights",  "table.test_data",
-                                                      "table.target",        "table.task",
-                                                      "table.scaling",       "table.encoding",
-                                                      "table.impute",        "table.missing",
-                                                      "table.ignore",        "table.categorical",
-                                                      "table.test_fraction", "table.use",
-                                                      "table.header",        "table.delimiter",
-                                                      "table.decimal",       "table.charset",
+constexpr std::array<std::string_view, 29> later_keys{"training.continued",
+                                                      "training.continued_rates",
+                                                      "run.init",
+                                                      "run.init_names",
+                                                      "run.recipe",
+                                                      "run.members",
+                                                      "training.patience",
+                                                      "data.format",
+                                                      "run.baselines",
+                                                      "loss.name",
+                                                      "loss.huber_delta",
+                                                      "loss.quantile",
+                                                      "loss.class_weights",
+                                                      "table.test_data",
+                                                      "table.target",
+                                                      "table.task",
+                                                      "table.scaling",
+                                                      "table.encoding",
+                                                      "table.impute",
+                                                      "table.missing",
+                                                      "table.ignore",
+                                                      "table.categorical",
+                                                      "table.test_fraction",
+                                                      "table.use",
+                                                      "table.header",
+                                                      "table.delimiter",
+                                                      "table.decimal",
+                                                      "table.charset",
                                                       "table.skip_bad_rows"};
 
 // Values as TOML writes them; numbers in the shortest form that reads back the same.

@@ -40,6 +40,8 @@ struct RunConfig {
   // model and run
   std::string recipe;  // that the configuration began with; says nothing that the other fields do not
   std::string model = "lenet-300-100";
+  std::string init;                     // a safetensors file with the weights to begin with; empty: drawn by the seed
+  std::vector<std::string> init_names;  // what layers are called in it, as in fc1=0: see layers/initial_weights.h
   Index members = 1;  // above 1: so many networks, with seeds one after the other; their average is what is measured
   std::uint64_t seed = 1;
   int threads = 0;  // 0: one per processor. Does not change a bit of the result.

@@ -8,6 +8,7 @@
 #include "espalier/core/error.h"
 #include "espalier/datasets/fingerprint.h"
 #include "espalier/experiment/best_epoch.h"
+#include "espalier/experiment/trained_network.h"
 #include "espalier/experiment/training_state.h"
 #include "espalier/pruning/storage_rules.h"
 
@@ -314,6 +315,7 @@ Trained train(Experiment& e, const Observer& observer, const Checkpoint& checkpo
 
 void require_possible(Experiment& e, const std::vector<double>& densities) {
   complete(e);
+  model_bytes(*e.model, card_of(*e.model, e.data));  // that its file could be written
   Trainer trainer(*e.model, e.loss, *e.optimizer, {.seed = e.seed});
   const Loader train = shuffled(e);
   const auto method = method_of(e, trainer, train, /*steps=*/0);

@@ -9,6 +9,7 @@
 #include "espalier/experiment/data.h"
 #include "espalier/experiment/training_state.h"
 #include "espalier/layers/average.h"
+#include "espalier/layers/initial_weights.h"
 #include "espalier/layers/models.h"
 #include "espalier/pruning/controls.h"
 
@@ -35,8 +36,30 @@ Loss loss_of(const RunConfig& c, const DataParts& data) {
   return loss.make(options);
 }
 
+namespace {
+
+// "fc1=0" -> fc1: 0
+std::map<std::string, std::string> names_in_file(const std::vector<std::string>& texts) {
+  std::map<std::string, std::string> names;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    require(equals != std::string::npos && equals > 0, "[init-names] expected OURS=THEIRS such as fc1=0, got \"{}\"",
+            text);
+    require(names.emplace(text.substr(0, equals), text.substr(equals + 1)).second,
+            "[init-names] expected each name once, got {} again", text.substr(0, equals));
+  }
+  return names;
+}
+
+}  // namespace
+
 ModulePtr model_of(const RunConfig& c, const DataParts& data) {
-  return make_model(c.model, {.input = data.train->shape(), .outputs = outputs_for(*data.train), .seed = c.seed});
+  ModulePtr model =
+      make_model(c.model, {.input = data.train->shape(), .outputs = outputs_for(*data.train), .seed = c.seed});
+  if (!c.init.empty()) initialise_from(*model, c.init, names_in_file(c.init_names));
+  require(!c.init.empty() || c.init_names.empty(), "[init-names] expected none without weights to begin with, got {}",
+          fmt::join(c.init_names, ", "));
+  return model;
 }
 
 Pruning pruning_of(const RunConfig& c) {
@@ -58,6 +81,8 @@ RunConfig small_dense_of(RunConfig c, const DataParts& data) {
   Index prunable = 0;
   for (const Parameter* W : pruned_layers(parameters_of(*model), c.protect)) prunable += W->positions();
   const Index kept = std::llround(c.schedule.density * static_cast<double>(prunable));
+  c.init.clear();  // weights of a larger network
+  c.init_names.clear();
   c.model = small_dense(c.model, *model, census_of(*model).parameters() - prunable + kept);
   return c;
 }
@@ -83,6 +108,10 @@ Experiment unpruned(const RunConfig& c, const DataParts& data, std::string label
 Experiment control_of(Control control, const RunConfig& c, const DataParts& data, Module& found) {
   RunConfig fresh = c;
   fresh.seed = initial_seed(control, c.seed);
+  if (control == Control::reinit) {  // other initial values than those that were given
+    fresh.init.clear();
+    fresh.init_names.clear();
+  }
   Experiment e = unpruned(c, data, name_of(Side::dense));
   e.model = model_of(fresh, data);
   apply_pattern(control, parameters_of(found), parameters_of(*e.model), c.seed);

@@ -7,17 +7,12 @@
 #include <limits>
 #include <vector>
 
-#include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
-#include "espalier/core/safetensors.h"
 #include "espalier/datasets/catalogue.h"
 #include "espalier/datasets/libsvm.h"
 #include "espalier/datasets/quoted.h"
 #include "espalier/datasets/table.h"
 #include "espalier/datasets/table/notes.h"
-#include "espalier/experiment/run_folder.h"
-#include "espalier/layers/model_file.h"
-#include "espalier/layers/models.h"
 
 namespace espalier {
 namespace {
@@ -215,13 +210,13 @@ struct Known {
   }
 };
 
-std::shared_ptr<const Encoder> encoder_of(const std::filesystem::path& run) {
-  const std::filesystem::path file = run / preprocessing_file;
-  if (!std::filesystem::exists(file))
-    throw FileError(fmt::format("{}: expected the folder of one run on a table, found no {} in it", run.string(),
-                                preprocessing_file));
-  constexpr std::uintmax_t limit_bytes = std::uintmax_t{1} << 30;
-  return std::make_shared<const Encoder>(preprocessing_from_json(read_file(file, limit_bytes), file.string()));
+// The network, if it is a table's.
+TrainedNetwork& of_a_table(TrainedNetwork& network) {
+  if (!network.encoder)
+    throw FileError(fmt::format("{}: expected a network for the rows of a table, found one for {}",
+                                network.file.string(),
+                                network.samples ? "samples " + network.samples->shape.text() : "something else"));
+  return network;
 }
 
 Index width_of(const TargetRule& target) {
@@ -230,20 +225,22 @@ Index width_of(const TargetRule& target) {
 
 }  // namespace
 
-ModulePtr open_model(const std::filesystem::path& file, const Shape& input, Index outputs) {
-  const auto metadata = load_safetensors(file).metadata;
-  if (!metadata.contains("model"))
-    throw FileError(fmt::format("{}: expected the model's name in the metadata, found none", file.string()));
-  ModulePtr model = make_model(metadata.at("model"), {.input = input, .outputs = outputs});
-  load_model(*model, file);
-  return model;
+Predictor::Predictor(const std::filesystem::path& path, int threads) : Predictor(open_network(path), threads) {
+  know_rows_of(path);
 }
 
-Predictor::Predictor(const std::filesystem::path& run, int threads)
-    : encoder_(encoder_of(run)),
-      model_(open_model(run / model_file_name, {encoder_->rules().features()}, width_of(encoder_->rules().target))),
-      inference_(*model_, threads),
-      trained_(TrainedRows::load(run / trained_rows_file)) {}
+Predictor::Predictor(TrainedNetwork network, int threads)
+    : encoder_(of_a_table(network).encoder), model_(std::move(network.model)), inference_(*model_, threads) {}
+
+void Predictor::know_rows_of(const std::filesystem::path& run) {
+  std::error_code none;
+  if (std::filesystem::is_directory(run, none)) trained_ = TrainedRows::load(run / trained_rows_file);
+}
+
+void require_finite_answer(std::span<const Real> outputs, const std::string& file, Index row) {
+  if (!std::ranges::all_of(outputs, [](Real z) { return std::isfinite(z); }))
+    throw FileError(fmt::format("{}: row {}: expected a finite answer, found NaN or Inf", file, row));
+}
 
 Index Predictor::width() const {
   return width_of(target());
@@ -283,6 +280,7 @@ Predictor::Report Predictor::predict(const Questions& questions, const std::func
       Answer own{.columns = columns, .kept = block->kept(n, columns.size()), .outputs = {}};
       if (i != Block::unreadable) {
         own.outputs = std::span(outputs).subspan(i * width(), width());
+        require_finite_answer(own.outputs, questions.file, report.rows + static_cast<Index>(n) + 1);
         known.add(*block, i, own.outputs);
         if (trained) trained->ask(block->row(i));
       }

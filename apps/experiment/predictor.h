@@ -13,15 +13,13 @@
 #include "espalier/core/threads.h"
 #include "espalier/datasets/csv.h"
 #include "espalier/datasets/preprocessing.h"
+#include "espalier/experiment/trained_network.h"
 #include "espalier/experiment/trained_rows.h"
 #include "espalier/layers/module.h"
 #include "espalier/optim/confusion.h"
 #include "espalier/optim/inference.h"
 
 namespace espalier {
-
-// The model in a file, built by the name in its metadata for samples of this shape. Throws FileError.
-ModulePtr open_model(const std::filesystem::path& file, const Shape& input, Index outputs);
 
 // What is asked.
 struct Questions {
@@ -38,10 +36,17 @@ struct Answer {
   std::span<const Real> outputs;         // [width()]; empty: the row could not be read
 };
 
+// Throws FileError, naming file and row, for outputs that are NaN or infinite.
+void require_finite_answer(std::span<const Real> outputs, const std::string& file, Index row);
+
 class Predictor {
  public:
-  // run: the folder of a run on a table. Throws FileError.
-  explicit Predictor(const std::filesystem::path& run, int threads = default_threads());
+  // path: the folder of a run on a table, or a model's file. Throws FileError.
+  explicit Predictor(const std::filesystem::path& path, int threads = default_threads());
+  explicit Predictor(TrainedNetwork network, int threads = default_threads());
+  // Rows that are asked about are compared with those that the run in this folder was trained on. Nothing happens where
+  // these are not known, or the path is that of a file.
+  void know_rows_of(const std::filesystem::path& run);
 
   const TargetRule& target() const { return encoder_->rules().target; }
   Index width() const;  // outputs of a row: logits of each class, or one number on the target's standardised scale
@@ -55,11 +60,11 @@ class Predictor {
   };
   // Shows answer() for every row of a file of the training data's format, in order. A target that is none, or no class,
   // is not known, and counted. Throws FileError naming the file and the line; UsageError for columns to keep that there
-  // are not, and for a file of the other format.
+  // are not, and for a file of the other format. An answer that is NaN or infinite is a FileError, too.
   Report predict(const Questions& questions, const std::function<void(const Answer&)>& answer);
 
  private:
-  std::shared_ptr<const Encoder> encoder_;
+  EncoderPtr encoder_;
   ModulePtr model_;
   Inference inference_;
   std::optional<TrainedRows> trained_;

@@ -50,8 +50,7 @@ Quantity same(const char* title, const char* ratio, Value (*of)(const SideResult
 
 }  // namespace
 
-Result result_of(const Experiment& e, const Trained* dense, const Trained& trained,
-                 const std::map<std::string, std::string>& metadata) {
+Result result_of(const Experiment& e, const Trained* dense, const Trained& trained, const ModelCard& card) {
   std::vector<Module*> models;
   if (dense) models.push_back(dense->model.get());
   models.push_back(trained.model.get());
@@ -61,7 +60,7 @@ Result result_of(const Experiment& e, const Trained* dense, const Trained& train
                                  .threads = e.threads,
                                  .seed = e.seed,
                                  .clip_norm = e.clip_norm,
-                                 .metadata = metadata,
+                                 .card = card,
                                  .origin = trained.origin});
   Result result{.dataset = e.data.name,
                 .provenance = e.data.provenance,

@@ -80,9 +80,8 @@ struct Result {
 };
 
 // Measures what came of an experiment, and of the same without pruning, which may be null, and puts everything
-// together. metadata: what the model's file will carry besides the weights.
-Result result_of(const Experiment& e, const Trained* dense, const Trained& trained,
-                 const std::map<std::string, std::string>& metadata = {});
+// together. card: what the model's file will say besides the weights.
+Result result_of(const Experiment& e, const Trained* dense, const Trained& trained, const ModelCard& card = {});
 
 SideResult side_of(const ModelMeasurement& measured);
 SideResult side_of(const Trained& trained, const ModelMeasurement& measured);

@@ -13,6 +13,7 @@
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/text.h"
+#include "espalier/experiment/trained_network.h"
 #include "espalier/experiment/trained_rows.h"
 #include "espalier/layers/model_file.h"
 
@@ -24,9 +25,13 @@ constexpr std::array run_files{"result.json", "results.json", "table.txt",      
                                "sweep.json",  "plots.svg",    preprocessing_file, trained_rows_file, "config.toml"};
 constexpr std::string_view config_begins = "# Everything that produced this run.";
 
-// What a model's file says of itself besides its weights. (A control may be another model than the configuration's.)
-std::map<std::string, std::string> file_metadata(const RunConfig& config, const Module& model) {
-  return {{"model", model.name()}, {"dataset", config.data}};
+// What the file of a run's model says of it. (A control may be another model than the configuration's.)
+ModelCard card_of(const RunConfig& config, const DataParts& data, const Module& model, std::uint64_t fingerprint) {
+  ModelCard card = card_of(model, data);
+  card.dataset = config.data;
+  card.seed = config.seed;
+  if (fingerprint != 0) card.fingerprint = fingerprint;
+  return card;
 }
 
 // The first bytes of a regular file.
@@ -359,7 +364,7 @@ Result result_of(const RunConfig& config, const DataParts& data, const Trained* 
                      .threads = threads_of(config),
                      .clip_norm = config.clip_norm,
                      .pruning = pruning_of(config)};
-  Result result = result_of(e, dense, sparse, file_metadata(config, *sparse.model));
+  Result result = result_of(e, dense, sparse, card_of(config, data, *sparse.model, sparse.data));
   result.model = trained_model_name(config);
   result.members = config.members;
   result.control = config.control;
@@ -394,17 +399,15 @@ std::vector<std::string> surviving_inputs(const Module& model, const Preprocessi
 }
 
 void leave_model(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Module& model,
-                 const std::optional<Origin>& origin) {
-  save_model(model, file_metadata(config, model), folder.path() / model_file_name, origin);
-  if (!data.preprocessing) return;
-  folder.write(preprocessing_file, to_json(*data.preprocessing));
-  TrainedRows(*data.train).save(folder.path() / trained_rows_file);
+                 std::uint64_t fingerprint, const std::optional<Origin>& origin) {
+  save_model(model, card_of(config, data, model, fingerprint), folder.path() / model_file_name, origin);
+  if (data.preprocessing) TrainedRows(*data.train).save(folder.path() / trained_rows_file);
 }
 
 void leave_behind(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Trained& sparse,
                   const Result& result) {
   folder.write("config.toml", to_toml(config));
-  leave_model(folder, config, data, *sparse.model, sparse.origin);
+  leave_model(folder, config, data, *sparse.model, sparse.data, sparse.origin);
   folder.write("result.json", to_json(result).dump(2) + "\n");
   folder.remove_checkpoints();  // not before: until then there is something to go on from
 }

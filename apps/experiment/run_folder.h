@@ -1,5 +1,5 @@
-// What a run leaves behind: config.toml, metrics.jsonl, model.safetensors, result.json; of a table preprocessing.json
-// and trained_rows.safetensors as well.
+// What a run leaves behind: config.toml, metrics.jsonl, model.safetensors, result.json; of a table
+// trained_rows.safetensors as well.
 //
 // Invariants (tests/apps/run_folder_test.cpp names them by number):
 //   1. A new run removes nothing that a run before it has left, unless it is told to.
@@ -21,7 +21,7 @@
 
 namespace espalier {
 
-constexpr const char* preprocessing_file = "preprocessing.json";
+constexpr const char* preprocessing_file = "preprocessing.json";  // of runs on tables before models had it themselves
 constexpr const char* model_file_name = "model.safetensors";
 
 // What a run has left in its folder, if it is finished. Throws FileError if it cannot be read.
@@ -104,9 +104,9 @@ class MetricsLog {
 // Measures both models and puts everything together; dense may be null.
 Result result_of(const RunConfig& config, const DataParts& data, const Trained* dense, const Trained& sparse);
 
-// The model, and what else predictions from it need.
+// The model, with all that predictions from it need. fingerprint: of the data; 0: not known.
 void leave_model(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Module& model,
-                 const std::optional<Origin>& origin = {});
+                 std::uint64_t fingerprint, const std::optional<Origin>& origin = {});
 // Everything but the metrics; then the checkpoints go.
 void leave_behind(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Trained& sparse,
                   const Result& result);

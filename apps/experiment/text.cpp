@@ -41,6 +41,13 @@ std::string text_of(const Evaluation& e) {
   return e.classes > 0 ? text_of_percent(e.accuracy) : "RMSE " + text_of_error(e.rmse);
 }
 
+std::string metrics_line_of(const Metrics& m, const std::string& target, const std::string& rows) {
+  const std::string of = fmt::format("of {} {} whose {} is known: ", m.samples, rows, target);
+  if (m.classes == 0) return of + fmt::format("RMSE {:.5g}, MAE {:.5g}, R2 {:.4f}\n", m.rmse, m.mae, m.r2);
+  return of + fmt::format("accuracy {:.2f} %, balanced {:.2f} %, AUC {:.4f}, log-loss {:.4f}\n", 100 * m.accuracy,
+                          100 * m.balanced_accuracy, m.auc, m.log_loss);
+}
+
 // --- one run ---------------------------------------------------------------------------------------------------------
 
 std::string table_of(const Result& result) {

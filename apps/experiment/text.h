@@ -15,6 +15,8 @@ std::string text_of_percent(double fraction);  // "97.31 %"
 std::string text_of_fraction(double fraction);
 std::string text_of_error(double error);
 std::string text_of(const Evaluation& evaluation);  // "97.31 %", "RMSE 0.4711"
+// "of 200 rows whose income is known: accuracy 85.92 %, ...": a line.
+std::string metrics_line_of(const Metrics& metrics, const std::string& target, const std::string& rows = "rows");
 
 // dense | sparse | ratio
 std::string table_of(const Result& result);

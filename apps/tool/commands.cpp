@@ -10,6 +10,7 @@
 
 #include "apps/bench/bench.h"
 #include "espalier/core/error.h"
+#include "espalier/core/version.h"
 
 namespace espalier {
 
@@ -33,13 +34,15 @@ UsageError in_flags(const UsageError& error, const CLI::App& command) {
 
 int run_command_line(int argc, char** argv) {
   CLI::App app("Espalier: train, prune and measure sparse networks on the processor.", "espalier");
-  app.set_version_flag("--version", "espalier " ESPALIER_VERSION);
+  app.set_version_flag("--version", fmt::format("espalier {}", version()));
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad, missing or unwritable file,\n"
       "4 interrupted (train --resume goes on), 5 training diverged.");
   CLI::App* train = app.add_subcommand("train", "Train a network dense and pruned, compare, leave a run folder");
-  CLI::App* predict = app.add_subcommand("predict", "What a network trained on a table says of other rows");
+  CLI::App* predict = app.add_subcommand("predict", "What a trained network says of other rows or samples");
+  CLI::App* evaluate = app.add_subcommand("evaluate", "How good a trained network is on other data");
+  CLI::App* exported = app.add_subcommand("export", "A trained network's weights for other programs");
   CLI::App* bench = app.add_subcommand("bench", "Time a dense and a sparse network side by side");
   CLI::App* kernels = bench->add_subcommand("kernels", "Time the kernels against the machine's limits");
   CLI::App* convolution = bench->add_subcommand("convolution", "The same for a convolution, from naive to threads");
@@ -53,6 +56,8 @@ int run_command_line(int argc, char** argv) {
   // Nested commands before those they stand in: the first that was named runs.
   const std::vector<std::pair<CLI::App*, Command>> commands{{train, add_train(*train)},
                                                             {predict, add_predict(*predict)},
+                                                            {evaluate, add_evaluate(*evaluate)},
+                                                            {exported, add_export(*exported)},
                                                             {kernels, add_bench_kernels(*kernels)},
                                                             {convolution, add_bench_convolution(*convolution)},
                                                             {updates, add_bench_pruning(*updates)},

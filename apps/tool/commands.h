@@ -30,6 +30,8 @@ void add_race_flags(CLI::App& app, RecommendOptions& options);
 
 Command add_train(CLI::App& app);
 Command add_predict(CLI::App& app);
+Command add_evaluate(CLI::App& app);
+Command add_export(CLI::App& app);
 Command add_methods(CLI::App& app);
 Command add_explain(CLI::App& app);
 Command add_reproduce(CLI::App& app);

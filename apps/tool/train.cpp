@@ -131,6 +131,9 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
       ->capture_default_str();
   app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
+  app.add_option("--init", c.init, "Weights to begin with: a model's file, or a safetensors file of another program");
+  app.add_option("--init-names", c.init_names, "What layers are called in a file of another program, e.g. fc1=0,fc2=2")
+      ->delimiter(',');
   add_pruning_flags(app, f);
   add_training_flags(app, c);
   app.add_option("--seed", c.seed, "Of everything that is random")->capture_default_str();
@@ -228,13 +231,13 @@ struct Beside {
 };
 
 // What a run of the pruned network leaves if it diverges.
-Observer keeping_last_epoch(Observer observer, const RunConfig& config, const DataParts& data,
-                            const RunFolder& folder) {
-  observer.diverged = [&](const Module& model, Index epoch) {
+Observer keeping_last_epoch(Observer observer, const RunConfig& config, const DataParts& data, const RunFolder& folder,
+                            std::uint64_t fingerprint) {
+  observer.diverged = [&, fingerprint](const Module& model, Index epoch) {
     std::string said = fmt::format("the network as it was after epoch {} is kept in {}", epoch,
                                    (folder.path() / model_file_name).string());
     try {
-      leave_model(folder, config, data, model);
+      leave_model(folder, config, data, model, fingerprint);
     } catch (const FileError& error) {
       said = error.what();
     }
@@ -248,7 +251,7 @@ Result train_pruned(const RunConfig& config, const DataParts& data, const Traine
                     const Beside& beside, const RunFolder& folder) {
   const Checkpoint checkpoint{
       .file = folder.checkpoint("sparse"), .data = beside.data, .every = beside.checkpoint_every};
-  const Observer observer = keeping_last_epoch(log.observer(Side::sparse), config, data, folder);
+  const Observer observer = keeping_last_epoch(log.observer(Side::sparse), config, data, folder, beside.data);
   const std::optional<Result> before = folder.result();  // of a run that is trained on
   if (!before) {
     const Trained sparse = train_side(config, data, Side::sparse, observer, checkpoint);

@@ -72,8 +72,9 @@ TEST_F(Members, StandInOneFileThatAnswersAsMeasured) {
   EXPECT_EQ(result.model, "average:3xtabular:12+norm");
   ASSERT_TRUE(result.surviving_inputs);
   leave_behind(RunFolder(run, Begin::afresh), config, data, all, result);
-  const ModulePtr opened = open_model(run / model_file_name, data.test->shape(), 2);
-  EXPECT_EQ(outputs_of(*opened), outputs_of(*all.model));
+  const OpenedModel opened = open_model(run / model_file_name);
+  EXPECT_EQ(outputs_of(*opened.model), outputs_of(*all.model));
+  EXPECT_EQ(opened.card.model, "average:3xtabular:12+norm");
   EXPECT_EQ(from_toml(run / "config.toml").members, 3);
 }
 

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -13,6 +15,8 @@
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/core/safetensors.h"
+#include "espalier/experiment/trained_network.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
 #include "support/tool.h"
@@ -134,7 +138,7 @@ TEST_F(PredictCommand, NeverWritesOverWhatItReads) {
   std::filesystem::create_symlink("rows.csv", path("link.csv"));
   std::filesystem::create_hard_link(path("run/config.toml"), path("hard.toml"));
   for (const std::string& out : {training_file_, path("./rows.csv"), path("link.csv"), path("run/model.safetensors"),
-                                 path("run/preprocessing.json"), path("run/metrics.jsonl"), path("hard.toml")}) {
+                                 path("run/trained_rows.safetensors"), path("run/metrics.jsonl"), path("hard.toml")}) {
     const Ran ran = tool("predict " + path("run") + " " + training_file_ + " --out " + out);
     EXPECT_EQ(ran.code, exit_usage) << out;
     EXPECT_TRUE(ran.err.starts_with("error: [--out] expected ")) << ran.err;
@@ -203,6 +207,136 @@ TEST_F(PredictCommand, OneColumnMayBeEmpty) {
   const Ran ran = tool("predict " + path("one") + " " + write("ask.csv", "x\n1\n\n9\n2\n"));
   ASSERT_EQ(ran.code, exit_done) << ran.err;
   EXPECT_EQ(lines_of(ran.out).size(), 5u);
+}
+
+// --- a model's file alone -------------------------------------------------------------------------------------------
+
+TEST_F(PredictCommand, AModelsFileAloneAnswersAsItsRunDoes) {
+  const std::string expected = tool("predict " + path("run") + " " + training_file_).out;
+  EXPECT_FALSE(std::filesystem::exists(path("run/preprocessing.json")));
+  std::filesystem::create_directory(path("elsewhere"));
+  std::filesystem::copy_file(path("run/model.safetensors"), path("elsewhere/any-name"));
+  std::filesystem::remove_all(path("run"));
+  const Ran ran = tool("predict " + path("elsewhere/any-name") + " " + training_file_);
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  EXPECT_EQ(ran.out, expected);
+  EXPECT_EQ(ran.err.find("trained on"), std::string::npos);
+  const Ran over =
+      tool("predict " + path("elsewhere/any-name") + " " + training_file_ + " --out " + path("elsewhere/any-name"));
+  EXPECT_EQ(over.code, exit_usage) << over.err;
+}
+
+TEST_F(PredictCommand, SaysWhereItsModelComesFrom) {
+  const ModelCard card = read_card(path("run/model.safetensors"));
+  EXPECT_EQ(card.model, "tabular:16");
+  EXPECT_EQ(card.input.rank(), 1);
+  EXPECT_EQ(card.outputs, 2);
+  EXPECT_EQ(card.dataset, training_file_);
+  EXPECT_EQ(card.seed, 1u);
+  EXPECT_TRUE(card.fingerprint);
+  EXPECT_FALSE(card.version.empty());
+}
+
+// The files of a run as they were before models had it all themselves.
+TEST_F(PredictCommand, ARunOfTheOlderFormatStillPredicts) {
+  const std::string expected = tool("predict " + path("run") + " " + training_file_).out;
+  SafeTensors file = load_safetensors(path("run/model.safetensors"));
+  write("run/preprocessing.json", file.metadata.at("preprocessing"));
+  file.sealed = false;
+  file.metadata["format"] = "espalier-1";
+  for (const char* key : {"version", "input", "outputs", "preprocessing", "seed", "fingerprint"})
+    file.metadata.erase(key);
+  save_safetensors(file, path("run/model.safetensors"));
+  const Ran ran = tool("predict " + path("run") + " " + training_file_);
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  EXPECT_EQ(ran.out, expected);
+  EXPECT_EQ(tool("evaluate " + path("run") + " --data " + training_file_).code, exit_done);
+  std::filesystem::remove(path("run/preprocessing.json"));
+  const Ran alone = tool("predict " + path("run") + " " + training_file_);
+  EXPECT_EQ(alone.code, exit_file);
+  EXPECT_PRED2(contains, alone.err, "which files of espalier-1 do not have");
+}
+
+TEST_F(PredictCommand, GivesProbabilitiesToNineDigits) {
+  for (const std::string& line : lines_of(predict("x,w\n3,a\n15,b\n9.5,a\n").out)) {
+    if (line.starts_with("label")) continue;
+    const std::size_t comma = line.find(','), second = line.rfind(',');
+    const double no = std::stod(line.substr(comma + 1)), yes = std::stod(line.substr(second + 1));
+    EXPECT_NEAR(no + yes, 1, 2e-9) << line;
+    EXPECT_GE(line.size(), 20u) << line;
+  }
+}
+
+TEST_F(PredictCommand, AnAnswerThatIsNotFiniteIsAnError) {
+  SafeTensors file = load_safetensors(path("run/model.safetensors"));
+  for (SafeTensor& tensor : file.tensors)  // finite weights whose products are not
+    if (tensor.dtype == "F32")
+      for (std::size_t at = 0; at + 4 <= tensor.data.size(); at += 4) {
+        const float huge = 3e38f;
+        std::memcpy(tensor.data.data() + at, &huge, sizeof huge);
+      }
+  save_safetensors(file, path("run/model.safetensors"));
+  const Ran ran = predict("x,w\n300,a\n");
+  EXPECT_EQ(ran.code, exit_file);
+  EXPECT_PRED2(contains, ran.err, "asked.csv: row 1: expected a finite answer, found NaN or Inf");
+  EXPECT_EQ(ran.out, "");
+}
+
+TEST_F(PredictCommand, EveryFlippedBitAndEveryTruncationOfTheModelIsRefused) {
+  const std::string bytes = read_file(path("run/model.safetensors"), megabyte), file = path("damaged");
+  const auto refused = [&](const std::string& damaged) {
+    std::filesystem::remove(file);  // some file systems wait for the disk when a file is overwritten
+    write("damaged", damaged);
+    try {
+      open_network(file);
+      return false;
+    } catch (const FileError& error) {
+      return std::string(error.what()).find('\n') == std::string::npos;
+    }
+  };
+  EXPECT_FALSE(refused(bytes));
+  for (std::size_t length = 0; length < bytes.size(); ++length)
+    ASSERT_TRUE(refused(bytes.substr(0, length))) << "cut to " << length;
+  for (std::size_t at = 0; at < bytes.size(); ++at)
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string damaged = bytes;
+      damaged[at] = static_cast<char>(damaged[at] ^ (1 << bit));
+      ASSERT_TRUE(refused(damaged)) << "bit " << bit << " of byte " << at;
+    }
+  const Ran ran = tool("predict " + file + " " + training_file_);
+  EXPECT_EQ(ran.code, exit_file);
+  EXPECT_EQ(std::ranges::count(ran.err, '\n'), 1) << ran.err;
+}
+
+TEST_F(PredictCommand, MembersOfAnAverageStandInTheOneFile) {
+  ASSERT_EQ(
+      tool("train --data " + training_file_ + " --ignore name --members 3" + quick + "--out " + path("three")).code,
+      exit_done);
+  const Ran run = tool("predict " + path("three") + " " + training_file_),
+            file = tool("predict " + path("three/model.safetensors") + " " + training_file_);
+  ASSERT_EQ(run.code, exit_done) << run.err;
+  EXPECT_EQ(run.out, file.out);
+  const Ran evaluated = tool("evaluate " + path("three/model.safetensors") + " --data " + training_file_);
+  EXPECT_PRED2(contains, evaluated.out, "of 200 rows whose label is known: accuracy 100.00 %");
+}
+
+TEST_F(PredictCommand, EvaluateSaysHowGoodANetworkIsOnOtherRows) {
+  const Ran ran = tool("evaluate " + path("run") + " --data " + training_file_);
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  EXPECT_TRUE(ran.out.starts_with("of 200 rows whose label is known: accuracy 100.00 %")) << ran.out;
+  EXPECT_PRED2(contains, ran.out, "by class");
+  EXPECT_PRED2(contains, ran.err, "144 of the 200 rows are rows that the network was trained on");
+  const Ran as_json = tool("evaluate " + path("run") + " --json --data " + training_file_);
+  EXPECT_EQ(nlohmann::json::parse(as_json.out).at("test_accuracy"), 1.0);
+  EXPECT_EQ(nlohmann::json::parse(as_json.out).at("samples"), 200);
+  const Ran unknown = tool("evaluate " + path("run") + " --data " + write("asked.csv", "x,w\n3,a\n"));
+  EXPECT_EQ(unknown.code, exit_file);
+  EXPECT_PRED2(contains, unknown.err, "expected rows whose label is known, found none");
+  for (const char* data : {"mnist", "synthetic-table"}) {
+    const Ran other = tool("evaluate " + path("run") + " --data " + data);
+    EXPECT_EQ(other.code, exit_usage);
+    EXPECT_PRED2(contains, other.err, "[--data] expected a file of rows, for the network is a table's");
+  }
 }
 
 }  // namespace

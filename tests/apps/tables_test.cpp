@@ -68,9 +68,7 @@ TEST_F(ToolTables, TrainOnAFileAndPredictItsRows) {
   const auto answers = lines_of(read_file(path("out.csv"), megabyte));
   ASSERT_EQ(answers.size(), 1501u);
   EXPECT_EQ(answers[0], "y,p(high),p(low)");
-  EXPECT_TRUE(answers[1].starts_with("high,0.") || answers[1].starts_with("low,0.") ||
-              answers[1].starts_with("high,1."))
-      << answers[1];
+  EXPECT_TRUE(answers[1].starts_with("high,") || answers[1].starts_with("low,")) << answers[1];
 
   CsvReader reader("rows.csv", csv);
   std::string turned = "extra";
@@ -149,8 +147,8 @@ TEST_F(ToolTables, ConfigOfATableRunsAgainToTheSameBits) {
       tool("train --data " + file + quick + "--scaling robust --encoding ordinal --ignore x3 --out " + path("a")).code,
       exit_done);
   ASSERT_EQ(tool("train --threads 3 --config " + path("a") + "/config.toml --out " + path("b")).code, exit_done);
-  for (const char* name : {"/model.safetensors", "/preprocessing.json"})
-    EXPECT_EQ(read_file(path("a") + name, megabyte), read_file(path("b") + name, megabyte)) << name;
+  EXPECT_EQ(read_file(path("a") + "/model.safetensors", megabyte),
+            read_file(path("b") + "/model.safetensors", megabyte));
 }
 
 TEST_F(ToolTables, MisuseEndsInOneLineAndADocumentedCode) {
@@ -208,7 +206,7 @@ TEST_F(ToolTables, MisuseEndsInOneLineAndADocumentedCode) {
                "bad.svm: line 1: expected ascending indices, found 3 after 3 (repeated)"},
            Bad{sparse("1 0:1\n"), exit_file, "bad.svm: line 1: expected an index from 1 to 16777216, found 0"},
            Bad{"predict " + bad_folder + " " + good, exit_file,
-               "expected the folder of one run on a table, found no preprocessing.json"},
+               "expected the folder of one run, or a model's file, found no model.safetensors in it"},
            Bad{"predict " + path("run") + " absent.csv", exit_file, "absent.csv: expected a table, found no such file"},
            Bad{predict("x,y\n1,no\n"), exit_file, "line 1: expected a column w, which the model was trained with"},
            Bad{predict("x,w\n1,a\n2\n"), exit_file, "line 3: expected 2 fields, found 1"},

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <csignal>
 #include <cstring>
@@ -357,6 +358,91 @@ TEST(SafeTensorsFile, AnyHeapOfDamageGivesAnAnswer) {
     }
     expect_answer(damaged);
   }
+}
+
+// --- sealed files: rule 5 -------------------------------------------------------------------------------------------
+
+SafeTensors sealed_example() {
+  SafeTensors file = example();
+  file.sealed = true;
+  return file;
+}
+
+TEST(SealedSafeTensors, ComeBackWithoutTheirChecksums) {
+  const std::string bytes = encode(sealed_example());
+  const SafeTensors read = decode(bytes, "model");
+  EXPECT_EQ(read, sealed_example());
+  EXPECT_NE(read, example());
+  EXPECT_EQ(encode(read), bytes);
+  EXPECT_EQ(decode(encode({.sealed = true}), "model"), SafeTensors{.sealed = true});
+  // As long without data, whose checksums are then others.
+  SafeTensors empty = sealed_example();
+  for (SafeTensor& tensor : empty.tensors) tensor.data.clear();
+  EXPECT_EQ(encode_header(empty).size(), encode_header(sealed_example()).size());
+}
+
+TEST(SealedSafeTensors, HaveTheChecksumsOfZlib) {
+  const SafeTensors file{
+      .metadata = {{"k", "v"}}, .tensors = {{"b", "U8", {9}, bytes_of("123456789")}}, .sealed = true};
+  // cbf43926 is the published check value of CRC-32.
+  const std::string begin = R"({"__metadata__":{"crc32":")",
+                    end = R"(","crc32/b":"cbf43926","k":"v"},"b":{"dtype":"U8","shape":[9],"data_offsets":[0,9]}})";
+  const std::string padding((8 - (begin.size() + 8 + end.size()) % 8) % 8, ' ');
+  const std::string blank = begin + "00000000" + end + padding;
+  const auto crc = crc32(0, reinterpret_cast<const Bytef*>(blank.data()), static_cast<uInt>(blank.size()));
+  EXPECT_EQ(encode(file), raw_file(begin + fmt::format("{:08x}", crc) + end + padding, "123456789"));
+}
+
+TEST(SealedSafeTensors, AnyFlippedBitAndAnyTruncationIsRefused) {
+  const std::string bytes = encode(sealed_example());
+  for (std::size_t length = 0; length < bytes.size(); ++length) refuse(bytes.substr(0, length));
+  for (std::size_t at = 0; at < bytes.size(); ++at)
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string damaged = bytes;
+      damaged[at] = static_cast<char>(damaged[at] ^ (1 << bit));
+      try {
+        // A file that lost its seal is no sealed one: those who want one ask for it.
+        EXPECT_FALSE(decode(damaged, "model").sealed) << "bit " << bit << " of byte " << at;
+      } catch (const FileError& error) {
+        EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+      }
+    }
+  refuse(bytes + '\0');
+}
+
+TEST(SealedSafeTensors, SayWhichChecksumIsWrong) {
+  const std::string bytes = encode(sealed_example());
+  const auto replaced = [&](const std::string& from, const std::string& to) {
+    std::string damaged = bytes;
+    damaged.replace(damaged.find(from), from.size(), to);
+    return refuse(damaged);
+  };
+  EXPECT_PRED2(contains, replaced("abcdefgh", "abcdefgi"), R"(metadata "crc32/fc1.weight": expected ")");
+  EXPECT_PRED2(contains, replaced("[2,3]", "[3,2]"), R"(metadata "crc32": expected ")");
+  EXPECT_PRED2(contains, replaced(R"("crc32":")", R"("crc32":"x)"), "expected a checksum of eight digits");
+  EXPECT_PRED2(contains, replaced("abcdefgh", "abcdefgi"), "; the file is damaged");
+}
+
+TEST(SealedSafeTensors, HaveAChecksumForEachTensorAndNoOthers) {
+  // Sealed by hand: the header's checksum is right, those of the tensors are not.
+  const auto sealed = [](const std::string& seals) {
+    std::string header =
+        R"({"__metadata__":{"crc32":"00000000")" + seals + R"(},"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
+    const auto crc = crc32(0, reinterpret_cast<const Bytef*>(header.data()), static_cast<uInt>(header.size()));
+    header.replace(header.find("00000000"), 8, fmt::format("{:08x}", crc));
+    return raw_file(header, "x");
+  };
+  EXPECT_TRUE(decode(sealed(R"(,"crc32/b":"8cdc1683")"), "model").sealed);
+  EXPECT_EQ(refuse(sealed("")),
+            R"(metadata "crc32/b": expected "8cdc1683", the checksum of the tensor, found none; the file is damaged)");
+  EXPECT_PRED2(contains, refuse(sealed(R"(,"crc32/b":"8cdc1683","crc32/c":"00000000")")),
+               R"(metadata "crc32/c": expected checksums of tensors that are there, found "00000000")");
+}
+
+TEST(SealedSafeTensors, KeepTheNamesOfChecksumsForThemselves) {
+  for (const char* key : {"crc32", "crc32/b"})
+    for (const bool sealed : {false, true})
+      EXPECT_THROW(encode({.metadata = {{key, "mine"}}, .sealed = sealed}), UsageError) << key;
 }
 
 }  // namespace

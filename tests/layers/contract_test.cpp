@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/layers/activations.h"
 #include "espalier/layers/attention.h"
@@ -24,6 +25,7 @@
 #include "espalier/layers/gru.h"
 #include "espalier/layers/layer_norm.h"
 #include "espalier/layers/linear.h"
+#include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
 #include "espalier/layers/pooling.h"
 #include "espalier/layers/positions.h"
@@ -33,6 +35,7 @@
 #include "support/batch_pass.h"
 #include "support/patterns.h"
 #include "support/steady_state.h"
+#include "support/temporary_folder.h"
 #include "support/two_matrices.h"
 
 namespace espalier {
@@ -699,6 +702,23 @@ TEST_P(LayerContract, TheSeedAloneDecidesTheWeights) {
     EXPECT_TRUE(same_bits(pa[p]->value(), pb[p]->value()));
     EXPECT_EQ(same_bits(pa[p]->value(), po[p]->value()), !pa[p]->prunable()) << pa[p]->name();
   }
+}
+
+TEST_P(LayerContract, AFileBringsBackEveryBit) {
+  const testing::TemporaryFolder folder;
+  const auto file_of = [&](const Module& module) {
+    save_model(module, {}, folder.path() / "model");
+    return read_file(folder.path() / "model", std::uintmax_t{1} << 30);
+  };
+  for (const Density density : testing::all_densities)
+    for (const Storage storage : {Storage::masked, Storage::csr}) {
+      const ModulePtr saved = make(1), loaded = make(2);
+      prune(*saved, density, storage);
+      saved->visit_state([](const std::string&, std::span<Real> n) { std::iota(n.begin(), n.end(), Real{0.5}); });
+      const std::string file = file_of(*saved);
+      load_model(*loaded, folder.path() / "model");
+      EXPECT_EQ(file_of(*loaded), file) << density << " " << name_of(storage);
+    }
 }
 
 #ifdef ESPALIER_REAL_DOUBLE

@@ -1,0 +1,9 @@
+#include "espalier/core/version.h"
+
+namespace espalier {
+
+std::string_view version() {
+  return ESPALIER_VERSION;
+}
+
+}  // namespace espalier
