@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "espalier/datasets/utf8.h"
 
 namespace espalier {
@@ -29,10 +31,7 @@ std::string escaped(std::string_view bytes) {
   return text;
 }
 
-}  // namespace
-
-std::string shown(std::string_view text) {
-  constexpr std::size_t most_characters = 40;
+std::string shown(std::string_view text, std::size_t most_characters) {
   std::string result;
   for (std::size_t count = 0; !text.empty(); ++count) {
     if (count == most_characters) return result + "...";
@@ -42,6 +41,17 @@ std::string shown(std::string_view text) {
     text.remove_prefix(character.size());
   }
   return result;
+}
+
+}  // namespace
+
+std::string shown(std::string_view text) {
+  constexpr std::size_t most_characters = 40;
+  return shown(text, most_characters);
+}
+
+std::string on_one_line(std::string_view text) {
+  return shown(text, std::numeric_limits<std::size_t>::max());
 }
 
 std::string quoted(std::string_view text) {

@@ -21,5 +21,7 @@ inline std::string quoted(const char* text) {
 }
 // The same without quotes, for names of columns and classes.
 std::string shown(std::string_view text);
+// The same, but never cut: for whole messages.
+std::string on_one_line(std::string_view text);
 
 }  // namespace espalier

@@ -11,6 +11,7 @@
 #include "espalier/core/random.h"
 #include "espalier/core/tensor.h"
 #include "espalier/core/threads.h"
+#include "espalier/datasets/quoted.h"
 #include "espalier/experiment/config_toml-inl.h"
 #include "espalier/experiment/data.h"
 #include "espalier/layers/loss.h"
@@ -383,8 +384,8 @@ toml::table parse_toml_text(const std::string& text, const std::string& file) {
   try {
     return toml::parse(text);
   } catch (const toml::parse_error& error) {
-    throw FileError(
-        fmt::format("{}: line {}: expected TOML, found: {}", file, error.source().begin.line, error.description()));
+    throw FileError(fmt::format("{}: line {}: expected TOML, found: {}", file, error.source().begin.line,
+                                on_one_line(error.description())));
   }
 }
 
@@ -405,19 +406,19 @@ void read_sections(RunConfig& config, const toml::table& root, const std::string
       if (!assign(*node, value))
         throw FileError(fmt::format("{}: line {}: {}.{} has a value of the wrong kind", file, line, section, key));
     } catch (const UsageError& error) {  // a word that is none of those known
-      throw FileError(fmt::format("{}: line {}: {}", file, line, error.what()));
+      throw FileError(fmt::format("{}: line {}: {}", file, line, on_one_line(error.what())));
     }
   });
   for (const auto& [section, content] : root) {
-    const std::string name(section.str());
-    if (std::ranges::count(besides, name) > 0) continue;
+    if (std::ranges::count(besides, section.str()) > 0) continue;
+    const std::string name = on_one_line(section.str());
     if (!content.is_table())
       throw FileError(
           fmt::format("{}: line {}: expected a section, found \"{}\"", file, content.source().begin.line, name));
     for (const auto& [key, value] : *content.as_table())
-      if (!known.contains(fmt::format("{}.{}", name, key.str())))
+      if (!known.contains(fmt::format("{}.{}", section.str(), key.str())))
         throw FileError(fmt::format("{}: line {}: unknown key {}.{}", file, value.source().begin.line, name,
-                                    std::string(key.str())));
+                                    on_one_line(key.str())));
   }
 }
 

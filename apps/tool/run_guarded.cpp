@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "espalier/core/error.h"
+#include "espalier/datasets/quoted.h"
 
 namespace espalier {
 namespace {
@@ -44,7 +45,7 @@ int run_guarded(const std::function<int()>& body) {
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) return failed(unwritable, exit_file);
     return code;
   } catch (const Error& error) {
-    return failed(fmt::format("error: {}", error.what()), error.code());
+    return failed(fmt::format("error: {}", on_one_line(error.what())), error.code());
   } catch (const CLI::ParseError& error) {
     return failed(fmt::format("error: {} (see --help)", error.what()), exit_usage);
   } catch (const std::bad_alloc&) {

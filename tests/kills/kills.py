@@ -223,7 +223,7 @@ def main():
                     number += 1 if thorough or number < 4 else dice.randint(2, 8)
                 print(f"{call}{' from there on (a full disk)' if ever else ''}: {failures} failures, last {number}"
                       f" (after {time.monotonic() - begun:.0f} s)", flush=True)
-                if failures < 5:
+                if failures < 3:
                     raise Failed("expected more calls that can fail")
         except Failed as error:
             print(f"kills.py: {error}", file=sys.stderr)
