@@ -153,9 +153,8 @@ Index divisions_of(const RunConfig& base, const DataParts& data) {
 
 // The data as each candidate's recipe encodes them. The first division is that of the seed, which `data` have; further
 // ones are those of the seeds after it.
-void load_for(std::vector<Candidate>& candidates, const RunConfig& base, const DataParts& data) {
+void load_for(std::vector<Candidate>& candidates, const RunConfig& base, const DataParts& data, Index divisions) {
   std::map<std::string, std::vector<DataParts>> loaded{{encoding_of(base.table), {data}}};
-  const Index divisions = divisions_of(base, data);
   for (Candidate& candidate : candidates) {
     if (!candidate.refused.empty()) continue;
     std::vector<DataParts>& all = loaded[encoding_of(candidate.config.table)];
@@ -204,7 +203,9 @@ std::vector<DataParts> without_test(std::vector<DataParts> divisions) {
 Race race_of(const std::vector<Candidate>& candidates, RaceOptions options, SelectionMetric metric, std::FILE* out) {
   for (const Candidate& candidate : candidates) options.longest.push_back(candidate.config.epochs);
   options.after_rung = [&](const Rung& rung, Index number, Index of) {
-    fmt::print(out, "\nrung {} of at most {}: {}\n{}", number, of, text_of(rung.length, options.rows),
+    const std::size_t out_of_time = number == 1 ? candidates.size() - rung.heats.size() : 0;
+    fmt::print(out, "\nrung {} of at most {}: {}{}\n{}", number, of, text_of(rung.length, options.rows),
+               out_of_time > 0 ? fmt::format("; no time for {} more recipes, --budget gives it", out_of_time) : "",
                table_of(rung.heats, candidates, metric));
     std::fflush(out);
   };
@@ -273,10 +274,10 @@ Recommendation recommend(const Settle& settle, const RunConfig& base, const Data
   const DataProfile profile = profile_of(data);
   fmt::print(out, "{}\n", text_of(profile));
   std::vector<Candidate> candidates = candidates_for(profile, settle, options.folder);
-  load_for(candidates, base, data);
+  const Index divisions = divisions_of(base, data);
+  load_for(candidates, base, data, divisions);
 
   const SelectionMetric metric = selection_metric(data.train->classes());
-  const Index divisions = divisions_of(base, data);
   fmt::print(out, "{} recipe{} fit{}; successive halving, {}; compared by {}{}\n", candidates.size(),
              candidates.size() == 1 ? "" : "s", candidates.size() == 1 ? "s" : "", text_of(options.budget),
              name_of(metric),

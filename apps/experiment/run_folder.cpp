@@ -55,7 +55,7 @@ bool is_checkpoint(const std::filesystem::path& file) {
   return file.filename().string().starts_with("checkpoint-") && has_our_format(file);
 }
 
-// Checkpoints of a run, whoever wrote them.
+// Checkpoints of a run, whichever process wrote them.
 bool may_be_checkpoint(const std::filesystem::path& file) {
   const std::string name = file.filename().string();
   return name.starts_with("checkpoint-sparse") || name.starts_with("checkpoint-dense");
