@@ -36,7 +36,7 @@ void run_export(const ExportFlags& f) {
   if (f.to == "safetensors")
     save_model(*network.model, card_to_write(network), f.out);
   else if (f.to == "csr")
-    export_csr(*network.model, f.out);
+    save_model(*network.model, card_to_write(network), f.out, {.layout = Layout::csr});
   else if (f.to == "npz")
     export_npz(parameter_named(*network.model, f.layer), f.out);
   else
@@ -50,8 +50,8 @@ Command add_export(CLI::App& app) {
   auto flags = std::make_shared<ExportFlags>();
   app.add_option("model", flags->model, "The folder of a run, or a model's file")->required();
   app.add_option("--to", flags->to,
-                 "safetensors (a model's file as this version writes it), csr (safetensors with .data, .indices, "
-                 ".indptr and .shape of every matrix), npz (of scipy.sparse) or mtx (MatrixMarket)")
+                 "safetensors (a model's file as this version writes it), csr (the same, with .data, .indices, .indptr "
+                 "and .shape of every matrix), npz (of scipy.sparse) or mtx (MatrixMarket)")
       ->check(CLI::IsMember({"safetensors", "csr", "npz", "mtx"}))
       ->required();
   app.add_option("--layer", flags->layer, "With npz and mtx: which weights, such as fc1.weight");
