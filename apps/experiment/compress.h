@@ -22,7 +22,7 @@ namespace espalier {
 
 struct CompressOptions {
   std::string codebook = "kmeans";  // or linear: 255 values in equal steps, which are not trained
-  int bits = 0;                     // of kmeans: 1 to 8; 0: 8 in convolutions and 5 elsewhere, fewer in small layers
+  int bits = 0;                     // of kmeans: 1 to 8; 0: 8 in convolutions and 4 elsewhere, fewer in small layers
   Index fine_tune = 0;              // epochs; kmeans only
   int threads = 0;                  // 0: one per processor. Does not change a bit of the result.
   bool operator==(const CompressOptions&) const = default;

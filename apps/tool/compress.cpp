@@ -38,7 +38,7 @@ void add_compress_flags(CLI::App& app, CompressOptions& options) {
       ->check(CLI::IsMember({"kmeans", "linear"}))
       ->capture_default_str();
   app.add_option("--bits", options.bits,
-                 "With kmeans: 1 to 8 for each weight; 0: 8 in convolutions and 5 elsewhere, fewer in small layers")
+                 "With kmeans: 1 to 8 for each weight; 0: 8 in convolutions and 4 elsewhere, fewer in small layers")
       ->capture_default_str();
   app.add_option("--fine-tune", options.fine_tune, "With kmeans: train the shared values for so many epochs")
       ->capture_default_str();

@@ -41,11 +41,12 @@ ModulePtr clustered() {
   });
 }
 
-const ModelCard card{.model = "mlp:20-12-3", .input = {20}, .outputs = 3};
+const ModelCard small_card{.model = "mlp:20-12-3", .input = {20}, .outputs = 3};
 
 class CompressedFile : public ::testing::Test {
  protected:
   void expect_back(const Module& model, const std::string& form, Layout layout) {
+    const ModelCard card{.model = model.name(), .input = {20}, .outputs = 3};
     const SavedModel written = save_model(model, card, path_, {.layout = layout});
     EXPECT_EQ(written, model_bytes(model, card, {.layout = layout}));
     EXPECT_EQ(written.file_bytes, std::filesystem::file_size(path_));
@@ -96,7 +97,7 @@ TEST_F(CompressedFile, HasWeightsThatShareValuesToTheBit) {
               "linear8+delta8", Layout::compressed);
   expect_back(*network([](Parameter& W) { apply(equal_steps_sharing(W), W); }), "linear8", Layout::compressed);
   // Weights of more values, and too few weights for a codebook, are as in any file.
-  expect_back(*make_model("mlp:20-50-3", {.input = {20}, .outputs = 3}), "dense", Layout::smallest);
+  expect_back(*make_model("mlp:20-50-3", {.input = {20}, .outputs = 3}), "dense", Layout::compressed);
   expect_back(*network([](Parameter& W) {
     W.become(Pattern::from_positions(W.rows(), W.cols(), std::vector<Index>{3}), Storage::csr);
   }),
@@ -120,7 +121,7 @@ TEST_F(CompressedFile, ForOtherProgramsHasScipysArrays) {
 }
 
 TEST_F(CompressedFile, IsRefusedForAnyFlippedBitAndAnyTruncation) {
-  save_model(*clustered(), card, path_, {.layout = Layout::compressed});
+  save_model(*clustered(), small_card, path_, {.layout = Layout::compressed});
   const std::string whole = read_file(path_, 1 << 20);
   const auto damaged_file = folder_.path() / "damaged";
   const auto refused = [&](const std::string& damaged) {
@@ -144,7 +145,7 @@ TEST_F(CompressedFile, IsRefusedForAnyFlippedBitAndAnyTruncation) {
 
 // The checksums are right in all of these.
 TEST_F(CompressedFile, IsNotBelieved) {
-  save_model(*clustered(), card, path_, {.layout = Layout::compressed});
+  save_model(*clustered(), small_card, path_, {.layout = Layout::compressed});
   EXPECT_EQ(refusal([](SafeTensors&) {}), "opened");
   const auto says = [&](const std::function<void(SafeTensors&)>& spoil, const std::string& expected) {
     EXPECT_PRED2(contains, refusal(spoil), expected);
