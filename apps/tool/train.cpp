@@ -464,7 +464,7 @@ Recommendation raced(CLI::App& app, TrainFlags& f, const RunConfig& base, const 
     if (!f.densities.empty()) config.schedule.density = f.densities.front();
     return config;
   };
-  constexpr double share = 0.4;  // of the seconds; more for the training, which is several members if there is time
+  constexpr double share = 0.6;  // of the seconds; more for the training, which is several members if there is time
   f.race.share = share;
   Recommendation chosen = recommend(settle, base, data, f.race, stderr);
   if (chosen.interrupted)

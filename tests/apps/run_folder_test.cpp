@@ -93,8 +93,8 @@ TEST_F(Runs, OverwritingASweepRemovesTheRunsWithinIt) {
   put("run/density-0.5-seed-1/notes.txt", "mine");
   ASSERT_EQ(train("--overwrite --out " + path("run")).code, exit_done);
   EXPECT_EQ(files("run"), (std::vector<std::string>{"config.toml", "density-0.5-seed-1", "density-0.5-seed-1/notes.txt",
-                                                    "metrics.jsonl", "model.safetensors", "preprocessing.json",
-                                                    "result.json", "sweep.json", "trained_rows.safetensors"}));
+                                                    "metrics.jsonl", "model.safetensors", "result.json", "sweep.json",
+                                                    "trained_rows.safetensors"}));
 }
 
 TEST_F(Runs, Invariant2NoFileThatNoRunHasWrittenIsTouched) {

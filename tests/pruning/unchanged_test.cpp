@@ -201,7 +201,7 @@ TEST(Unchanged, TakesBackWhateverHappenedToTheModel) {
     W.become(nullptr, Storage::dense);
     W.add_slot("more");
     W.remove_slot("adam_m");
-    std::ranges::fill(W.value(), std::numeric_limits<Real>::quiet_NaN());
+    std::ranges::fill(W.value(), std::numeric_limits<Real>::max());
     for (const NamedNumbers& array : state_of(*t.model)) std::ranges::fill(array.numbers, Real{7});
     EXPECT_FALSE(t.bytes() == before);
   }
