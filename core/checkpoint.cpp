@@ -4,16 +4,13 @@
 #include <cmath>
 #include <cstring>
 
-#include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
-#include "espalier/core/random.h"
 
 namespace espalier {
 namespace {
 
 const std::string state_prefix = "state/";
-constexpr const char *format_key = "format", *format = "espalier-checkpoint-2", *checksum_key = "checksum";
-constexpr std::string_view checksum_begins = R"("checksum":")", no_checksum = "0000000000000000";
+constexpr const char *format_key = "format", *format = "espalier-checkpoint-3";
 
 template <typename T>
 SafeTensor tensor_of(const std::string& name, std::string_view dtype, std::span<const T> values) {
@@ -23,20 +20,6 @@ SafeTensor tensor_of(const std::string& name, std::string_view dtype, std::span<
 
 std::string within(const CheckpointPart& part, const std::string& name) {
   return part.name.empty() ? name : part.name + "@" + name;
-}
-
-// Where the digits of the checksum stand in a file's bytes; npos: nowhere. A quote within a text is written as \", so
-// that what is looked for begins nowhere but at the key.
-std::size_t checksum_place(std::string_view bytes) {
-  const std::size_t key = bytes.find(checksum_begins);
-  if (key == bytes.npos || bytes.size() - key - checksum_begins.size() < no_checksum.size()) return bytes.npos;
-  return key + checksum_begins.size();
-}
-
-// With zeros in the place of the checksum itself.
-std::string checksum_of(std::string& bytes, std::size_t place) {
-  bytes.replace(place, no_checksum.size(), no_checksum);
-  return fmt::format("{:016x}", Random::hash(bytes));
 }
 
 void add_part(SafeTensors& file, const CheckpointPart& part) {
@@ -145,14 +128,10 @@ Parameter read(Reader& reader, const Parameter& like, const std::string& name) {
 
 void save_checkpoint(std::span<const CheckpointPart> parts, const std::map<std::string, std::string>& metadata,
                      const std::filesystem::path& path) {
-  SafeTensors file{metadata, {}};
+  SafeTensors file{.metadata = metadata, .tensors = {}, .sealed = true};
   file.metadata[format_key] = format;
-  file.metadata[checksum_key] = no_checksum;
   for (const CheckpointPart& part : parts) add_part(file, part);
-  std::string bytes = encode(file);
-  const std::size_t place = checksum_place(bytes);
-  bytes.replace(place, no_checksum.size(), checksum_of(bytes, place));
-  write_file_atomically(path, bytes);
+  save_safetensors(file, path);
 }
 
 void save_checkpoint(std::span<Parameter* const> parameters, const std::map<std::string, std::string>& metadata,
@@ -163,21 +142,13 @@ void save_checkpoint(std::span<Parameter* const> parameters, const std::map<std:
 }
 
 CheckpointFile::CheckpointFile(const std::filesystem::path& path) : path_(path.string()) {
-  std::string bytes = read_file(path, largest_safetensors());
-  const std::size_t place = checksum_place(bytes);
-  if (place == bytes.npos) throw FileError(fmt::format("{}: expected a checkpoint of this version, found none", path_));
-  const std::string found = bytes.substr(place, no_checksum.size()), expected = checksum_of(bytes, place);
-  if (found != expected)
-    throw FileError(fmt::format("{}: expected the bytes that were written (checksum {}), found others ({})", path_,
-                                in_quotes(found), expected));
-  file_ = decode(bytes, path_);
+  file_ = load_safetensors(path);
   const auto kind = file_.metadata.find(format_key);
-  if (kind == file_.metadata.end() || kind->second != format)
-    throw FileError(fmt::format("{}: expected a file of format {}, found {}", path_, format,
+  if (kind == file_.metadata.end() || kind->second != format || !file_.sealed)
+    throw FileError(fmt::format("{}: expected a checkpoint of this version, {} with checksums, found {}", path_, format,
                                 kind == file_.metadata.end() ? "none" : in_quotes(kind->second)));
   metadata_ = file_.metadata;
   metadata_.erase(format_key);
-  metadata_.erase(checksum_key);
   std::erase_if(metadata_, [](const auto& entry) { return entry.first.find('/') != std::string::npos; });
 }
 

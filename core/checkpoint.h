@@ -15,11 +15,10 @@
 // Several sets of parameters may stand in one file (the weights as they are, and as they were at an earlier time): then
 // W and NAME begin with the part's name and '@'. One file is whole or is not there, which two files together are not.
 //
-//   metadata        format = espalier-checkpoint-2
-//                   checksum = 16 hexadecimal digits: FNV-1a of the file, with 0 in the place of these digits
+//   metadata        format = espalier-checkpoint-3
 //
-// Each step of that hash is one-to-one, so that no change of a single byte can go unnoticed. A checkpoint is not
-// believed all the same: what it holds must fit the parameters, and weights must be finite.
+// The file is sealed (core/safetensors.h), so that no flipped bit can go unnoticed. A checkpoint is not believed all
+// the same: what it holds must fit the parameters, and weights must be finite.
 #pragma once
 
 #include <filesystem>

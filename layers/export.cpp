@@ -1,9 +1,6 @@
 #include "espalier/layers/export.h"
 
-#include <algorithm>
-#include <functional>
 #include <limits>
-#include <span>
 #include <vector>
 
 #include "espalier/core/atomic_file.h"
@@ -47,30 +44,6 @@ std::vector<std::int32_t> narrowed(const Csr& csr) {
 template <typename Number>
 std::string raw_bytes(const std::vector<Number>& numbers) {
   return {reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(Number)};
-}
-
-// --- safetensors -----------------------------------------------------------------------------------------------------
-
-template <typename Number>
-SafeTensor exported_tensor(std::string name, const char* dtype, std::vector<std::int64_t> shape,
-                           const std::vector<Number>& numbers) {
-  const auto bytes = std::as_bytes(std::span(numbers));
-  return {std::move(name), dtype, std::move(shape), {bytes.begin(), bytes.end()}};
-}
-
-template <typename Number>
-SafeTensor exported_list(std::string name, const char* dtype, const std::vector<Number>& numbers) {
-  return exported_tensor(std::move(name), dtype, {std::ssize(numbers)}, numbers);
-}
-
-void add_weights(const Parameter& W, std::vector<SafeTensor>& tensors) {
-  const Csr csr = csr_of(W);
-  const std::vector<std::int64_t> shape{W.rows(), W.cols()};
-  tensors.push_back(exported_list(W.name() + ".shape", "I64", shape));
-  tensors.push_back(narrow(csr) ? exported_list(W.name() + ".indptr", "I32", narrowed(csr))
-                                : exported_list(W.name() + ".indptr", "I64", csr.indptr));
-  tensors.push_back(exported_list(W.name() + ".data", "F32", csr.data));
-  tensors.push_back(exported_list(W.name() + ".indices", "I32", csr.indices));
 }
 
 // --- npz: a ZIP of .npy files, which are not compressed --------------------------------------------------------------
@@ -127,22 +100,6 @@ class Zip {
 };
 
 }  // namespace
-
-void export_csr(const Module& model, const std::filesystem::path& path) {
-  SafeTensors file{.metadata = {{"format", "csr"}}, .tensors = {}, .sealed = true};
-  model.visit_parameters([&](const Parameter& W) {
-    if (W.prunable()) return add_weights(W, file.tensors);
-    std::vector<float> values(static_cast<std::size_t>(W.positions()), 0);
-    W.for_each_weight(
-        [&](Index r, Index c, Index at) { values[r * W.cols() + c] = static_cast<float>(W.value()[at]); });
-    file.tensors.push_back(exported_tensor(W.name(), "F32", {W.rows(), W.cols()}, values));
-  });
-  model.visit_state([&](const std::string& name, std::span<const Real> numbers) {
-    file.tensors.push_back(exported_list("state/" + name, "F32", std::vector<float>(numbers.begin(), numbers.end())));
-  });
-  std::ranges::stable_sort(file.tensors, std::greater{}, [](const SafeTensor& t) { return dtype_bytes(t.dtype); });
-  save_safetensors(file, path);
-}
 
 void export_npz(const Parameter& W, const std::filesystem::path& path) {
   const Csr csr = csr_of(W);

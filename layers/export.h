@@ -1,9 +1,9 @@
 // Weights for other programs: files that scipy and the like read without knowing this library.
 //
-//   csr    safetensors: of every weight matrix W   W.data F32   W.indices I32   W.indptr I32 or I64   W.shape I64 [2]
-//          everything else under its own name      W F32 [rows, cols]           state/NAME F32 [count]
 //   npz    one matrix, as scipy.sparse.save_npz writes it
 //   mtx    one matrix, in MatrixMarket's coordinate format: rows and columns from 1
+//
+// A whole model in such arrays is a model's file in the layout csr (layers/model_file.h).
 #pragma once
 
 #include <filesystem>
@@ -14,7 +14,6 @@
 namespace espalier {
 
 // Each throws FileError if the file cannot be written, and leaves what stood under that name.
-void export_csr(const Module& model, const std::filesystem::path& path);
 void export_npz(const Parameter& W, const std::filesystem::path& path);
 void export_mtx(const Parameter& W, const std::filesystem::path& path);
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <initializer_list>
 #include <optional>
 #include <span>
@@ -14,6 +15,7 @@
 #include "espalier/core/error.h"
 #include "espalier/core/safetensors.h"
 #include "espalier/core/version.h"
+#include "espalier/layers/compressed_forms.h"
 #include "espalier/layers/models.h"
 
 namespace espalier {
@@ -44,6 +46,12 @@ std::string shape_text(const Shape& shape) {
   std::string text;
   for (int axis = 0; axis < shape.rank(); ++axis) text += fmt::format("{}{}", axis ? "x" : "", shape[axis]);
   return text;
+}
+
+std::vector<std::string_view> names_of_forms() {
+  std::vector<std::string_view> names;
+  for (const Form form : all_forms) names.push_back(name_of(form));
+  return names;
 }
 
 bool finite(std::span<const Real> numbers) {
@@ -110,22 +118,41 @@ void require_finite(const Module& model) {
   model.visit_state(check);
 }
 
-Packed pack(const Module& model, const ModelCard& card, const std::optional<Origin>& origin, Data data) {
+// A parameter as it goes into the file; tensors of the compressed forms have their data already.
+struct Written {
+  Form form;
+  std::vector<SafeTensor> tensors;
+};
+
+Written written(const Parameter& W, const SaveOptions& options, std::map<std::string, std::string>& metadata) {
+  if (options.layout == Layout::csr) {
+    const Form form = W.prunable() ? Form::scipy_csr : Form::dense;
+    return {form, form_tensors(W, form)};
+  }
+  const FormBytes bytes = form_bytes(W);
+  const std::optional<Form> without =
+      options.origin ? form_without_values(W, *options.origin, bytes, metadata) : std::nullopt;
+  const Form form = without ? *without : cheapest_form(W, bytes);
+  Written plain{form, form_tensors(W, form)};
+  if (options.layout != Layout::compressed || without || !W.prunable()) return plain;
+  std::optional<CompressedWeights> small = compressed(W);
+  if (!small || bytes_of(small->tensors) >= bytes_of(plain.tensors)) return plain;
+  return {small->form, std::move(small->tensors)};
+}
+
+Packed pack(const Module& model, const ModelCard& card, const SaveOptions& options, Data data) {
   Packed packed;
   SafeTensors& file = packed.file;
   file.sealed = true;
   file.metadata = metadata_of(card);
-  if (data == Data::present) require_finite(model);
+  if (data == Data::present || options.layout == Layout::compressed) require_finite(model);
 
   model.visit_parameters([&](const Parameter& W) {
-    const FormBytes bytes = form_bytes(W);
-    const std::optional<Form> without = origin ? form_without_values(W, *origin, bytes, file.metadata) : std::nullopt;
-    const Form form = without ? *without : cheapest_form(W, bytes);
-    std::vector<SafeTensor> tensors = form_tensors(W, form);
+    auto [form, tensors] = written(W, options, file.metadata);
     packed.layers.push_back({W.name(), std::string(name_of(form)), bytes_of(tensors)});
     file.metadata.emplace(key_of(form_prefix, W.name()), name_of(form));
     if (form != Form::dense) file.metadata.emplace(key_of(shape_prefix, W.name()), shape_text(W));
-    if (data == Data::present) fill_form(W, form, tensors);
+    if (data == Data::present && !is_compressed(form)) fill_form(W, form, tensors);
     std::ranges::move(tensors, std::back_inserter(file.tensors));
   });
   model.visit_state([&](const std::string& name, std::span<const Real> numbers) {
@@ -139,6 +166,12 @@ Packed pack(const Module& model, const ModelCard& card, const std::optional<Orig
 }
 
 // --- reading --------------------------------------------------------------------------------------------------------
+
+std::array<Index, 2> extents_in(const SafeTensor& shape) {
+  std::array<Index, 2> extents;
+  std::memcpy(extents.data(), shape.data.data(), sizeof extents);
+  return extents;
+}
 
 // What a file says about one parameter.
 struct Content {
@@ -218,11 +251,16 @@ class ModelFile final {
   Drawn drawn(const Parameter& W);
   // values: how many the file has; none in the forms with a seed
   PatternPtr mask(const Parameter& W, Form form, std::optional<std::size_t> values);
+  Content drawn_again(const Parameter& W, Form form);
+  Content unpacked_again(const Parameter& W, Form form);
+  // To be called before memory is taken for numbers that are not in the file as they are.
+  void claim(Index numbers, const Parameter& W);
 
   std::filesystem::path path_;
   SafeTensors file_;
   bool older_ = false;  // of format espalier-1
   ModelCard card_;
+  Index left_to_claim_ = Index{1} << 28;
   std::map<std::string, const SafeTensor*> tensors_;  // not yet taken
   std::map<std::string, std::string> metadata_;       // not yet taken
 };
@@ -342,7 +380,7 @@ Content ModelFile::parameter(const Parameter& W) {
   const std::string name = take_metadata(form_key);
   const std::optional<Form> form_named = find_form(name);
   if (!form_named)
-    fail_about("metadata", form_key, "dense, bitmap, delta8, csr, seed, seed+bitmap, seed+delta8 or constant",
+    fail_about("metadata", form_key, fmt::format("one of {}", fmt::join(names_of_forms(), ", ")),
                name.empty() ? "none" : in_quotes(name));
   const Form form = *form_named;
   if (form == Form::dense) {
@@ -357,27 +395,65 @@ Content ModelFile::parameter(const Parameter& W) {
                in_quotes(name));
   if (const std::string shape = take_metadata(shape_key); shape != shape_text(W))
     fail_about("metadata", shape_key, in_quotes(shape_text(W)), shape.empty() ? "none" : in_quotes(shape));
-  if (form == Form::constant)
+  if (form == Form::constant) {
+    claim(W.positions(), W);
     return {nullptr, std::vector<Real>(static_cast<std::size_t>(W.positions()),
                                        number<Real>(key_of(value_prefix, W.name()), "a number"))};
+  }
+  if (form == Form::seed || form == Form::seed_bitmap || form == Form::seed_delta8) return drawn_again(W, form);
+  if (is_compressed(form)) return unpacked_again(W, form);
 
   Content content;
-  if (form == Form::seed || form == Form::seed_bitmap || form == Form::seed_delta8) {
-    const Drawn drawn = this->drawn(W);
-    if (form != Form::seed) content.pattern = mask(W, form, {});
-    content.values = drawn_values(W, content.pattern.get(), drawn);
-    const std::string check_key = key_of(check_prefix, W.name()), check = take_metadata(check_key);
-    if (const std::string found = check_of(content.values); check != found)
-      fail_about("metadata", check_key, in_quotes(found) + ", that of the weights as they are drawn here",
-                 check.empty() ? "none" : in_quotes(check));
-    return content;
-  }
-  content.values = reals_in(take(W.name() + ".values", {real_dtype}, {-1}));
+  const std::string values = W.name() + (form == Form::scipy_csr ? ".data" : ".values");
+  content.values = reals_in(take(values, {real_dtype}, {-1}));
   if (content.values.size() > most_weights)
-    fail(W.name() + ".values", fmt::format("at most {} weights", most_weights),
-         fmt::format("{}", content.values.size()));
-  require_finite(W.name() + ".values", content.values);
+    fail(values, fmt::format("at most {} weights", most_weights), fmt::format("{}", content.values.size()));
+  require_finite(values, content.values);
   content.pattern = mask(W, form, content.values.size());
+  if (content.pattern->full() && form == Form::scipy_csr) content.pattern = nullptr;
+  return content;
+}
+
+void ModelFile::claim(Index numbers, const Parameter& W) {
+  if (numbers > left_to_claim_)
+    fail_about("metadata", key_of(form_prefix, W.name()),
+               fmt::format("at most {} numbers that are not in the file as they are", left_to_claim_),
+               fmt::format("{} of them", numbers));
+  left_to_claim_ -= numbers;
+}
+
+Content ModelFile::drawn_again(const Parameter& W, Form form) {
+  const Drawn drawn = this->drawn(W);
+  Content content;
+  if (form != Form::seed) content.pattern = mask(W, form, {});
+  claim(content.pattern ? content.pattern->nonzeros() : W.positions(), W);
+  content.values = drawn_values(W, content.pattern.get(), drawn);
+  const std::string check_key = key_of(check_prefix, W.name()), check = take_metadata(check_key);
+  if (const std::string found = check_of(content.values); check != found)
+    fail_about("metadata", check_key, in_quotes(found) + ", that of the weights as they are drawn here",
+               check.empty() ? "none" : in_quotes(check));
+  return content;
+}
+
+Content ModelFile::unpacked_again(const Parameter& W, Form form) {
+  const std::string file = path_.string();
+  const bool shared = form == Form::shared || form == Form::shared_delta8;
+  Content content;
+  if (form == Form::shared_delta8 || form == Form::linear8_delta8) {
+    const SafeTensor& stream = take(W.name() + ".deltas.zlib", {"U8"}, {-1});
+    const Index most = std::min(W.positions(), left_to_claim_);
+    content.pattern = delta8_pattern(unpacked(stream, static_cast<std::size_t>(most), file), W, {}, file);
+  }
+  const Index live = content.pattern ? content.pattern->nonzeros() : W.positions();
+  claim(live, W);
+  const std::string entries = W.name() + (shared ? ".codebook" : ".step");
+  const std::vector<Real> codebook = reals_in(take(entries, {real_dtype}, {shared ? -1 : 1}));
+  require_finite(entries, codebook);
+  const SafeTensor codes = unpacked(take(W.name() + ".codes.zlib", {"U8"}, {-1}), static_cast<std::size_t>(live), file);
+  if (std::ssize(codes.data) != live)
+    fail(codes.name, fmt::format("{} codes", live), fmt::format("{}", codes.data.size()));
+  content.values = decoded_values(form, codebook, codes, file);
+  require_finite(codes.name, content.values);
   return content;
 }
 
@@ -387,6 +463,14 @@ PatternPtr ModelFile::mask(const Parameter& W, Form form, std::optional<std::siz
     return bitmap_pattern(take(W.name() + ".bitmap", {"U8"}, {bitmap_length(W)}), W, values, file);
   if (form == Form::delta8 || form == Form::seed_delta8)
     return delta8_pattern(take(W.name() + ".deltas", {"U8"}, {-1}), W, values, file);
+  if (form == Form::scipy_csr) {
+    const SafeTensor& shape = take(W.name() + ".shape", {"I64"}, {2});
+    if (const std::array found = extents_in(shape); found != std::array{W.rows(), W.cols()})
+      fail(shape.name, shape_text(W), fmt::format("{}x{}", found[0], found[1]));
+    const SafeTensor& indptr = take(W.name() + ".indptr", {"I32", "I64"}, {W.rows() + 1});
+    const SafeTensor& indices = take(W.name() + ".indices", {"I32"}, {static_cast<Index>(*values)});
+    return csr_pattern(indptr, indices, W, file);
+  }
   const SafeTensor& row_begin = take(W.name() + ".row_begin", {"U32", "I64"}, {W.rows() + 1});
   const SafeTensor& columns = take(W.name() + ".columns", {"U16", "U32"}, {static_cast<Index>(*values)});
   return csr_pattern(row_begin, columns, W, file);
@@ -417,14 +501,21 @@ ModelCard load(Module& model, ModelFile& file) {
 
 }  // namespace
 
+Layout layout_named(std::string_view name) {
+  if (name == "smallest") return Layout::smallest;
+  if (name == "csr") return Layout::csr;
+  if (name == "compressed") return Layout::compressed;
+  throw UsageError(fmt::format("[layout] expected smallest, csr or compressed, got {}", in_quotes(name)));
+}
+
 SavedModel save_model(const Module& model, const ModelCard& card, const std::filesystem::path& path,
-                      const std::optional<Origin>& origin) {
-  Packed packed = pack(model, card, origin, Data::present);
+                      const SaveOptions& options) {
+  Packed packed = pack(model, card, options, Data::present);
   return {save_safetensors(packed.file, path), std::move(packed.layers)};
 }
 
-SavedModel model_bytes(const Module& model, const ModelCard& card, const std::optional<Origin>& origin) {
-  Packed packed = pack(model, card, origin, Data::absent);
+SavedModel model_bytes(const Module& model, const ModelCard& card, const SaveOptions& options) {
+  Packed packed = pack(model, card, options, Data::absent);
   return {encode_header(packed.file).size() + bytes_of(packed.file.tensors), std::move(packed.layers)};
 }
 

@@ -1,7 +1,7 @@
 // A model in a safetensors file: where pruning has to show, in bytes that are counted.
 //
-// Each parameter is written in the form with the fewest bytes of data (weight_forms.h); ties go to the form named first
-// there.
+// Each parameter is written in the form with the fewest bytes of data (weight_forms.h), unless another layout is asked
+// for; ties go to the form named first there.
 //
 // Metadata:
 //
@@ -18,7 +18,8 @@
 //   fingerprint             9c1b00d5a7f3e224              of the data
 //   note/KEY                ...                           the caller's own
 //
-//   form/fc1.weight         dense | bitmap | delta8 | csr | seed | seed+bitmap | seed+delta8 | constant
+//   form/fc1.weight         dense | bitmap | delta8 | csr | seed | seed+bitmap | seed+delta8 | constant | scipy-csr |
+//                           shared | shared+delta8 | linear8 | linear8+delta8
 //   shape/fc1.weight        300x784                       unless dense: there the tensor has it
 //   seed/fc1.weight         1                             this and the next three: in the forms with a seed
 //   initialiser/fc1.weight  signed-constant
@@ -34,6 +35,8 @@
 //   1. Keys that are none of these are refused, as are files without one that has to be there.
 //   2. Any flipped bit and any truncation is refused.
 //   3. Numbers are finite.
+//   4. What is not in the file as it is, drawn, constant or compressed, is at most 2^28 numbers. So no small file takes
+//      much memory.
 //
 // Files of format espalier-1 are read as well: they have no version and no checksums, of the keys in the middle only
 // model and dataset, and the caller's own without "note/".
@@ -44,6 +47,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "espalier/layers/initialise.h"
@@ -80,15 +84,30 @@ struct ModelCard {
   bool operator==(const ModelCard&) const = default;
 };
 
+// How weights lie in a file.
+enum class Layout {
+  smallest,   // of the forms that a reader can point at
+  csr,        // every weight matrix in the form scipy-csr, which other programs take as it is
+  compressed  // a matrix of at most 256 values in its compressed form, where that is smaller
+};
+
+// smallest, csr, compressed. Throws UsageError for any other name.
+Layout layout_named(std::string_view name);
+
+struct SaveOptions {
+  Layout layout = Layout::smallest;
+  // Where weights that were never trained come from; parameters that do not come from there are written with their
+  // values. With the layout csr all are.
+  std::optional<Origin> origin = {};
+};
+
 // Writes the model; equal models give equal bytes. Throws FileError if the file cannot be written, and leaves an older
 // file of that name as it was; UsageError if the model has a name twice; DivergedError if a number is NaN or infinite.
-// origin: where weights that were never trained come from; parameters that do not come from there are written with
-// their values.
 SavedModel save_model(const Module& model, const ModelCard& card, const std::filesystem::path& path,
-                      const std::optional<Origin>& origin = {});
+                      const SaveOptions& options = {});
 
-// What save_model would return, without writing a file or making its data.
-SavedModel model_bytes(const Module& model, const ModelCard& card, const std::optional<Origin>& origin = {});
+// What save_model would return, without writing a file or, unless it is compressed, making its data.
+SavedModel model_bytes(const Module& model, const ModelCard& card, const SaveOptions& options = {});
 
 // Loads into a model of the same names and shapes, whatever its own storage; returns what was given to save_model.
 // Every bit of a value comes back, drawn or read. Pruned parameters become csr, others dense; optimizer slots go the

@@ -19,6 +19,10 @@ std::string matrix_text(const Parameter& W) {
 std::string_view column_dtype(const Parameter& W) {
   return W.cols() <= Index{1} << 16 ? "U16" : "U32";
 }
+// scipy wants indptr as wide as indices, if that is enough.
+std::string_view scipy_begin_dtype(const Parameter& W) {
+  return W.nonzeros() <= Index{std::numeric_limits<std::int32_t>::max()} ? "I32" : "I64";
+}
 std::string_view row_begin_dtype(const Parameter& W) {
   return W.nonzeros() <= Index{std::numeric_limits<std::uint32_t>::max()} ? "U32" : "I64";
 }
@@ -84,6 +88,18 @@ void fill_deltas(const Parameter& W, SafeTensor& tensor) {
   });
 }
 
+// tensors: values, row beginnings, columns. Numbers below 2^31 have the same bits with a sign and without.
+void fill_csr(const PatternPtr& pattern, std::vector<SafeTensor>& tensors) {
+  if (dtype_bytes(tensors[1].dtype) == sizeof(std::uint32_t))
+    store<std::uint32_t>(tensors[1], pattern->row_begin());
+  else
+    store<std::int64_t>(tensors[1], pattern->row_begin());
+  if (tensors[2].dtype == "U16")
+    store<std::uint16_t>(tensors[2], pattern->column());
+  else
+    store<std::uint32_t>(tensors[2], pattern->column());
+}
+
 bool same_bits(Real a, Real b) {
   return std::memcmp(&a, &b, sizeof a) == 0;
 }
@@ -130,6 +146,16 @@ std::string_view name_of(Form form) {
       return "seed+delta8";
     case Form::constant:
       return "constant";
+    case Form::scipy_csr:
+      return "scipy-csr";
+    case Form::shared:
+      return "shared";
+    case Form::shared_delta8:
+      return "shared+delta8";
+    case Form::linear8:
+      return "linear8";
+    case Form::linear8_delta8:
+      return "linear8+delta8";
   }
   return "?";
 }
@@ -182,11 +208,12 @@ std::vector<SafeTensor> form_tensors(const Parameter& W, Form form) {
       return {tensor(".bitmap", "U8", {bitmap_length(W)})};
     case Form::seed_delta8:
       return {tensor(".deltas", "U8", {delta_count(W)})};
-    case Form::seed:
-    case Form::constant:
+    case Form::scipy_csr:
+      return {tensor(".data", real_dtype, {W.nonzeros()}), tensor(".indptr", scipy_begin_dtype(W), {W.rows() + 1}),
+              tensor(".indices", "I32", {W.nonzeros()}), tensor(".shape", "I64", {2})};
+    default:
       return {};
   }
-  return {};
 }
 
 void fill_form(const Parameter& W, Form form, std::vector<SafeTensor>& tensors) {
@@ -209,16 +236,15 @@ void fill_form(const Parameter& W, Form form, std::vector<SafeTensor>& tensors) 
   } else if (form == Form::delta8) {
     fill_deltas(W, tensors[1]);
   } else {
-    const Pattern& pattern = *W.pattern();
-    if (tensors[1].dtype == "U32")
-      store<std::uint32_t>(tensors[1], pattern.row_begin());
-    else
-      store<std::int64_t>(tensors[1], pattern.row_begin());
-    if (tensors[2].dtype == "U16")
-      store<std::uint16_t>(tensors[2], pattern.column());
-    else
-      store<std::uint32_t>(tensors[2], pattern.column());
+    fill_csr(W.pattern() ? W.pattern() : Pattern::full(W.rows(), W.cols()), tensors);
+    if (form == Form::scipy_csr) store<std::int64_t>(tensors[3], std::array{W.rows(), W.cols()});
   }
+}
+
+SafeTensor deltas_of(const Parameter& W) {
+  SafeTensor deltas{W.name() + ".deltas", "U8", {delta_count(W)}, {}};
+  fill_deltas(W, deltas);
+  return deltas;
 }
 
 // --- weights that can be drawn again ---------------------------------------------------------------------------------
@@ -318,8 +344,9 @@ PatternPtr delta8_pattern(const SafeTensor& tensor, const Parameter& W, std::opt
 
 PatternPtr csr_pattern(const SafeTensor& begin_tensor, const SafeTensor& column_tensor, const Parameter& W,
                        const std::string& file) {
-  auto begin = begin_tensor.dtype == "U32" ? numbers_stored_as<std::uint32_t, Index>(begin_tensor)
-                                           : numbers_stored_as<std::int64_t, Index>(begin_tensor);
+  auto begin = begin_tensor.dtype == "U32"   ? numbers_stored_as<std::uint32_t, Index>(begin_tensor)
+               : begin_tensor.dtype == "I32" ? numbers_stored_as<std::int32_t, Index>(begin_tensor)
+                                             : numbers_stored_as<std::int64_t, Index>(begin_tensor);
   auto column = column_tensor.dtype == "U16" ? numbers_stored_as<std::uint16_t, std::uint32_t>(column_tensor)
                                              : numbers_stored_as<std::uint32_t, std::uint32_t>(column_tensor);
   const auto nonzeros = static_cast<Index>(column.size());

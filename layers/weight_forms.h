@@ -38,6 +38,12 @@
 //
 // The writer is told where the weights come from (Origin), and leaves out the values of those parameters only that this
 // origin gives again to the last bit.
+//
+// Two layouts are written on request only. For other programs, everything as scipy.sparse and the like have it:
+//
+//   scipy-csr       W.data F32 [weights]   W.indices I32 [weights]   W.indptr I32 or I64 [rows + 1]   W.shape I64 [2]
+//
+// And as few bytes as can be, for weights that share at most 256 values (layers/weight_sharing.h): compressed_forms.h.
 #pragma once
 
 #include <array>
@@ -54,9 +60,25 @@
 
 namespace espalier {
 
-enum class Form { dense, bitmap, delta8, csr, seed, seed_bitmap, seed_delta8, constant };
-inline constexpr std::array all_forms{Form::dense, Form::bitmap,      Form::delta8,      Form::csr,
-                                      Form::seed,  Form::seed_bitmap, Form::seed_delta8, Form::constant};
+enum class Form {
+  dense,
+  bitmap,
+  delta8,
+  csr,
+  seed,
+  seed_bitmap,
+  seed_delta8,
+  constant,
+  scipy_csr,
+  shared,
+  shared_delta8,
+  linear8,
+  linear8_delta8
+};
+inline constexpr std::array all_forms{Form::dense,         Form::bitmap,      Form::delta8,        Form::csr,
+                                      Form::seed,          Form::seed_bitmap, Form::seed_delta8,   Form::constant,
+                                      Form::scipy_csr,     Form::shared,      Form::shared_delta8, Form::linear8,
+                                      Form::linear8_delta8};
 
 std::string_view name_of(Form form);
 // The form of that name, if there is one.
@@ -80,7 +102,7 @@ double mask_entropy_bytes(const Parameter& parameter);
 // The form with the fewest bytes of data that keeps every value. Biases are dense: what is not prunable is not pruned.
 Form cheapest_form(const Parameter& W, const FormBytes& bytes);
 
-// The tensors of a form, without their data.
+// The tensors of a form, without their data; not of the compressed ones, whose sizes depend on it.
 std::vector<SafeTensor> form_tensors(const Parameter& W, Form form);
 // Their data. tensors: as form_tensors gives them
 void fill_form(const Parameter& W, Form form, std::vector<SafeTensor>& tensors);
@@ -112,6 +134,9 @@ std::vector<Real> reals_in(const SafeTensor& tensor);
 // tensor.data = numbers
 void store_reals(SafeTensor& tensor, std::span<const Real> numbers);
 
+// The deltas of the form delta8, as they are before they are compressed elsewhere.
+SafeTensor deltas_of(const Parameter& W);
+
 // Which weights of W live, as the tensors of a form say. values: how many values the file has; none in the forms with a
 // seed. The tensors have the dtypes of form_tensors, a bitmap and row beginnings also their shapes. Throws FileError,
 // naming the file and the tensor, for anything that no writer has written.
@@ -119,6 +144,7 @@ PatternPtr bitmap_pattern(const SafeTensor& bitmap, const Parameter& W, std::opt
                           const std::string& file);
 PatternPtr delta8_pattern(const SafeTensor& deltas, const Parameter& W, std::optional<std::size_t> values,
                           const std::string& file);
+// Of csr, and of scipy-csr (indptr and indices).
 PatternPtr csr_pattern(const SafeTensor& row_begin, const SafeTensor& columns, const Parameter& W,
                        const std::string& file);
 

@@ -50,10 +50,10 @@ struct MeasureOptions {
   int threads = 1;
   int repetitions = 15;  // turns; each times every kind of work three times
   std::uint64_t seed = 1;
-  double rate = 0;                    // of the timed steps
-  double clip_norm = 0;               // of the timed steps: above 0 it costs another pass over all gradients
-  ModelCard card = {};                // what the model's file will say besides: its bytes count too
-  std::optional<Origin> origin = {};  // see save_model
+  double rate = 0;         // of the timed steps
+  double clip_norm = 0;    // of the timed steps: above 0 it costs another pass over all gradients
+  ModelCard card = {};     // what the model's file will say besides: its bytes count too
+  SaveOptions saved = {};  // how that file is written
 };
 
 // Measures each model on the first batch of `data`. A timed training step is a training step, with all that moves in

@@ -11,5 +11,6 @@ std::function<void()> add_bench_kernels(CLI::App& bench);
 std::function<void()> add_bench_convolution(CLI::App& bench);
 std::function<void()> add_bench_pruning(CLI::App& bench);
 std::function<void()> add_bench_csv(CLI::App& bench);
+std::function<void()> add_bench_forms(CLI::App& bench);
 
 }  // namespace espalier

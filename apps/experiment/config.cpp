@@ -15,6 +15,7 @@
 #include "espalier/experiment/config_toml-inl.h"
 #include "espalier/experiment/data.h"
 #include "espalier/layers/loss.h"
+#include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
 #include "espalier/pruning/controls.h"
 #include "espalier/pruning/method.h"
@@ -61,6 +62,7 @@ void for_each_field(Config& c, Field&& field) {
   field("run", "seed", c.seed);
   field("run", "threads", c.threads);
   field("run", "lanes", c.lanes);
+  field("run", "layout", c.layout);
   field("run", "dense_twin", c.dense_twin);
   field("run", "baselines", c.baselines);
   field("training", "epochs", c.epochs);
@@ -104,35 +106,21 @@ void for_each_field(Config& c, Field&& field) {
 
 // Keys that are written only where they differ from the default: a configuration from before they came keeps its text,
 // and with it its digest in `espalier reproduce`.
-constexpr std::array<std::string_view, 29> later_keys{"training.continued",
-                                                      "training.continued_rates",
-                                                      "run.init",
-                                                      "run.init_names",
-                                                      "run.recipe",
-                                                      "run.members",
-                                                      "training.patience",
-                                                      "data.format",
-                                                      "run.baselines",
-                                                      "loss.name",
-                                                      "loss.huber_delta",
-                                                      "loss.quantile",
-                                                      "loss.class_weights",
-                                                      "table.test_data",
-                                                      "table.target",
-                                                      "table.task",
-                                                      "table.scaling",
-                                                      "table.encoding",
-                                                      "table.impute",
-                                                      "table.missing",
-                                                      "table.ignore",
-                                                      "table.categorical",
-                                                      "table.test_fraction",
-                                                      "table.use",
-                                                      "table.header",
-                                                      "table.delimiter",
-                                                      "table.decimal",
-                                                      "table.charset",
-                                                      "table.skip_bad_rows"};
+constexpr std::array<std::string_view, 30> later_keys{"training.continued", "training.continued_rates",
+                                                      "run.init",           "run.layout",
+                                                      "run.init_names",     "run.recipe",
+                                                      "run.members",        "training.patience",
+                                                      "data.format",        "run.baselines",
+                                                      "loss.name",          "loss.huber_delta",
+                                                      "loss.quantile",      "loss.class_weights",
+                                                      "table.test_data",    "table.target",
+                                                      "table.task",         "table.scaling",
+                                                      "table.encoding",     "table.impute",
+                                                      "table.missing",      "table.ignore",
+                                                      "table.categorical",  "table.test_fraction",
+                                                      "table.use",          "table.header",
+                                                      "table.delimiter",    "table.decimal",
+                                                      "table.charset",      "table.skip_bad_rows"};
 
 // Values as TOML writes them; numbers in the shortest form that reads back the same.
 std::string text_of(const std::string& value) {
@@ -317,6 +305,7 @@ void check_continued(const RunConfig& c) {
 RunConfig settled(RunConfig c) {
   require_known_data(c.data, c.format);
   augmentation_named(c.augment);
+  require(layout_named(c.layout) != Layout::compressed, "[layout] expected smallest or csr, got {}", c.layout);
   check(c.table);
   require(c.test_data.empty() || names_table(c.data, c.format),
           "[test-data] expected data that are a table, too, got {}", c.data);

@@ -74,6 +74,7 @@ struct RunConfig {
   std::vector<std::string> protect;
   StorageRules storage;
 
+  std::string layout = "smallest";  // of the model's file: smallest, csr
   bool dense_twin = true;
   bool baselines = false;  // also for data other than tables
 };

@@ -50,7 +50,8 @@ Quantity same(const char* title, const char* ratio, Value (*of)(const SideResult
 
 }  // namespace
 
-Result result_of(const Experiment& e, const Trained* dense, const Trained& trained, const ModelCard& card) {
+Result result_of(const Experiment& e, const Trained* dense, const Trained& trained, const ModelCard& card,
+                 Layout layout) {
   std::vector<Module*> models;
   if (dense) models.push_back(dense->model.get());
   models.push_back(trained.model.get());
@@ -61,7 +62,7 @@ Result result_of(const Experiment& e, const Trained* dense, const Trained& train
                                  .seed = e.seed,
                                  .clip_norm = e.clip_norm,
                                  .card = card,
-                                 .origin = trained.origin});
+                                 .saved = {.layout = layout, .origin = trained.origin}});
   Result result{.dataset = e.data.name,
                 .provenance = e.data.provenance,
                 .model = trained.model->name(),

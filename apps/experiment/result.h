@@ -80,8 +80,9 @@ struct Result {
 };
 
 // Measures what came of an experiment, and of the same without pruning, which may be null, and puts everything
-// together. card: what the model's file will say besides the weights.
-Result result_of(const Experiment& e, const Trained* dense, const Trained& trained, const ModelCard& card = {});
+// together. card, layout: what the model's file will say besides the weights, and how they will lie in it.
+Result result_of(const Experiment& e, const Trained* dense, const Trained& trained, const ModelCard& card = {},
+                 Layout layout = Layout::smallest);
 
 SideResult side_of(const ModelMeasurement& measured);
 SideResult side_of(const Trained& trained, const ModelMeasurement& measured);

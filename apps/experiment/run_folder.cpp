@@ -364,7 +364,8 @@ Result result_of(const RunConfig& config, const DataParts& data, const Trained* 
                      .threads = threads_of(config),
                      .clip_norm = config.clip_norm,
                      .pruning = pruning_of(config)};
-  Result result = result_of(e, dense, sparse, card_of(config, data, *sparse.model, sparse.data));
+  Result result =
+      result_of(e, dense, sparse, card_of(config, data, *sparse.model, sparse.data), layout_named(config.layout));
   result.model = trained_model_name(config);
   result.members = config.members;
   result.control = config.control;
@@ -400,7 +401,8 @@ std::vector<std::string> surviving_inputs(const Module& model, const Preprocessi
 
 void leave_model(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Module& model,
                  std::uint64_t fingerprint, const std::optional<Origin>& origin) {
-  save_model(model, card_of(config, data, model, fingerprint), folder.path() / model_file_name, origin);
+  save_model(model, card_of(config, data, model, fingerprint), folder.path() / model_file_name,
+             {.layout = layout_named(config.layout), .origin = origin});
   if (data.preprocessing) TrainedRows(*data.train).save(folder.path() / trained_rows_file);
 }
 

@@ -48,6 +48,7 @@ int run_command_line(int argc, char** argv) {
   CLI::App* convolution = bench->add_subcommand("convolution", "The same for a convolution, from naive to threads");
   CLI::App* updates = bench->add_subcommand("pruning", "Time mask updates beside the training steps between them");
   CLI::App* tables = bench->add_subcommand("csv", "Time reading a table");
+  CLI::App* forms = bench->add_subcommand("forms", "Count the bytes of a matrix in each form of a model's file");
   CLI::App* methods = app.add_subcommand("methods", "List the pruning methods");
   CLI::App* method = app.add_subcommand("explain", "What a pruning method computes, costs and is not good at");
   CLI::App* reproduce = app.add_subcommand("reproduce", "Run a table of experiments, as far as it is not finished");
@@ -62,6 +63,7 @@ int run_command_line(int argc, char** argv) {
                                                             {convolution, add_bench_convolution(*convolution)},
                                                             {updates, add_bench_pruning(*updates)},
                                                             {tables, add_bench_csv(*tables)},
+                                                            {forms, add_bench_forms(*forms)},
                                                             {bench, add_bench(*bench)},
                                                             {methods, add_methods(*methods)},
                                                             {method, add_explain(*method)},

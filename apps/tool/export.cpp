@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "apps/tool/commands.h"
+#include "apps/tool/compress.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/run_folder.h"
 #include "espalier/experiment/trained_network.h"
@@ -15,6 +16,7 @@ namespace {
 
 struct ExportFlags {
   std::string model, to, layer, out;
+  CompressOptions compress;
 };
 
 // What is written into a file of this library; an older one may have had its preprocessing beside it.
@@ -32,12 +34,17 @@ void run_export(const ExportFlags& f) {
   std::error_code none;
   require(!is_file_of_run(f.out, f.model) && !std::filesystem::equivalent(f.out, f.model, none),
           "[out] expected a file that is none of the run's own, got {}", f.out);
-  const TrainedNetwork network = open_network(f.model);
+  require(f.to == "compressed" || f.compress == CompressOptions{},
+          "[to] expected compressed with --codebook, --bits, --fine-tune or --threads, got {}", f.to);
+  TrainedNetwork network = open_network(f.model);
   if (f.to == "safetensors")
     save_model(*network.model, card_to_write(network), f.out);
   else if (f.to == "csr")
-    export_csr(*network.model, f.out);
-  else if (f.to == "npz")
+    save_model(*network.model, card_to_write(network), f.out, {.layout = Layout::csr});
+  else if (f.to == "compressed") {
+    const ModelCard card = card_to_write(network);
+    return export_compressed(std::move(network), card, f.model, f.compress, f.out);
+  } else if (f.to == "npz")
     export_npz(parameter_named(*network.model, f.layer), f.out);
   else
     export_mtx(parameter_named(*network.model, f.layer), f.out);
@@ -50,12 +57,14 @@ Command add_export(CLI::App& app) {
   auto flags = std::make_shared<ExportFlags>();
   app.add_option("model", flags->model, "The folder of a run, or a model's file")->required();
   app.add_option("--to", flags->to,
-                 "safetensors (a model's file as this version writes it), csr (safetensors with .data, .indices, "
-                 ".indptr and .shape of every matrix), npz (of scipy.sparse) or mtx (MatrixMarket)")
-      ->check(CLI::IsMember({"safetensors", "csr", "npz", "mtx"}))
+                 "safetensors (a model's file as this version writes it), csr (the same, with .data, .indices, .indptr "
+                 "and .shape of every matrix), compressed (Deep Compression: the same, weights sharing a few values), "
+                 "npz (of scipy.sparse) or mtx (MatrixMarket)")
+      ->check(CLI::IsMember({"safetensors", "csr", "compressed", "npz", "mtx"}))
       ->required();
   app.add_option("--layer", flags->layer, "With npz and mtx: which weights, such as fc1.weight");
   app.add_option("--out", flags->out, "The file to write")->required();
+  add_compress_flags(app, flags->compress);
   return [flags] { run_export(*flags); };
 }
 

@@ -141,6 +141,10 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--threads", c.threads, "0: one per processor; never changes the result")->capture_default_str();
   app.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")
       ->capture_default_str();
+  app.add_option("--layout", c.layout,
+                 "Of the model's file: smallest, or csr, in which other programs find .data, .indices, .indptr and "
+                 ".shape of every matrix")
+      ->capture_default_str();
   app.add_flag("--tune", f.tune, "Measure first where csr beats dense, layer by layer, and record it in config.toml");
   app.add_flag("--no-dense", f.no_dense, "Skip the dense twin");
   app.add_flag("--baselines", c.baselines,

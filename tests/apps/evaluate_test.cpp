@@ -188,6 +188,61 @@ TEST_F(EvaluateImages, ExportsWeightsAndModels) {
   EXPECT_FALSE(std::filesystem::exists(path("x")));
 }
 
+// The line after "before: " or "after:  ", and what evaluate prints first.
+std::string first_line(const std::string& text, const std::string& after) {
+  const std::size_t begin = text.find(after);
+  if (begin == std::string::npos) return "none";
+  return text.substr(begin + after.size(), text.find('\n', begin) - begin - after.size());
+}
+
+TEST_F(EvaluateImages, ACompressedModelAnswersAsTheLineBesideItSays) {
+  const auto compressed = [&](const std::string& flags, const std::string& out) {
+    return tool("export " + path("run") + " --to compressed --threads 1 --out " + path(out) + flags);
+  };
+  const std::string data = " --threads 1 --data idx:" + path("shapes");
+  const std::string right = first_line(tool("evaluate " + path("run") + data).out, "");
+  for (const std::string flags : {"", " --bits 2", " --codebook linear", " --bits 3 --fine-tune 2"}) {
+    const Ran ran = compressed(flags, "small");
+    ASSERT_EQ(ran.code, exit_done) << ran.err;
+    EXPECT_EQ(first_line(ran.out, "before: "), right);
+    EXPECT_EQ(first_line(ran.out, "after:  "), first_line(tool("evaluate " + path("small") + data).out, "")) << flags;
+    const std::string form = flags.find("linear") == std::string::npos ? "shared+delta8" : "linear8+delta8";
+    EXPECT_EQ(load_safetensors(path("small")).metadata.at("form/fc1.weight"), form);
+  }
+  const std::string trained = read_file(path("small"), 1 << 20);
+  compressed(" --bits 3 --fine-tune 2", "again");
+  EXPECT_EQ(read_file(path("again"), 1 << 20), trained);
+  compressed(" --bits 3", "untrained");
+  EXPECT_NE(read_file(path("untrained"), 1 << 20), trained);
+  EXPECT_PRED2(contains, tool("export " + path("small") + " --to compressed --out " + path("x")).out,
+               "how good it is was not measured");
+  for (const std::string& arguments :
+       {path("run") + " --to csr --bits 4", path("run") + " --to compressed --bits 9",
+        path("run") + " --to compressed --codebook linear --fine-tune 1",
+        path("small") + " --to compressed --fine-tune 1", path("run") + " --to compressed --fine-tune -1"}) {
+    const Ran ran = tool("export " + arguments + " --out " + path("y"));
+    EXPECT_EQ(ran.code, exit_usage) << arguments << ran.err;
+    EXPECT_EQ(std::ranges::count(ran.err, '\n'), 1) << ran.err;
+  }
+  EXPECT_FALSE(std::filesystem::exists(path("y")));
+}
+
+TEST_F(EvaluateImages, ARunInScipysLayoutIsReadAsAnyOther) {
+  const Ran ran = tool("train --data idx:" + path("shapes") +
+                       " --model mlp:16-8-3 --no-dense --batch 16 --threads 1 --density 0.4 --epochs 1 --layout csr "
+                       "--json --out " +
+                       path("plain"));
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  const SafeTensors file = load_safetensors(path("plain/model.safetensors"));
+  EXPECT_EQ(file.metadata.at("form/fc1.weight"), "scipy-csr");
+  EXPECT_EQ(RunFolder(path("plain"), Begin::where_it_stopped).result()->sparse.file_bytes,
+            std::filesystem::file_size(path("plain/model.safetensors")));
+  const std::string data = " --threads 1 --data idx:" + path("shapes");
+  ASSERT_EQ(tool("export " + path("plain") + " --to safetensors --out " + path("usual")).code, exit_done);
+  EXPECT_EQ(tool("evaluate " + path("plain") + data).out, tool("evaluate " + path("usual") + data).out);
+  EXPECT_EQ(tool("train --data idx:" + path("shapes") + " --layout compressed").code, exit_usage);
+}
+
 TEST_F(EvaluateImages, TrainsOnFromAFile) {
   const std::string train = "train --data idx:" + path("shapes") +
                             " --model mlp:16-8-3 --no-dense --batch 16 --threads 1 --density 0.4 --out " + path("on");

@@ -562,10 +562,10 @@ TEST_F(BrokenModelFile, MetadataMustFitTheModel) {
   EXPECT_EQ(set("format", "pt"), R"(metadata "format": expected "espalier-2" or "espalier-1", found "pt")");
   EXPECT_EQ(
       without("form/W"),
-      R"(metadata "form/W": expected dense, bitmap, delta8, csr, seed, seed+bitmap, seed+delta8 or constant, found none)");
+      R"(metadata "form/W": expected one of dense, bitmap, delta8, csr, seed, seed+bitmap, seed+delta8, constant, scipy-csr, shared, shared+delta8, linear8, linear8+delta8, found none)");
   EXPECT_EQ(
       set("form/W", "coo"),
-      R"(metadata "form/W": expected dense, bitmap, delta8, csr, seed, seed+bitmap, seed+delta8 or constant, found "coo")");
+      R"(metadata "form/W": expected one of dense, bitmap, delta8, csr, seed, seed+bitmap, seed+delta8, constant, scipy-csr, shared, shared+delta8, linear8, linear8+delta8, found "coo")");
   EXPECT_EQ(without("shape/W"), R"(metadata "shape/W": expected "2x5", found none)");
   EXPECT_EQ(set("shape/W", "5x2"), R"(metadata "shape/W": expected "2x5", found "5x2")");
   EXPECT_EQ(set("form/V", "dense"),
@@ -789,8 +789,8 @@ TEST_F(ModelFile, RandomWeightsCostTheirMaskAndComeBackBitByBit) {
         if (step > 1) mask_bytes += static_cast<std::uintmax_t>(step > 8 ? W->nonzeros() : (W->positions() + 7) / 8);
       }
       const ModelCard card{.model = net.name, .input = net.input, .outputs = 10};
-      const SavedModel written = save_model(*saved, card, path_, from);
-      EXPECT_EQ(written, model_bytes(*saved, card, from));
+      const SavedModel written = save_model(*saved, card, path_, {.origin = from});
+      EXPECT_EQ(written, model_bytes(*saved, card, {.origin = from}));
       EXPECT_EQ(written.file_bytes, std::filesystem::file_size(path_));
       EXPECT_EQ(forms_of(written), forms);
       std::uintmax_t bytes = 0;
@@ -946,7 +946,7 @@ TEST_F(ModelFile, AWeightThatWasTrainedIsWrittenWithItsLayersValues) {
   Real& last = parameters_of(saved)[0]->value()[46];
   last = std::nextafter(last, Real{2});
   for (const Parameter* W : parameters_of(saved)) loaded.add(W->name(), W->rows(), W->cols(), W->role());
-  EXPECT_EQ(forms_of(save_model(saved, {}, path_, origin)),
+  EXPECT_EQ(forms_of(save_model(saved, {}, path_, {.origin = origin})),
             (std::vector<std::string>{"bitmap", "seed+bitmap", "dense", "dense", "constant"}));
   load_model(loaded, path_);
   EXPECT_EQ(contents_of(loaded), contents_of(saved));
@@ -968,7 +968,7 @@ TEST_F(BrokenModelFile, WhatDrawsTheWeightsMustBeCompleteAndTrue) {
   saved.add("b", 2, 1, Role::bias);
   model.add("W", 2, 5);
   model.add("b", 2, 1, Role::bias);
-  save_model(saved, {}, path_, origin);
+  save_model(saved, {}, path_, {.origin = origin});
   const SafeTensors right = load_safetensors(path_);
   EXPECT_EQ(right.metadata.at("form/W"), "seed+bitmap");
   EXPECT_EQ(right.metadata.at("scale/W"), "0.75");
@@ -1031,7 +1031,7 @@ TEST_F(BrokenModelFile, AnyDamagedByteOfDrawnWeightsIsRefused) {
   draw(*parameters_of(saved)[0], nullptr, 1);
   draw(*parameters_of(saved)[1], every(2, 5, 2), Real(1.5));
   draw(*parameters_of(saved)[2], every(3, 30, 20), Real(0.3));
-  EXPECT_EQ(forms_of(save_model(saved, {}, path_, origin)),
+  EXPECT_EQ(forms_of(save_model(saved, {}, path_, {.origin = origin})),
             (std::vector<std::string>{"seed", "seed+bitmap", "seed+delta8", "constant"}));
   const auto [accepted, refused] = damage(build);
   EXPECT_EQ(accepted, 0);

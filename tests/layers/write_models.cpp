@@ -1,7 +1,7 @@
 // Writes a model's file in every form, and beside each of its parameters the numbers that a reader has to find: for
 // tests/layers/python_reader_test.py.
 //
-//   espalier_write_models FOLDER     NAME.safetensors and NAME.csr.safetensors; of each parameter W
+//   espalier_write_models FOLDER     NAME.safetensors; of each parameter W
 //                                    NAME.W.f32, [rows, cols] floats, row-major, NAME.W.npz and NAME.W.mtx
 #include <cstring>
 #include <filesystem>
@@ -12,6 +12,7 @@
 #include "espalier/layers/export.h"
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
+#include "espalier/layers/weight_sharing.h"
 
 namespace espalier {
 namespace {
@@ -23,9 +24,10 @@ PatternPtr every(Index rows, Index cols, Index step) {
 }
 
 void write(const Module& model, const std::filesystem::path& folder, const std::string& name,
-           const std::optional<Origin>& origin = {}) {
-  for (const StoredLayer& layer :
-       save_model(model, {.notes = {{"\"quoted\"", "ü\n"}}}, folder / (name + ".safetensors"), origin).layers)
+           Layout layout = Layout::smallest, const std::optional<Origin>& origin = {}) {
+  for (const StoredLayer& layer : save_model(model, {.notes = {{"\"quoted\"", "ü\n"}}},
+                                             folder / (name + ".safetensors"), {.layout = layout, .origin = origin})
+                                      .layers)
     fmt::print("{} {} {}\n", name, layer.name, layer.form);
   for (const Parameter* W : parameters_of(model)) {
     std::string bytes(static_cast<std::size_t>(W->positions()) * sizeof(Real), '\0');
@@ -37,7 +39,6 @@ void write(const Module& model, const std::filesystem::path& folder, const std::
     export_npz(*W, file("npz"));
     export_mtx(*W, file("mtx"));
   }
-  export_csr(model, folder / (name + ".csr.safetensors"));
 }
 
 void write_all(const std::filesystem::path& folder) {
@@ -51,6 +52,7 @@ void write_all(const std::filesystem::path& folder) {
     for (Parameter* W : parameters_of(*model))
       if (W->prunable()) W->become(every(W->rows(), W->cols(), step), Storage::csr);
     write(*model, folder, fmt::format("one-in-{}", step));
+    write(*model, folder, fmt::format("one-in-{}-for-scipy", step), Layout::csr);
   }
   const ModulePtr wide = mlp("mlp:60000-2-10", 60000);
   parameters_of(*wide)[0]->become(every(2, 60000, 1301), Storage::csr);
@@ -66,7 +68,17 @@ void write_all(const std::filesystem::path& folder) {
         for (Real& w : W->value()) w *= Real{1.25};
         if (step > 1) W->become(every(W->rows(), W->cols(), step), Storage::csr);
       }
-      write(*model, folder, fmt::format("{}-{}", initialiser, step), origin);
+      write(*model, folder, fmt::format("{}-{}", initialiser, step), Layout::smallest, origin);
+    }
+  for (const Index step : {1, 7})
+    for (const bool linear : {false, true}) {
+      const ModulePtr model = mlp("mlp:90-30-10", 90);
+      for (Parameter* W : parameters_of(*model)) {
+        if (!W->prunable()) continue;
+        if (step > 1) W->become(every(W->rows(), W->cols(), step), Storage::csr);
+        apply(linear ? equal_steps_sharing(*W) : kmeans_sharing(*W, /*bits=*/4), *W);
+      }
+      write(*model, folder, fmt::format("{}-{}", linear ? "linear" : "kmeans", step), Layout::compressed);
     }
   const ModulePtr norm = make_model("average:2xtabular:12+norm", {.input = {7}, .outputs = 3});
   write(*norm, folder, "average");

@@ -131,7 +131,7 @@ TEST(RandomNetworks, NoWeightIsEverTrainedAndNoBiasOrScaleEither) {
         }
         EXPECT_GT(live, 0);
         // The file knows it to the bit.
-        for (const StoredLayer& layer : model_bytes(*rig->model, {}, rig->method->origin()).layers)
+        for (const StoredLayer& layer : model_bytes(*rig->model, {}, {.origin = rig->method->origin()}).layers)
           if (!layer.name.starts_with("state/")) {
             EXPECT_TRUE(layer.form.starts_with("seed") || layer.form == "constant") << layer.name << " " << layer.form;
             EXPECT_LE(layer.bytes, 36u);  // a bit for each of 288 positions
