@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "espalier/core/kernels/elementwise.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 
@@ -61,6 +62,21 @@ std::string Activate::name() const {
       return "identity";
   }
   return "?";
+}
+
+OnnxValue Activate::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  return graph.activate(name(), f_, x);
+}
+
+// x (1 + erf(x / sqrt(2))) / 2: the operator Gelu came with opset 20
+OnnxValue Gelu::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const auto apply = [&](const char* operation, const OnnxValue& to, const std::string& with) {
+    return graph.add(operation, name(), {to.name, with}, x.shape);
+  };
+  const std::string half = graph.number("gelu.half", Real{0.5}), one = graph.number("gelu.one", 1),
+                    scale = graph.number("gelu.scale", static_cast<Real>(1 / std::numbers::sqrt2));
+  const OnnxValue erf = graph.add("Erf", name(), {apply("Mul", x, scale).name}, x.shape);
+  return apply("Mul", apply("Mul", apply("Add", erf, one), half), x.name);
 }
 
 }  // namespace espalier

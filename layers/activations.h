@@ -18,6 +18,7 @@ class Activate final : public Module {
   explicit Activate(Activation f) : f_(f) {}
   Var forward(const Var& x) const override { return activate(x, f_, halo_); }
   Shape output_shape(const Shape& input) const override { return input; }
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override;
   void set_output_halo(Halo halo) override { halo_ = halo; }
 
@@ -30,6 +31,7 @@ class Gelu final : public Module {
  public:
   Var forward(const Var& x) const override { return gelu(x, halo_); }
   Shape output_shape(const Shape& input) const override { return input; }
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override { return "gelu"; }
   void set_output_halo(Halo halo) override { halo_ = halo; }
 

@@ -1,10 +1,13 @@
 #include "espalier/layers/attention.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/lanewise.h"
 #include "espalier/layers/conv1d.h"
+#include "espalier/layers/onnx_graph.h"
 #include "espalier/layers/sequence.h"
 
 namespace espalier {
@@ -117,6 +120,35 @@ Var MultiHeadAttention::forward(const Var& x) const {
 Shape MultiHeadAttention::output_shape(const Shape& input) const {
   require_sequence(input, "attention", name_, query_.weight.cols());
   return input;
+}
+
+// The heads stand beside the batch: [T, D] -> [heads, T, d]
+OnnxValue MultiHeadAttention::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const Index T = x.shape[0], D = x.shape[1], heads = form_.heads, d = D / heads;
+  const auto part = [&](const Projection& p, const char* which, const std::vector<std::int64_t>& axes) {
+    const std::string layer = name_ + which;
+    const OnnxValue y = graph.at_every_step(layer, x, p.weight, &p.bias);
+    return graph.transpose(layer, graph.reshape(layer, y, {T, heads, d}), axes);
+  };
+  const OnnxValue q = part(query_, ".query", {0, 2, 1, 3}), k = part(key_, ".key", {0, 2, 3, 1}),
+                  v = part(value_, ".value", {0, 2, 1, 3});
+  // P_ts = softmax over s of q_t . k_s / sqrt(d);  o_t = sum over s of P_ts v_s
+  const std::string scale = graph.number(name_ + ".scale", 1 / std::sqrt(static_cast<Real>(d)));
+  const OnnxValue products = graph.add("MatMul", name_, {q.name, k.name}, {heads, T, T});
+  OnnxValue scores = graph.add("Mul", name_, {products.name, scale}, products.shape);
+  if (form_.causal) scores = graph.add("Add", name_, {scores.name, unseen(graph, T)}, scores.shape);
+  const OnnxValue P = graph.add("Softmax", name_, {scores.name}, scores.shape, {{"axis", -1}});
+  const OnnxValue o = graph.add("MatMul", name_, {P.name, v.name}, v.shape);
+  const OnnxValue steps = graph.reshape(name_, graph.transpose(name_, o, {0, 2, 1, 3}), {T, D});
+  return graph.at_every_step(name_ + ".output", steps, output_.weight, &output_.bias);
+}
+
+// What is added to the scores, [T, T]: 0 for the steps that a step sees, -inf for those behind it.
+std::string MultiHeadAttention::unseen(OnnxGraph& graph, Index steps) const {
+  std::vector<Real> mask(static_cast<std::size_t>(steps * steps), 0);
+  for (Index t = 0; t < steps; ++t)
+    std::fill_n(mask.begin() + t * steps + t + 1, steps - t - 1, -std::numeric_limits<Real>::infinity());
+  return graph.numbers(name_ + ".unseen", {steps, steps}, mask);
 }
 
 void MultiHeadAttention::visit_parameters(const std::function<void(Parameter&)>& visit) {

@@ -39,6 +39,7 @@ class MultiHeadAttention final : public Module {
   Var forward(const Var& x) const override;
   Shape output_shape(const Shape& input) const override;
   void visit_parameters(const std::function<void(Parameter&)>& visit) override;
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override { return name_; }
 
  private:
@@ -47,6 +48,8 @@ class MultiHeadAttention final : public Module {
     Projection(const std::string& name, Index features, const PatternPtr& pattern);
     Parameter weight, bias;
   };
+  std::string unseen(OnnxGraph& graph, Index steps) const;
+
   std::string name_;
   AttentionForm form_;
   Projection query_, key_, value_, output_;

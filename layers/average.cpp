@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "espalier/core/error.h"
+#include "espalier/layers/onnx_graph.h"
 #include "espalier/layers/residual.h"
 
 namespace espalier {
@@ -51,6 +52,17 @@ Shape Average::output_shape(const Shape& input) const {
             "[average] {}: expected members that give one shape for {}, got {} and {}", name_, input.text(),
             shape.text(), member->output_shape(input).text());
   return shape;
+}
+
+OnnxValue Average::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  std::vector<std::string> outputs;
+  Shape shape;
+  for (std::size_t m = 0; m < members_.size(); ++m) {
+    const OnnxValue y = graph.with_prefix(numbered(m, ""), [&] { return members_[m]->to_onnx(graph, x); });
+    outputs.push_back(y.name);
+    shape = y.shape;
+  }
+  return graph.add("Mean", name_, std::move(outputs), shape);
 }
 
 void Average::visit_parameters(const std::function<void(Parameter&)>& visit) {

@@ -6,6 +6,7 @@
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/normalise.h"
 #include "espalier/layers/image.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 
@@ -99,6 +100,16 @@ Shape BatchNorm::output_shape(const Shape& input) const {
           "[batch_norm] {}: expected [{}] or an image [{}, H, W], got {}", options_.name, options_.channels,
           options_.channels, input.text());
   return input;
+}
+
+OnnxValue BatchNorm::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const Index C = options_.channels;
+  const OnnxValue z = graph.add("BatchNormalization", name(),
+                                {x.name, graph.weights(gamma_, {C}), graph.weights(beta_, {C}),
+                                 graph.numbers(name() + ".running_mean", {C}, running_.mean),
+                                 graph.numbers(name() + ".running_variance", {C}, running_.variance)},
+                                x.shape, {{"epsilon", static_cast<float>(options_.epsilon)}});
+  return graph.activate(name(), options_.activation, z);
 }
 
 void BatchNorm::visit_parameters(const std::function<void(Parameter&)>& visit) {

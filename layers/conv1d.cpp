@@ -2,6 +2,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/elementwise.h"
+#include "espalier/layers/onnx_graph.h"
 #include "espalier/layers/sequence.h"
 
 namespace espalier {
@@ -96,6 +97,24 @@ Var Conv1d::forward(const Var& x) const {
 
 Shape Conv1d::output_shape(const Shape& input) const {
   return convolved_shape(input, weight_, window_, name_);
+}
+
+// With channels in front: [T, F] -> [F, T], convolved, and back; W: [out, F, kernel].
+OnnxValue Conv1d::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const TimeWindow& w = window_;
+  if (w.kernel == 1 && w.stride == 1 && w.padding == 0)
+    return graph.activate(name_, activation_, graph.at_every_step(name_, x, weight_, bias_.get()));
+  const Index F = x.shape[1], K = w.kernel;
+  const Shape y = output_shape(x.shape);
+  const std::string W = graph.weights(weight_, {weight_.rows(), F, K}, [F, K](Index row, Index column) {
+    return (row * F + column % F) * K + column / F;
+  });
+  const OnnxValue z =
+      graph.add("Conv", name_, graph.operands(graph.transpose(name_, x, {0, 2, 1}), W, bias_.get()), {y[1], y[0]},
+                {{"kernel_shape", std::vector{K}},
+                 {"strides", std::vector{w.stride}},
+                 {"pads", std::vector{w.padding, w.padding}}});
+  return graph.activate(name_, activation_, graph.transpose(name_, z, {0, 2, 1}));
 }
 
 void Conv1d::visit_parameters(const std::function<void(Parameter&)>& visit) {

@@ -7,6 +7,7 @@
 #include "espalier/core/kernels/normalise.h"
 #include "espalier/core/kernels/pooling.h"
 #include "espalier/layers/image.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 namespace {
@@ -169,6 +170,25 @@ Shape Conv2d::output_shape(const Shape& input) const {
   require(shape[1] >= 2 && shape[2] >= 2, "[conv2d] {}: expected at least 2 x 2 pixels to pool, got {} from input {}",
           name_, shape.text(), input.text());
   return {shape[0], shape[1] / 2, shape[2] / 2};
+}
+
+// W: [out, in / groups, kernel height, kernel width]
+OnnxValue Conv2d::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const Window& w = window_;
+  const std::string W =
+      graph.weights(weight_, {weight_.rows(), weight_.cols() / w.taps(), w.kernel_height, w.kernel_width});
+  const OnnxValue z =
+      graph.add("Conv", name_, graph.operands(x, W, bias_.get()),
+                espalier::output_shape(w, x.shape, weight_.rows(), "conv2d", name_),
+                {{"kernel_shape", std::vector{w.kernel_height, w.kernel_width}},
+                 {"strides", std::vector{w.stride, w.stride}},
+                 {"pads", std::vector{w.padding_height, w.padding_width, w.padding_height, w.padding_width}},
+                 {"group", w.groups}});
+  if (!max_pool_) return graph.activate(name_, activation_, z);
+  const std::vector<std::int64_t> two{2, 2};
+  const OnnxValue pooled =
+      graph.add("MaxPool", name_, {z.name}, output_shape(x.shape), {{"kernel_shape", two}, {"strides", two}});
+  return graph.activate(name_, activation_, pooled);
 }
 
 void Conv2d::visit_parameters(const std::function<void(Parameter&)>& visit) {

@@ -6,6 +6,7 @@
 #include "espalier/core/kernels/elementwise.h"
 #include "espalier/core/kernels/normalise.h"
 #include "espalier/layers/image.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 
@@ -93,6 +94,21 @@ Shape ConvTranspose2d::output_shape(const Shape& input) const {
   require(input.rank() == 3 && input[0] == weight_.rows(),
           "[conv_transpose2d] {}: expected images of {} channels, got {}", name_, weight_.rows(), input.text());
   return transposed_shape(window_, input, weight_.cols() / window_.taps() * window_.groups, output_padding_, name_);
+}
+
+// W: [in, out / groups, kernel height, kernel width]
+OnnxValue ConvTranspose2d::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const Window& w = window_;
+  const std::string W =
+      graph.weights(weight_, {weight_.rows(), weight_.cols() / w.taps(), w.kernel_height, w.kernel_width});
+  const OnnxValue z =
+      graph.add("ConvTranspose", name_, graph.operands(x, W, bias_.get()), output_shape(x.shape),
+                {{"kernel_shape", std::vector{w.kernel_height, w.kernel_width}},
+                 {"strides", std::vector{w.stride, w.stride}},
+                 {"pads", std::vector{w.padding_height, w.padding_width, w.padding_height, w.padding_width}},
+                 {"output_padding", std::vector{output_padding_, output_padding_}},
+                 {"group", w.groups}});
+  return graph.activate(name_, activation_, z);
 }
 
 // However large the images are, the taps reach equally far over their edges.

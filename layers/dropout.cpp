@@ -3,6 +3,7 @@
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/elementwise.h"
 #include "espalier/core/random.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 
@@ -29,6 +30,10 @@ Var dropout(const Var& x, Real p, std::string_view purpose, Halo halo) {
 
 Dropout::Dropout(std::string name, Real p) : name_(std::move(name)), purpose_("dropout/" + name_), p_(p) {
   require(p >= 0 && p < 1, "[dropout] {}: expected a probability in [0, 1), got {}", name_, p);
+}
+
+OnnxValue Dropout::to_onnx(OnnxGraph&, const OnnxValue& x) const {
+  return x;
 }
 
 }  // namespace espalier

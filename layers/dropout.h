@@ -15,6 +15,7 @@ class Dropout final : public Module {
   Dropout(std::string name, Real p);
   Var forward(const Var& x) const override { return dropout(x, p_, purpose_, halo_); }
   Shape output_shape(const Shape& input) const override { return input; }
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override { return name_; }
   void set_output_halo(Halo halo) override { halo_ = halo; }
 

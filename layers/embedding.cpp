@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "espalier/core/error.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 namespace {
@@ -75,6 +76,14 @@ Embedding::Embedding(const EmbeddingOptions& o, std::uint64_t seed)
 Shape Embedding::output_shape(const Shape& input) const {
   require(input.rank() == 1, "[embedding] {}: expected a sequence of tokens [steps], got {}", name_, input.text());
   return {input[0], weight_.rows()};
+}
+
+// Rows of the transposed matrix [vocabulary, D]
+OnnxValue Embedding::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const Index D = weight_.rows();
+  const std::string vectors =
+      graph.weights(weight_, {weight_.cols(), D}, [D](Index row, Index column) { return column * D + row; });
+  return graph.add("Gather", name_, {vectors, graph.tokens(name_, x).name}, output_shape(x.shape), {{"axis", 0}});
 }
 
 }  // namespace espalier

@@ -29,6 +29,7 @@ class Embedding final : public Module {
   Var forward(const Var& x) const override { return embedding(x, weight_); }
   Shape output_shape(const Shape& input) const override;
   void visit_parameters(const std::function<void(Parameter&)>& visit) override { visit(weight_); }
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override { return name_; }
 
  private:

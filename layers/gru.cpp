@@ -4,6 +4,7 @@
 #include "espalier/core/kernels/elementwise.h"
 #include "espalier/core/kernels/gru.h"
 #include "espalier/layers/conv1d.h"
+#include "espalier/layers/onnx_graph.h"
 #include "espalier/layers/sequence.h"
 
 namespace espalier {
@@ -70,6 +71,31 @@ Var Gru::forward(const Var& x) const {
 Shape Gru::output_shape(const Shape& input) const {
   require_sequence(input, "gru", name_, input_weight_.cols());
   return {input[0], hidden_weight_.cols()};
+}
+
+// ONNX puts time in front of the batch, has the gates in the order z, r, n, and both biases in one; its reset gate may
+// act behind the product, as here.
+OnnxValue Gru::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const Index T = x.shape[0], F = x.shape[1], H = hidden_weight_.cols();
+  const auto gate_row = [H](Index row) { return row < H ? row + H : row < 2 * H ? row - H : row; };
+  const std::string W = graph.weights(input_weight_, {1, 3 * H, F},
+                                      [&](Index row, Index column) { return gate_row(row) * F + column; }),
+                    U = graph.weights(hidden_weight_, {1, 3 * H, H},
+                                      [&](Index row, Index column) { return gate_row(row) * H + column; });
+  std::vector<Real> biases(static_cast<std::size_t>(6 * H));
+  for (Index row = 0; row < 3 * H; ++row) {
+    biases[gate_row(row)] = std::as_const(input_bias_).value()[row];
+    biases[3 * H + gate_row(row)] = std::as_const(hidden_bias_).value()[row];
+  }
+  const std::string b = graph.numbers(name_ + ".bias", {1, 6 * H}, biases);
+  const OnnxValue steps =
+      graph.add("Transpose", name_, {x.name}, x.shape, {{"perm", std::vector<std::int64_t>{1, 0, 2}}});
+  // [T, directions, batch, H] -> [batch, T, directions, H], where there is one direction
+  const OnnxValue states =
+      graph.add("GRU", name_, {steps.name, W, U, b}, {1, T, H}, {{"hidden_size", H}, {"linear_before_reset", 1}});
+  const OnnxValue y =
+      graph.add("Transpose", name_, {states.name}, {T, 1, H}, {{"perm", std::vector<std::int64_t>{2, 0, 1, 3}}});
+  return graph.reshape(name_, y, {T, H});
 }
 
 void Gru::visit_parameters(const std::function<void(Parameter&)>& visit) {

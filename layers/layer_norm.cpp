@@ -5,6 +5,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/lanewise.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 namespace {
@@ -76,6 +77,12 @@ Shape LayerNorm::output_shape(const Shape& input) const {
           "[layer_norm] {}: expected [{}] or a sequence [steps, {}], got {}", options_.name, options_.features,
           options_.features, input.text());
   return input;
+}
+
+OnnxValue LayerNorm::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const Index F = options_.features;
+  return graph.add("LayerNormalization", name(), {x.name, graph.weights(gamma_, {F}), graph.weights(beta_, {F})},
+                   x.shape, {{"axis", -1}, {"epsilon", static_cast<float>(options_.epsilon)}});
 }
 
 void LayerNorm::visit_parameters(const std::function<void(Parameter&)>& visit) {

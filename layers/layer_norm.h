@@ -25,6 +25,7 @@ class LayerNorm final : public Module {
   Var forward(const Var& x) const override { return layer_norm(x, gamma_, beta_, options_.epsilon); }
   Shape output_shape(const Shape& input) const override;
   void visit_parameters(const std::function<void(Parameter&)>& visit) override;
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override { return options_.name; }
 
  private:

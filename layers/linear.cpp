@@ -2,6 +2,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/elementwise.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 
@@ -43,6 +44,14 @@ Shape Linear::output_shape(const Shape& input) const {
   require(input.features() == weight_.cols(), "[linear] {}: expected {} inputs, got {} = {}", name_, weight_.cols(),
           input.text(), input.features());
   return {weight_.rows()};
+}
+
+// Y = f(X W' + b), a row for each sample
+OnnxValue Linear::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const std::string W = graph.weights(weight_, {weight_.rows(), weight_.cols()});
+  const OnnxValue z = graph.add("Gemm", name_, graph.operands(graph.flatten(name_, x), W, bias_.get()),
+                                {weight_.rows()}, {{"transB", 1}});
+  return graph.activate(name_, activation_, z);
 }
 
 void Linear::visit_parameters(const std::function<void(Parameter&)>& visit) {

@@ -25,6 +25,7 @@ class Linear final : public Module {
   Var forward(const Var& x) const override;
   Shape output_shape(const Shape& input) const override;
   void visit_parameters(const std::function<void(Parameter&)>& visit) override;
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override { return name_; }
 
  private:

@@ -85,18 +85,18 @@ std::optional<Form> form_without_values(const Parameter& W, const Origin& origin
   return bytes.bitmap <= bytes.delta8 ? Form::seed_bitmap : Form::seed_delta8;
 }
 
-std::map<std::string, std::string> metadata_of(const ModelCard& card) {
+}  // namespace
+
+std::map<std::string, std::string> text_of(const ModelCard& card) {
   std::map<std::string, std::string> metadata;
   const auto put = [&](std::string_view key, std::string text) {
     if (!text.empty()) metadata.emplace(key, std::move(text));
   };
-  put(format_key, std::string(format_name));
   put(version_key, std::string(version()));
   if (!card.model.empty()) {
-    require(
-        card.input.rank() > 0 && card.outputs > 0,
-        "[save_model] {}: expected the shape of a sample and a number of outputs with a model's name, got {} and {}",
-        card.model, card.input.text(), card.outputs);
+    require(card.input.rank() > 0 && card.outputs > 0,
+            "[model] {}: expected the shape of a sample and a number of outputs with a model's name, got {} and {}",
+            card.model, card.input.text(), card.outputs);
     put(model_key, card.model);
     put(input_key, shape_text(card.input));
     put(outputs_key, fmt::format("{}", card.outputs));
@@ -111,12 +111,13 @@ std::map<std::string, std::string> metadata_of(const ModelCard& card) {
 
 void require_finite(const Module& model) {
   const auto check = [](const std::string& name, std::span<const Real> numbers) {
-    if (!finite(numbers))
-      throw DivergedError(fmt::format("[save_model] {}: expected finite numbers, got NaN or Inf", name));
+    if (!finite(numbers)) throw DivergedError(fmt::format("[model] {}: expected finite numbers, got NaN or Inf", name));
   };
   model.visit_parameters([&](const Parameter& W) { check(W.name(), W.value()); });
   model.visit_state(check);
 }
+
+namespace {
 
 // A parameter as it goes into the file; tensors of the compressed forms have their data already.
 struct Written {
@@ -144,7 +145,8 @@ Packed pack(const Module& model, const ModelCard& card, const SaveOptions& optio
   Packed packed;
   SafeTensors& file = packed.file;
   file.sealed = true;
-  file.metadata = metadata_of(card);
+  file.metadata = text_of(card);
+  file.metadata.emplace(format_key, format_name);
   if (data == Data::present || options.layout == Layout::compressed) require_finite(model);
 
   model.visit_parameters([&](const Parameter& W) {

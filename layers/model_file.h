@@ -100,6 +100,11 @@ struct SaveOptions {
   // values. With the layout csr all are.
   std::optional<Origin> origin = {};
 };
+// What a card says, by the keys under which a model's file has it.
+std::map<std::string, std::string> text_of(const ModelCard& card);
+
+// Throws DivergedError, naming it, if a parameter or state of the model has a NaN or an infinite number.
+void require_finite(const Module& model);
 
 // Writes the model; equal models give equal bytes. Throws FileError if the file cannot be written, and leaves an older
 // file of that name as it was; UsageError if the model has a name twice; DivergedError if a number is NaN or infinite.

@@ -1,6 +1,14 @@
 #include "espalier/layers/module.h"
 
+#include "espalier/core/error.h"
+#include "espalier/layers/onnx_graph.h"
+
 namespace espalier {
+
+OnnxValue Module::to_onnx(OnnxGraph&, const OnnxValue&) const {
+  throw UsageError(
+      fmt::format("[onnx] {}: expected layers that say what they are in ONNX, got one that does not", name()));
+}
 
 // One walk serves writers and readers, so that a layer lists its parameters once. The cast is sound because a walk
 // changes nothing itself, and what it shows reaches a reader as const.

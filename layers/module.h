@@ -1,7 +1,7 @@
 // A module: a function on tapes that may own parameters. Forward is const and re-entrant: many tiles pass through one
 // module at the same time, each with a tape of its own.
 //
-// A new layer is one header, one source, and one row in the layer-contract table (tests/layers/contract_test.cpp),
+// A new layer is one header, one source, and one row in the table of layers (tests/layers/all_layers.h),
 // which then gives it gradient checks, dense = masked = csr, thread invariance, padding, FLOP counts and files.
 #pragma once
 
@@ -14,6 +14,9 @@
 #include "espalier/core/tape.h"
 
 namespace espalier {
+
+class OnnxGraph;
+struct OnnxValue;
 
 class Module {
  public:
@@ -40,6 +43,10 @@ class Module {
   // any halo or none.
   virtual Halo input_halo() const { return {}; }
   virtual void set_output_halo(Halo /*halo*/) {}
+
+  // Adds to the graph the operators of ONNX that compute from x what forward does in evaluation, and returns their
+  // result (layers/onnx_graph.h). Throws UsageError, naming the layer, unless it says how.
+  virtual OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const;
 };
 
 using ModulePtr = std::unique_ptr<Module>;

@@ -3,6 +3,7 @@
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/pooling.h"
 #include "espalier/layers/image.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 namespace {
@@ -28,6 +29,12 @@ kernels::Windows windows_of(const Tensor& x, const Tensor& y, const PoolOptions&
           .out_height = y.shape()[1],
           .out_width = y.shape()[2],
           .lanes = x.lanes()};
+}
+
+OnnxAttributes attributes_of(const PoolOptions& o) {
+  return {{"kernel_shape", std::vector{o.kernel, o.kernel}},
+          {"strides", std::vector{o.stride, o.stride}},
+          {"pads", std::vector{o.padding, o.padding, o.padding, o.padding}}};
 }
 
 }  // namespace
@@ -101,6 +108,21 @@ AveragePool::AveragePool(PoolOptions options) : options_(checked(std::move(optio
 Shape GlobalAveragePool::output_shape(const Shape& input) const {
   require(input.rank() == 3, "[pool] {}: expected an image [C, H, W], got {}", name_, input.text());
   return {input[0]};
+}
+
+OnnxValue MaxPool::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  return graph.add("MaxPool", name(), {x.name}, output_shape(x.shape), attributes_of(options_));
+}
+
+OnnxValue AveragePool::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  OnnxAttributes attributes = attributes_of(options_);
+  attributes["count_include_pad"] = 1;
+  return graph.add("AveragePool", name(), {x.name}, output_shape(x.shape), attributes);
+}
+
+// [C, H, W] -> [C, 1, 1] -> [C]
+OnnxValue GlobalAveragePool::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  return graph.flatten(name_, graph.add("GlobalAveragePool", name_, {x.name}, {x.shape[0], 1, 1}));
 }
 
 }  // namespace espalier

@@ -29,6 +29,7 @@ class MaxPool final : public Module {
   explicit MaxPool(PoolOptions options);
   Var forward(const Var& x) const override { return max_pool(x, options_, halo_); }
   Shape output_shape(const Shape& input) const override { return pooled_shape(input, options_); }
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override { return options_.name; }
   void set_output_halo(Halo halo) override { halo_ = halo; }
 
@@ -42,6 +43,7 @@ class AveragePool final : public Module {
   explicit AveragePool(PoolOptions options);
   Var forward(const Var& x) const override { return average_pool(x, options_, halo_); }
   Shape output_shape(const Shape& input) const override { return pooled_shape(input, options_); }
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override { return options_.name; }
   void set_output_halo(Halo halo) override { halo_ = halo; }
 
@@ -55,6 +57,7 @@ class GlobalAveragePool final : public Module {
   explicit GlobalAveragePool(std::string name = "global_average_pool") : name_(std::move(name)) {}
   Var forward(const Var& x) const override { return global_average_pool(x); }
   Shape output_shape(const Shape& input) const override;
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override { return name_; }
 
  private:

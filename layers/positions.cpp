@@ -4,6 +4,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/elementwise.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 
@@ -50,6 +51,12 @@ Shape Positions::output_shape(const Shape& input) const {
   require((input == Shape{options_.steps, options_.features}), "[positions] {}: expected a sequence [{}, {}], got {}",
           options_.name, options_.steps, options_.features, input.text());
   return input;
+}
+
+OnnxValue Positions::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const std::vector<std::int64_t> extents{options_.steps, options_.features};
+  const std::string p = learnt_ ? graph.weights(*learnt_, extents) : graph.numbers(name() + ".fixed", extents, fixed_);
+  return graph.add("Add", name(), {x.name, p}, x.shape);
 }
 
 void Positions::visit_parameters(const std::function<void(Parameter&)>& visit) {

@@ -5,6 +5,7 @@
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/elementwise.h"
 #include "espalier/layers/activations.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 
@@ -38,6 +39,11 @@ Shape Residual::output_shape(const Shape& input) const {
   require(body == shortcut, "[residual] {}: expected body and shortcut to give one shape for {}, got {} and {}", name_,
           input.text(), body.text(), shortcut.text());
   return body;
+}
+
+OnnxValue Residual::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const OnnxValue body = body_->to_onnx(graph, x), shortcut = shortcut_ ? shortcut_->to_onnx(graph, x) : x;
+  return graph.activate(name_, activation_, graph.add("Add", name_, {body.name, shortcut.name}, body.shape));
 }
 
 void Residual::visit_parameters(const std::function<void(Parameter&)>& visit) {

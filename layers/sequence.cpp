@@ -2,6 +2,7 @@
 
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/elementwise.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 
@@ -55,6 +56,16 @@ Shape LastStep::output_shape(const Shape& input) const {
 Shape MeanOverTime::output_shape(const Shape& input) const {
   require_sequence(input, "mean_over_time", name_);
   return {input[1]};
+}
+
+OnnxValue LastStep::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  const std::string last = graph.whole_numbers(name_ + ".last", {}, {x.shape[0] - 1});
+  return graph.add("Gather", name_, {x.name, last}, {x.shape[1]}, {{"axis", 1}});
+}
+
+OnnxValue MeanOverTime::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
+  return graph.add("ReduceMean", name_, {x.name}, {x.shape[1]},
+                   {{"axes", std::vector<std::int64_t>{1}}, {"keepdims", 0}});
 }
 
 }  // namespace espalier

@@ -42,6 +42,7 @@ class LastStep final : public Module {
   explicit LastStep(std::string name = "last_step") : name_(std::move(name)) {}
   Var forward(const Var& x) const override { return last_step(x); }
   Shape output_shape(const Shape& input) const override;
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override { return name_; }
 
  private:
@@ -53,6 +54,7 @@ class MeanOverTime final : public Module {
   explicit MeanOverTime(std::string name = "mean_over_time") : name_(std::move(name)) {}
   Var forward(const Var& x) const override { return mean_over_time(x); }
   Shape output_shape(const Shape& input) const override;
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
   std::string name() const override { return name_; }
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "espalier/layers/module.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier {
 
@@ -28,6 +29,11 @@ class Sequential final : public Module {
     Shape shape = input;
     for (const ModulePtr& module : modules_) shape = module->output_shape(shape);
     return shape;
+  }
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override {
+    OnnxValue y = x;
+    for (const ModulePtr& module : modules_) y = module->to_onnx(graph, y);
+    return y;
   }
   void visit_parameters(const std::function<void(Parameter&)>& visit) override {
     for (const ModulePtr& module : modules_) module->visit_parameters(visit);

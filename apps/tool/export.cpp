@@ -10,6 +10,7 @@
 #include "espalier/core/error.h"
 #include "espalier/experiment/run_folder.h"
 #include "espalier/experiment/trained_network.h"
+#include "espalier/layers/onnx.h"
 
 namespace espalier {
 namespace {
@@ -17,6 +18,7 @@ namespace {
 struct ExportFlags {
   std::string model, to, layer, out;
   CompressOptions compress;
+  bool sparse = false;
 };
 
 // What is written into a file of this library; an older one may have had its preprocessing beside it.
@@ -31,6 +33,7 @@ void run_export(const ExportFlags& f) {
   require(one_layer != f.layer.empty(), "[layer] expected {} with --to {}, got {}",
           one_layer ? "the name of a layer's weights such as fc1.weight" : "none", f.to,
           f.layer.empty() ? "none" : f.layer);
+  require(!f.sparse || f.to == "onnx", "[sparse] expected to be given with --to onnx only, got --to {}", f.to);
   std::error_code none;
   require(!is_file_of_run(f.out, f.model) && !std::filesystem::equivalent(f.out, f.model, none),
           "[out] expected a file that is none of the run's own, got {}", f.out);
@@ -44,7 +47,10 @@ void run_export(const ExportFlags& f) {
   else if (f.to == "compressed") {
     const ModelCard card = card_to_write(network);
     return export_compressed(std::move(network), card, f.model, f.compress, f.out);
-  } else if (f.to == "npz")
+  } else if (f.to == "onnx")
+    export_onnx(*network.model, card_to_write(network), f.sparse ? OnnxInitialisers::sparse : OnnxInitialisers::dense,
+                f.out);
+  else if (f.to == "npz")
     export_npz(parameter_named(*network.model, f.layer), f.out);
   else
     export_mtx(parameter_named(*network.model, f.layer), f.out);
@@ -59,10 +65,11 @@ Command add_export(CLI::App& app) {
   app.add_option("--to", flags->to,
                  "safetensors (a model's file as this version writes it), csr (the same, with .data, .indices, .indptr "
                  "and .shape of every matrix), compressed (Deep Compression: the same, weights sharing a few values), "
-                 "npz (of scipy.sparse) or mtx (MatrixMarket)")
-      ->check(CLI::IsMember({"safetensors", "csr", "compressed", "npz", "mtx"}))
+                 "onnx, npz (of scipy.sparse) or mtx (MatrixMarket)")
+      ->check(CLI::IsMember({"safetensors", "csr", "compressed", "onnx", "npz", "mtx"}))
       ->required();
   app.add_option("--layer", flags->layer, "With npz and mtx: which weights, such as fc1.weight");
+  app.add_flag("--sparse", flags->sparse, "With onnx: pruned weights as sparse initialisers");
   app.add_option("--out", flags->out, "The file to write")->required();
   add_compress_flags(app, flags->compress);
   return [flags] { run_export(*flags); };

@@ -14,6 +14,7 @@
 #include "espalier/experiment/run_folder.h"
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
+#include "espalier/layers/onnx.h"
 #include "support/idx_files.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
@@ -171,6 +172,18 @@ TEST_F(EvaluateImages, ExportsWeightsAndModels) {
   EXPECT_TRUE(read_file(path("mtx"), 1 << 20).starts_with("%%MatrixMarket matrix coordinate real general\n8 16 "));
   ASSERT_EQ(run("npz --layer fc1.weight --out " + path("npz")).code, exit_done);
   EXPECT_TRUE(read_file(path("npz"), 1 << 20).starts_with("PK\x03\x04"));
+  const Ran dense = run("onnx --out " + path("onnx"));
+  ASSERT_EQ(dense.code, writes_onnx() ? exit_done : exit_usage) << dense.err;
+  if (writes_onnx()) {
+    ASSERT_EQ(run("onnx --sparse --out " + path("sparse")).code, exit_done);
+    const std::string file = read_file(path("onnx"), 1 << 20);
+    EXPECT_PRED2(contains, file, "fc1.weight");
+    EXPECT_PRED2(contains, file, "preprocessing") << "the card is kept";
+    EXPECT_EQ(read_file(path("sparse"), 1 << 20), file) << "half of the weights with positions take more room";
+  } else {
+    EXPECT_PRED2(contains, dense.err, "install libonnx-dev");
+    EXPECT_EQ(std::ranges::count(dense.err, '\n'), 1) << dense.err;
+  }
   struct Bad {
     std::string arguments;
     const char* message;
@@ -179,6 +192,8 @@ TEST_F(EvaluateImages, ExportsWeightsAndModels) {
                          Bad{"csr --layer fc1.weight --out " + path("x"), "[--layer] expected none with --to csr"},
                          Bad{"mtx --layer fc9 --out " + path("x"), "[--layer] expected fc1.weight, fc1.bias"},
                          Bad{"csr --out " + path("run/model.safetensors"), "[--out] expected a file that is none of"},
+                         Bad{"csr --sparse --out " + path("x"), "[--sparse] expected to be given with --to onnx only"},
+                         Bad{"onnx --layer fc1.weight --out " + path("x"), "[--layer] expected none with --to onnx"},
                          Bad{"hdf5 --out " + path("x"), "--to"}}) {
     const Ran ran = run(bad.arguments);
     EXPECT_EQ(ran.code, exit_usage) << bad.arguments << ran.err;

@@ -6,6 +6,7 @@
 #include "espalier/core/error.h"
 #include "espalier/layers/initialise.h"
 #include "espalier/layers/module.h"
+#include "espalier/layers/onnx_graph.h"
 
 namespace espalier::testing {
 
@@ -44,6 +45,12 @@ class TwoMatrices final : public Module {
   void visit_parameters(const std::function<void(Parameter&)>& visit) override {
     visit(W_);
     visit(U_);
+  }
+  OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override {
+    OnnxValue y = graph.flatten(name(), x);
+    for (const Parameter* W : {&W_, &U_})
+      y = graph.add("Gemm", name(), {y.name, graph.weights(*W, {W->rows(), W->cols()})}, {W->rows()}, {{"transB", 1}});
+    return y;
   }
   std::string name() const override { return "two_matrices"; }
 
