@@ -47,8 +47,9 @@ Var Positions::forward(const Var& x) const {
 }
 
 Shape Positions::output_shape(const Shape& input) const {
-  require((input == Shape{options_.steps, options_.features}), "[positions] {}: expected a sequence [{}, {}], got {}",
-          options_.name, options_.steps, options_.features, input.text());
+  const Index D = learnt_ ? learnt_->cols() : options_.features;
+  require((input == Shape{options_.steps, D}), "[positions] {}: expected a sequence [{}, {}], got {}", options_.name,
+          options_.steps, D, input.text());
   return input;
 }
 

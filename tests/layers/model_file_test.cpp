@@ -47,7 +47,7 @@ class Bag final : public Module {
   void visit_parameters(const std::function<void(Parameter&)>& visit) override {
     for (const auto& parameter : parameters_) visit(*parameter);
   }
-  void visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) override {
+  void visit_state(const std::function<void(const std::string&, std::vector<Real>&)>& visit) override {
     for (const auto& state : states_) visit(state->first, state->second);
   }
   std::string name() const override { return "bag"; }
