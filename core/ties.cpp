@@ -37,7 +37,7 @@ class TiesOfNode {
     for (const Parameter* W : node_.parameters)
       if (std::ranges::find(node_.reads, W, &Reads::W) == node_.reads.end()) of_carried(*W);
     for (int s = 0; s < std::ssize(node_.state); ++s)
-      tie({{.of = Side::Of::state, .which = s}, units_of_value(), units_});
+      tie({{.of = TieEnd::Of::state, .which = s}, units_of_value(), units_});
     for (const Parameter* W : node_.parameters) fix_what_is_loose(*W);
     return std::move(all_);
   }
@@ -56,7 +56,7 @@ class TiesOfNode {
   }
 
   // The units of an input or of the value with a matrix's indices that run over their features.
-  void tie_features(Side of_matrix, Side units, const Shape& shape) {
+  void tie_features(TieEnd of_matrix, TieEnd units, const Shape& shape) {
     of_matrix.inner = neighbours_of(shape);
     tie({of_matrix, units, units_of(shape)});
   }
@@ -70,7 +70,7 @@ class TiesOfNode {
     }
     const bool t = reads.transposed;
     if (const auto* patches = std::get_if<Patches>(&reads.kind)) return of_patches(W, patches->window, reads);
-    const Side from = t ? rows_of(W) : columns_of(W), to = t ? columns_of(W) : rows_of(W);
+    const TieEnd from = t ? rows_of(W) : columns_of(W), to = t ? columns_of(W) : rows_of(W);
     if (std::holds_alternative<Tokens>(reads.kind))
       all_.fixed.push_back({from, fmt::format("the {} of {} are tokens", t ? "rows" : "columns", W.name())});
     else if (!reads.inside())
@@ -81,8 +81,8 @@ class TiesOfNode {
   // The same channel of each group goes, so that the groups stay equally large.
   void of_patches(const Parameter& W, const Window& w, const Reads& reads) {
     if (reads.inside() || has_insides(node_)) return;
-    const Side from = units_of_input(reads.input), to = units_of_value();
-    const Side &rows = reads.transposed ? from : to, &columns = reads.transposed ? to : from;
+    const TieEnd from = units_of_input(reads.input), to = units_of_value();
+    const TieEnd &rows = reads.transposed ? from : to, &columns = reads.transposed ? to : from;
     tie({rows, rows_of(W), W.rows() / w.groups});
     tie({columns, columns_of(W, w.taps()), W.cols() / w.taps()});
   }
@@ -110,14 +110,14 @@ class TiesOfNode {
   }
 
   void fix_what_is_loose(const Parameter& W) {
-    for (const Side& side : {rows_of(W), columns_of(W)}) {
-      const auto is_it = [&](const Side& other) { return other.of == side.of && other.W == side.W; };
-      if (indices_of(tape_, node_, side) == 1 ||
+    for (const TieEnd& end : {rows_of(W), columns_of(W)}) {
+      const auto is_it = [&](const TieEnd& other) { return other.of == end.of && other.W == end.W; };
+      if (indices_of(tape_, node_, end) == 1 ||
           std::ranges::any_of(all_.ties, [&](const Tie& t) { return is_it(t.a) || is_it(t.b); }) ||
-          std::ranges::any_of(all_.fixed, [&](const Fixed& f) { return is_it(f.side); }))
+          std::ranges::any_of(all_.fixed, [&](const Fixed& f) { return is_it(f.end); }))
         continue;
       all_.fixed.push_back(
-          {side, fmt::format("the {} of {} are no units", side.of == Side::Of::rows ? "rows" : "columns", W.name())});
+          {end, fmt::format("the {} of {} are no units", end.of == TieEnd::Of::rows ? "rows" : "columns", W.name())});
     }
   }
 
@@ -130,18 +130,18 @@ class TiesOfNode {
 
 }  // namespace
 
-Index indices_of(const Tape& tape, const Node& node, const Side& side) {
-  switch (side.of) {
-    case Side::Of::value:
+Index indices_of(const Tape& tape, const Node& node, const TieEnd& end) {
+  switch (end.of) {
+    case TieEnd::Of::value:
       return units_of(node.value.shape());
-    case Side::Of::input:
-      return units_of(shape_of_input(tape, node, side.which));
-    case Side::Of::rows:
-      return side.W->rows();
-    case Side::Of::columns:
-      return side.W->cols();
-    case Side::Of::state:
-      return std::ssize(node.state[side.which]);
+    case TieEnd::Of::input:
+      return units_of(shape_of_input(tape, node, end.which));
+    case TieEnd::Of::rows:
+      return end.W->rows();
+    case TieEnd::Of::columns:
+      return end.W->cols();
+    case TieEnd::Of::state:
+      return std::ssize(node.state[end.which]);
   }
   return 0;
 }

@@ -2,8 +2,8 @@
 // units of its value are those of its inputs, and which rows and columns of its parameters belong to them. So it can be
 // found out what else has to go when a unit goes, in any network, and no layer has to be known by name.
 //
-// A *tie* has two sides with indices of their own: units of the value or of an input, rows or columns of a parameter,
-// numbers of a state. Index i of a side belongs to
+// A *tie* has two ends with indices of their own: units of the value or of an input, rows or columns of a parameter,
+// numbers of a state. Index i of an end belongs to
 //
 //   (i / inner) % count        inner neighbours go together, and after count of them it begins anew
 //
@@ -33,44 +33,44 @@ namespace espalier {
 class Tape;
 struct Node;
 
-struct Side {
+struct TieEnd {
   enum class Of { value, input, rows, columns, state };
   Of of = Of::value;
   int which = 0;                 // of the node's inputs or states
   const Parameter* W = nullptr;  // whose rows or columns
   Index inner = 1;
 };
-inline Side rows_of(const Parameter& W, Index inner = 1) {
-  return {.of = Side::Of::rows, .W = &W, .inner = inner};
+inline TieEnd rows_of(const Parameter& W, Index inner = 1) {
+  return {.of = TieEnd::Of::rows, .W = &W, .inner = inner};
 }
-inline Side columns_of(const Parameter& W, Index inner = 1) {
-  return {.of = Side::Of::columns, .W = &W, .inner = inner};
+inline TieEnd columns_of(const Parameter& W, Index inner = 1) {
+  return {.of = TieEnd::Of::columns, .W = &W, .inner = inner};
 }
-inline Side units_of_input(int which, Index inner = 1) {
-  return {.of = Side::Of::input, .which = which, .inner = inner};
+inline TieEnd units_of_input(int which, Index inner = 1) {
+  return {.of = TieEnd::Of::input, .which = which, .inner = inner};
 }
-inline Side units_of_value(Index inner = 1) {
-  return {.of = Side::Of::value, .inner = inner};
+inline TieEnd units_of_value(Index inner = 1) {
+  return {.of = TieEnd::Of::value, .inner = inner};
 }
 
 struct Tie {
-  Side a, b;
+  TieEnd a, b;
   Index count = 0;  // 0: a's indices / inner
 };
 
 // Of which no index can go, and why: "its columns are tokens".
 struct Fixed {
-  Side side;
+  TieEnd end;
   std::string why;
 };
 
 struct Ties {
-  std::vector<Tie> ties;  // whose counts are known, and go into both sides without a rest
+  std::vector<Tie> ties;  // whose counts are known, and go into both ends without a rest
   std::vector<Fixed> fixed;
 };
 Ties ties_of(const Tape& tape, const Node& node);
 
-// How many indices a side has.
-Index indices_of(const Tape& tape, const Node& node, const Side& side);
+// How many indices an end has.
+Index indices_of(const Tape& tape, const Node& node, const TieEnd& end);
 
 }  // namespace espalier

@@ -43,11 +43,13 @@ class Joined {
   std::vector<std::size_t> parent_;
 };
 
+constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
+
 // Indices of one kind: the units of a node, rows or columns of a parameter, numbers of a state.
 struct Indices {
   Place place;
   Index count = 0;
-  std::size_t first = 0;  // among the members of all
+  std::size_t first = nowhere;  // among the members of all; nowhere: tied to nothing so far
   std::string fixed = {};
 };
 
@@ -63,7 +65,7 @@ class Couplings {
       all_[number_of(n, units_of_value())].place.name = node.operation;
       const Ties ties = ties_of(tape_, node);
       for (const Tie& tie : ties.ties) join(n, tie);
-      for (const Fixed& fixed : ties.fixed) fix(number_of(n, fixed.side), fixed.why);
+      for (const Fixed& fixed : ties.fixed) fix(number_of(n, fixed.end), fixed.why);
     }
     fix(number_of(0, units_of_value()), "they are the network's inputs");
     fix(number_of(tape_.nodes() - 1, units_of_value()), "they are the network's outputs");
@@ -81,27 +83,26 @@ class Couplings {
     if (all_[number].fixed.empty()) all_[number].fixed = why;
   }
 
-  // Of the indices that a side of this node has.
-  std::size_t number_of(std::size_t n, const Side& side) {
+  // Of the indices that an end at this node has.
+  std::size_t number_of(std::size_t n, const TieEnd& end) {
     const Node& node = tape_.node(n);
-    Indices fresh{.count = indices_of(tape_, node, side)};
+    Indices fresh{.count = indices_of(tape_, node, end)};
     Place& place = fresh.place;
     const void* whose = nullptr;
-    if (side.of == Side::Of::rows || side.of == Side::Of::columns) {
-      place.of = side.of == Side::Of::rows ? Place::Of::rows : Place::Of::columns;
-      place.name = side.W->name();
-      whose = side.W;
-    } else if (side.of == Side::Of::state) {
+    if (end.of == TieEnd::Of::rows || end.of == TieEnd::Of::columns) {
+      place.of = end.of == TieEnd::Of::rows ? Place::Of::rows : Place::Of::columns;
+      place.name = end.W->name();
+      whose = end.W;
+    } else if (end.of == TieEnd::Of::state) {
       place.of = Place::Of::state;
-      whose = node.state[side.which].data();
+      whose = node.state[end.which].data();
       if (const auto name = state_names_.find(whose); name != state_names_.end()) place.name = name->second;
     } else {
-      place.node = side.of == Side::Of::value ? n : static_cast<std::size_t>(node.inputs[side.which]);
+      place.node = end.of == TieEnd::Of::value ? n : static_cast<std::size_t>(node.inputs[end.which]);
     }
     const auto [at, is_new] = numbers_.try_emplace(Key{place.of, whose, place.node}, all_.size());
     if (is_new) {
       kinds_.add(1);
-      fresh.first = members_.add(fresh.count);
       all_.push_back(std::move(fresh));
     }
     return at->second;
@@ -110,13 +111,14 @@ class Couplings {
   void join(std::size_t n, const Tie& tie) {
     const std::size_t a = number_of(n, tie.a), b = number_of(n, tie.b);
     kinds_.join(a, b);
-    const auto member = [&](const Side& side, std::size_t number, Index i) {
-      return all_[number].first + static_cast<std::size_t>(i * side.inner);
+    for (Indices* indices : {&all_[a], &all_[b]})
+      if (indices->first == nowhere) indices->first = members_.add(indices->count);
+    const auto member = [&](const TieEnd& end, std::size_t number, Index i) {
+      return all_[number].first + static_cast<std::size_t>(i * end.inner);
     };
-    const auto gather = [&](const Side& side, std::size_t number) {  // each onto the first of its kind
+    const auto gather = [&](const TieEnd& end, std::size_t number) {  // each onto the first of its kind
       for (Index i = 0; i < all_[number].count; ++i)
-        members_.join(member(side, number, i / side.inner % tie.count),
-                      all_[number].first + static_cast<std::size_t>(i));
+        members_.join(member(end, number, i / end.inner % tie.count), all_[number].first + static_cast<std::size_t>(i));
     };
     gather(tie.a, a), gather(tie.b, b);
     for (Index i = 0; i < tie.count; ++i) members_.join(member(tie.a, a, i), member(tie.b, b, i));
@@ -124,22 +126,23 @@ class Couplings {
     say(tape_.node(n), all_[b].place, tie.b, tie.a);
   }
 
-  // What this place does to the units of the other side.
-  static void say(const Node& node, Place& place, const Side& side, const Side& other) {
+  // What this place does to the units of the other end.
+  static void say(const Node& node, Place& place, const TieEnd& end, const TieEnd& other) {
     if (!place.does.empty()) return;
-    if (side.of == Side::Of::state) place.does = "is known of it";
-    if (!side.W) return;
-    if (side.W->role() == Role::bias) place.does = "is added to it";
-    if (side.W->role() == Role::scale) place.does = "scales it";
-    if (!side.W->prunable()) return;
+    if (end.of == TieEnd::Of::state) place.does = "is known of it";
+    if (!end.W) return;
+    if (end.W->role() == Role::bias) place.does = "is added to it";
+    if (end.W->role() == Role::scale) place.does = "scales it";
+    if (!end.W->prunable()) return;
     const bool of_states = std::ranges::any_of(
-        node.reads, [&](const Reads& r) { return r.W == side.W && std::holds_alternative<States>(r.kind); });
+        node.reads, [&](const Reads& r) { return r.W == end.W && std::holds_alternative<States>(r.kind); });
     const bool makes =
-        side.of == Side::Of::rows ? other.of != Side::Of::input : other.of == Side::Of::value && !of_states;
+        end.of == TieEnd::Of::rows ? other.of != TieEnd::Of::input : other.of == TieEnd::Of::value && !of_states;
     place.does = makes ? "makes it" : "reads it";
   }
 
   std::optional<Width> width_of(std::size_t root) {
+    if (all_[root].first == nowhere) return {};  // tied to nothing: a vocabulary, which may be large
     Width width;
     std::map<std::size_t, Index> group_of;  // by the member that stands for it
     bool has_parameters = false;
