@@ -71,10 +71,12 @@ class TiesOfNode {
     const bool t = reads.transposed;
     if (const auto* patches = std::get_if<Patches>(&reads.kind)) return of_patches(W, patches->window, reads);
     const TieEnd from = t ? rows_of(W) : columns_of(W), to = t ? columns_of(W) : rows_of(W);
-    if (std::holds_alternative<Tokens>(reads.kind))
+    if (std::holds_alternative<Tokens>(reads.kind)) {
       all_.fixed.push_back({from, fmt::format("the {} of {} are tokens", t ? "rows" : "columns", W.name())});
-    else if (!reads.inside())
+      if (!reads.inside()) all_.fixed.push_back({units_of_input(reads.input), "they are tokens"});
+    } else if (!reads.inside()) {
       tie_features(from, units_of_input(reads.input), shape_of_input(tape_, node_, reads.input));
+    }
     if (!has_insides(node_)) tie_features(to, units_of_value(), node_.value.shape());
   }
 

@@ -175,7 +175,8 @@ class DeadUnitSearch {
     look_at_inputs(input);
     if (!paths_) return;
     judge();
-    look_at_constants();
+    do keep_minimum();
+    while (some_constants_stay());
     take_out();
   }
 
@@ -185,8 +186,7 @@ class DeadUnitSearch {
   std::map<std::string, std::vector<double>> deltas() const {
     std::map<std::string, std::vector<double>> deltas;
     for_each_constant([&](const Node& node, const Reads& reads, Index row, Index column, Index at, Index unit,
-                          std::pair<std::size_t, Index> group) {
-      if (!goes(group) || fates_[group.first][group.second] != Fate::constant) return;
+                          std::pair<std::size_t, Index>) {
       const Parameter* b = bias_beside(node, *reads.W);
       std::vector<double>& delta = deltas[b->name()];
       delta.resize(static_cast<std::size_t>(b->rows()));
@@ -196,10 +196,6 @@ class DeadUnitSearch {
   }
 
  private:
-  bool goes(std::pair<std::size_t, Index> group) const {
-    return !std::ranges::binary_search(found_.kept[group.first], group.second);
-  }
-
   void look_at_inputs(const Shape& input) {
     Units read(static_cast<std::size_t>(input.features()), !paths_);
     for (std::size_t n = 1; paths_ && n < tape_.nodes(); ++n)
@@ -227,31 +223,34 @@ class DeadUnitSearch {
     group_of_.resize(tape_.nodes());
     for (std::size_t w = 0; w < found_.widths.size(); ++w) {
       const Width& width = found_.widths[w];
-      std::vector<Units> seen(2, Units(static_cast<std::size_t>(width.groups), 0));  // reached, leads
+      // Whether any of its units leads on, and whether one does that is no constant: in a residual network the sum
+      // before a block may be one, and that behind it lead nowhere.
+      Units leads(static_cast<std::size_t>(width.groups), 0), lives = leads;
       for (const Place& place : width.places) {
         if (place.of != Place::Of::units) continue;
         group_of_[place.node] = {w, &place};
         for (std::size_t u = 0; u < place.group.size(); ++u) {
-          seen[0][place.group[u]] |= paths_->reached[place.node][u];
-          seen[1][place.group[u]] |= paths_->leads[place.node][u];
+          leads[place.group[u]] |= paths_->leads[place.node][u];
+          lives[place.group[u]] |= paths_->leads[place.node][u] & paths_->reached[place.node][u];
         }
       }
       const bool safe = !width.fixed.empty() || std::ranges::find(guards_.protect, width.name) != guards_.protect.end();
       std::vector<Fate>& fates = fates_.emplace_back(static_cast<std::size_t>(width.groups), Fate::stays);
       for (std::size_t g = 0; !safe && g < fates.size(); ++g)
-        fates[g] = !seen[1][g] ? Fate::without_effect : !seen[0][g] ? Fate::constant : Fate::stays;
+        fates[g] = !leads[g] ? Fate::without_effect : !lives[g] ? Fate::constant : Fate::stays;
     }
   }
 
-  // visit(node, reads, row, column, place in the arrays, unit of the input, group) for each weight that reads a
-  // constant.
+  // visit(node, reads, row, column, place in the arrays, unit of the input, group) for each weight through which a
+  // constant is read by something that stays.
   template <typename Visit>
   void for_each_constant(Visit&& visit) const {
     for (std::size_t n = 0; n < tape_.nodes(); ++n)
-      for (const Reads& reads : tape_.node(n).reads) for_each_constant_of(tape_.node(n), reads, visit);
+      for (const Reads& reads : tape_.node(n).reads) for_each_constant_of(n, reads, visit);
   }
   template <typename Visit>
-  void for_each_constant_of(const Node& node, const Reads& reads, Visit&& visit) const {
+  void for_each_constant_of(std::size_t n, const Reads& reads, Visit&& visit) const {
+    const Node& node = tape_.node(n);
     if (reads.input == Reads::own || std::holds_alternative<Tokens>(reads.kind)) return;
     const bool states = std::holds_alternative<States>(reads.kind);
     const GroupsOfNode& groups = group_of_[static_cast<std::size_t>(node.inputs[reads.input])];
@@ -261,11 +260,17 @@ class DeadUnitSearch {
     const std::vector<Fate>& fates = fates_[w];
     if (std::ranges::find(fates, Fate::constant) == fates.end()) return;
     const Edges edges(tape_, node, reads);
-    const Index units = std::ssize(place->group);
+    const Index units = std::ssize(place->group), made = units_of(node.value.shape());
     reads.W->for_each_weight([&](Index row, Index column, Index at) {
       const Index unit = states ? column % units : edges(row, column).from;
       const Index group = place->group[unit];
-      if (fates[group] == Fate::constant) visit(node, reads, row, column, at, unit, std::pair(w, group));
+      if (fates[group] != Fate::constant) return;
+      if (!states && paths_->reached[static_cast<std::size_t>(node.inputs[reads.input])][unit]) return;
+      const GroupsOfNode& makes = group_of_[n];
+      const Index to = states ? row % made : edges(row, column).to;
+      if (!paths_->leads[n][to]) return;
+      if (makes.place && !reads_itself(node) && fates_[makes.width][makes.place->group[to]] != Fate::stays) return;
+      visit(node, reads, row, column, at, unit, std::pair(w, group));
     });
   }
 
@@ -275,7 +280,8 @@ class DeadUnitSearch {
     return static_cast<double>(*operand.row(features_of(operand.shape(), unit).first));
   }
 
-  void look_at_constants() {
+  // Those that cannot be folded stay; and then what they read is read by something that stays.
+  bool some_constants_stay() {
     std::vector<std::pair<std::size_t, Index>> stay;
     for_each_constant([&](const Node& node, const Reads& reads, Index, Index, Index, Index unit,
                           std::pair<std::size_t, Index> group) {
@@ -285,19 +291,23 @@ class DeadUnitSearch {
       found_.constants_stay += fates_[w][group] == Fate::constant;
       fates_[w][group] = Fate::stays;
     }
+    return !stay.empty();
   }
 
-  // Those that go, as far as enough are left.
+  // Of too many that could go the first ones stay.
+  void keep_minimum() {
+    for (std::vector<Fate>& fates : fates_) {
+      Index left = std::ranges::count(fates, Fate::stays);
+      for (Fate& fate : fates)
+        if (fate != Fate::stays && left < guards_.minimum) fate = Fate::stays, ++left;
+    }
+  }
+
   void take_out() {
     for (std::size_t w = 0; w < fates_.size(); ++w) {
-      const auto total = static_cast<Index>(fates_[w].size());
-      Index left = total;
-      for (Index g = total; g-- > 0;) {  // of too many that could go the first ones stay
-        if (fates_[w][g] == Fate::stays || left <= guards_.minimum) continue;
-        --left;
-        std::erase(found_.kept[w], g);
-        ++(fates_[w][g] == Fate::constant ? found_.folded : found_.without_effect);
-      }
+      std::erase_if(found_.kept[w], [&](Index g) { return fates_[w][g] != Fate::stays; });
+      found_.without_effect += std::ranges::count(fates_[w], Fate::without_effect);
+      found_.folded += std::ranges::count(fates_[w], Fate::constant);
     }
   }
 
