@@ -37,7 +37,7 @@ class TiesOfNode {
     for (const Parameter* W : node_.parameters)
       if (std::ranges::find(node_.reads, W, &Reads::W) == node_.reads.end()) of_carried(*W);
     for (int s = 0; s < std::ssize(node_.state); ++s)
-      tie({{.of = TieEnd::Of::state, .which = s}, units_of_value(), units_});
+      tie({{.of = TieEnd::Of::state, .which = s}, tied_value(), units_});
     for (const Parameter* W : node_.parameters) fix_what_is_loose(*W);
     return std::move(all_);
   }
@@ -64,55 +64,55 @@ class TiesOfNode {
   void of_matrix(const Reads& reads) {
     const Parameter& W = *reads.W;
     if (std::holds_alternative<States>(reads.kind)) {
-      tie({rows_of(W), units_of_value(), units_});
-      tie({columns_of(W), units_of_value(), units_});
+      tie({tied_rows(W), tied_value(), units_});
+      tie({tied_columns(W), tied_value(), units_});
       return;
     }
     const bool t = reads.transposed;
     if (const auto* patches = std::get_if<Patches>(&reads.kind)) return of_patches(W, patches->window, reads);
-    const TieEnd from = t ? rows_of(W) : columns_of(W), to = t ? columns_of(W) : rows_of(W);
+    const TieEnd from = t ? tied_rows(W) : tied_columns(W), to = t ? tied_columns(W) : tied_rows(W);
     if (std::holds_alternative<Tokens>(reads.kind)) {
       all_.fixed.push_back({from, fmt::format("the {} of {} are tokens", t ? "rows" : "columns", W.name())});
-      if (!reads.inside()) all_.fixed.push_back({units_of_input(reads.input), "they are tokens"});
+      if (!reads.inside()) all_.fixed.push_back({tied_input(reads.input), "they are tokens"});
     } else if (!reads.inside()) {
-      tie_features(from, units_of_input(reads.input), shape_of_input(tape_, node_, reads.input));
+      tie_features(from, tied_input(reads.input), shape_of_input(tape_, node_, reads.input));
     }
-    if (!has_insides(node_)) tie_features(to, units_of_value(), node_.value.shape());
+    if (!has_insides(node_)) tie_features(to, tied_value(), node_.value.shape());
   }
 
   // The same channel of each group goes, so that the groups stay equally large.
   void of_patches(const Parameter& W, const Window& w, const Reads& reads) {
     if (reads.inside() || has_insides(node_)) return;
-    const TieEnd from = units_of_input(reads.input), to = units_of_value();
+    const TieEnd from = tied_input(reads.input), to = tied_value();
     const TieEnd &rows = reads.transposed ? from : to, &columns = reads.transposed ? to : from;
-    tie({rows, rows_of(W), W.rows() / w.groups});
-    tie({columns, columns_of(W, w.taps()), W.cols() / w.taps()});
+    tie({rows, tied_rows(W), W.rows() / w.groups});
+    tie({columns, tied_columns(W, w.taps()), W.cols() / w.taps()});
   }
 
   void of_input(int i) {
-    if (states_) return tie({units_of_input(i), units_of_value(), units_});
+    if (states_) return tie({tied_input(i), tied_value(), units_});
     const Shape &in = shape_of_input(tape_, node_, i), &out = node_.value.shape();
     const auto mixing = std::ranges::find(node_.mixes, i, &Mixing::input);
     if (mixing != node_.mixes.end()) {
       const Index groups = mixing->groups;
       if (groups == 1)
-        all_.fixed.push_back({units_of_input(i), fmt::format("{} takes all of them together", node_.operation)});
-      return tie({units_of_input(i, units_of(in) / groups), units_of_value(units_ / groups), groups});
+        all_.fixed.push_back({tied_input(i), fmt::format("{} takes all of them together", node_.operation)});
+      return tie({tied_input(i, units_of(in) / groups), tied_value(units_ / groups), groups});
     }
     if (std::ranges::any_of(node_.reads, [&](const Reads& r) { return r.input == i; })) return;
     if (out.rank() == 1 && in.rank() > 1 && out.features() == in.features())
-      return tie({units_of_value(neighbours_of(in)), units_of_input(i), units_of(in)});
-    tie({units_of_input(i), units_of_value(), units_of(in)});
+      return tie({tied_value(neighbours_of(in)), tied_input(i), units_of(in)});
+    tie({tied_input(i), tied_value(), units_of(in)});
   }
 
   // A bias, a scale, a table of positions.
   void of_carried(const Parameter& W) {
-    if (W.cols() == 1 && (W.rows() == units_ || states_)) return tie({rows_of(W), units_of_value(), units_});
-    if (W.cols() == units_) tie({columns_of(W), units_of_value(), units_});
+    if (W.cols() == 1 && (W.rows() == units_ || states_)) return tie({tied_rows(W), tied_value(), units_});
+    if (W.cols() == units_) tie({tied_columns(W), tied_value(), units_});
   }
 
   void fix_what_is_loose(const Parameter& W) {
-    for (const TieEnd& end : {rows_of(W), columns_of(W)}) {
+    for (const TieEnd& end : {tied_rows(W), tied_columns(W)}) {
       const auto is_it = [&](const TieEnd& other) { return other.of == end.of && other.W == end.W; };
       if (indices_of(tape_, node_, end) == 1 ||
           std::ranges::any_of(all_.ties, [&](const Tie& t) { return is_it(t.a) || is_it(t.b); }) ||

@@ -40,16 +40,16 @@ struct TieEnd {
   const Parameter* W = nullptr;  // whose rows or columns
   Index inner = 1;
 };
-inline TieEnd rows_of(const Parameter& W, Index inner = 1) {
+inline TieEnd tied_rows(const Parameter& W, Index inner = 1) {
   return {.of = TieEnd::Of::rows, .W = &W, .inner = inner};
 }
-inline TieEnd columns_of(const Parameter& W, Index inner = 1) {
+inline TieEnd tied_columns(const Parameter& W, Index inner = 1) {
   return {.of = TieEnd::Of::columns, .W = &W, .inner = inner};
 }
-inline TieEnd units_of_input(int which, Index inner = 1) {
+inline TieEnd tied_input(int which, Index inner = 1) {
   return {.of = TieEnd::Of::input, .which = which, .inner = inner};
 }
-inline TieEnd units_of_value(Index inner = 1) {
+inline TieEnd tied_value(Index inner = 1) {
   return {.of = TieEnd::Of::value, .inner = inner};
 }
 

@@ -17,7 +17,7 @@ Var add_positions(const Var& x, std::span<const Real> p, const Parameter* learnt
   kernels::add(x.value().data(), y.data(), rows * y.stride());
   // Positions that are not learnt are of all features together: none of these can go.
   const Index D = x.shape()[1], neighbours = learnt ? 1 : D;
-  const Tie tie{units_of_value(neighbours), units_of_input(0, neighbours)};
+  const Tie tie{tied_value(neighbours), tied_input(0, neighbours)};
   return tape.record({.operation = "add_positions", .inputs = {x}, .parameters = {learnt}, .ties = {tie}}, y,
                      [x, learnt, rows](Tape& t, Tensor& dY) {
                        // dp_t = sum over samples of dY_t;  dX = dY

@@ -62,13 +62,13 @@ class Couplings {
   std::vector<Width> widths() {
     for (std::size_t n = 0; n < tape_.nodes(); ++n) {
       const Node& node = tape_.node(n);
-      all_[number_of(n, units_of_value())].place.name = node.operation;
+      all_[number_of(n, tied_value())].place.name = node.operation;
       const Ties ties = ties_of(tape_, node);
       for (const Tie& tie : ties.ties) join(n, tie);
       for (const Fixed& fixed : ties.fixed) fix(number_of(n, fixed.end), fixed.why);
     }
-    fix(number_of(0, units_of_value()), "they are the network's inputs");
-    fix(number_of(tape_.nodes() - 1, units_of_value()), "they are the network's outputs");
+    fix(number_of(0, tied_value()), "they are the network's inputs");
+    fix(number_of(tape_.nodes() - 1, tied_value()), "they are the network's outputs");
     std::vector<Width> found;
     for (std::size_t i = 0; i < all_.size(); ++i)
       if (kinds_.root(i) == i)
