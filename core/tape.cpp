@@ -77,6 +77,8 @@ Node& Tape::next_node(const Record& what, const Tensor& value) {
     if (reads.W) node.reads.push_back(reads);
   require_reads(node);
   node.mixes.assign(what.mixes);
+  node.ties.assign(what.ties);
+  node.state.assign(what.state);
   node.gradient_halo = what.gradient_halo;
   node.value = value;
   node.forward_flops = thread_flops() - flops_before_;

@@ -36,6 +36,7 @@
 #include "espalier/core/products.h"
 #include "espalier/core/reads.h"
 #include "espalier/core/tensor.h"
+#include "espalier/core/ties.h"
 #include "espalier/core/tile.h"
 
 namespace espalier {
@@ -101,6 +102,8 @@ struct Node {
   std::vector<const Parameter*> parameters;
   std::vector<Reads> reads;  // of each prunable parameter, and of others that are matrices
   std::vector<Mixing> mixes;
+  std::vector<Tie> ties;                     // beside those that follow from the rest: core/ties.h
+  std::vector<std::span<const Real>> state;  // arrays with a number for each unit of the value
   Tensor value;
   Tensor gradient;  // empty until a node downstream has written it
   Backward backward;
@@ -176,6 +179,8 @@ class Tape {
     // Inputs whose units are mixed. Otherwise a unit depends on what its weights read of an input, and without weights
     // on the same unit of it.
     std::initializer_list<Mixing> mixes = {};
+    std::initializer_list<Tie> ties = {};
+    std::initializer_list<std::span<const Real>> state = {};
     Halo gradient_halo = {};  // that dY should have; it then comes with this halo or with none
   };
   // backward(Tape&, Tensor& dY): dY is this node's gradient, and may be changed in place.

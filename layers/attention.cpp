@@ -99,7 +99,8 @@ MultiHeadAttention::Projection::Projection(const std::string& name, Index featur
 
 MultiHeadAttention::MultiHeadAttention(const MultiHeadAttentionOptions& o, std::uint64_t seed)
     : name_(o.name),
-      form_(o.form),
+      head_features_(o.features / std::max<Index>(o.form.heads, 1)),
+      causal_(o.form.causal),
       query_(o.name + ".query", o.features, o.query_pattern),
       key_(o.name + ".key", o.features, o.key_pattern),
       value_(o.name + ".value", o.features, o.value_pattern),
@@ -113,7 +114,8 @@ MultiHeadAttention::MultiHeadAttention(const MultiHeadAttentionOptions& o, std::
 
 Var MultiHeadAttention::forward(const Var& x) const {
   const auto project = [](const Var& of, const Projection& p) { return conv1d(of, p.weight, &p.bias, {}); };
-  const Var o = attention(project(x, query_), project(x, key_), project(x, value_), form_);
+  const AttentionForm form{.heads = query_.weight.rows() / head_features_, .causal = causal_};
+  const Var o = attention(project(x, query_), project(x, key_), project(x, value_), form);
   return project(o, output_);
 }
 

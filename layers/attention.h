@@ -51,7 +51,8 @@ class MultiHeadAttention final : public Module {
   std::string unseen(OnnxGraph& graph, Index steps) const;
 
   std::string name_;
-  AttentionForm form_;
+  Index head_features_;  // d; heads may go, and the others stay as wide
+  bool causal_;
   Projection query_, key_, value_, output_;
 };
 

@@ -69,10 +69,10 @@ void Average::visit_parameters(const std::function<void(Parameter&)>& visit) {
   for (const ModulePtr& member : members_) member->visit_parameters(visit);
 }
 
-void Average::visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) {
+void Average::visit_state(const std::function<void(const std::string&, std::vector<Real>&)>& visit) {
   for (std::size_t m = 0; m < members_.size(); ++m)
     members_[m]->visit_state(
-        [&](const std::string& name, std::span<Real> numbers) { visit(numbered(m, name), numbers); });
+        [&](const std::string& name, std::vector<Real>& numbers) { visit(numbered(m, name), numbers); });
 }
 
 void Average::merge_state(std::span<Tape* const> tapes, std::optional<double> weight) {

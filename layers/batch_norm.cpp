@@ -54,8 +54,11 @@ Var batch_norm(const Var& x, const Parameter& gamma, const Parameter& beta, cons
   const auto r = [C, epsilon](const Real* mean, Index c) { return 1 / std::sqrt(mean[C + c] + epsilon); };
   for (Index c = 0; c < C; ++c)
     kernels::normalise(pixels, plane(x.value(), c), m[c], g[c] * r(m, c), b[c], f, plane(y, c));
-  return tape.record({.operation = "batch_norm", .inputs = {x}, .parameters = {&gamma, &beta}}, y,
-                     [x, y, statistics, r, own, n, C, f, &gamma, &beta](Tape& t, Tensor& dY) {
+  return tape.record({.operation = "batch_norm",
+                      .inputs = {x},
+                      .parameters = {&gamma, &beta},
+                      .state = {running.mean, running.variance}},
+                     y, [x, y, statistics, r, own, n, C, f, &gamma, &beta](Tape& t, Tensor& dY) {
                        // dZ = dY f'(Z);  dbeta = sum dZ;  dgamma = sum dZ x^
                        // dX = gamma r (dZ - dbeta / n - x^ dgamma / n);  without the last two for running statistics
                        const auto dX = t.image_gradient_of(x);
@@ -82,9 +85,7 @@ Var batch_norm(const Var& x, const Parameter& gamma, const Parameter& beta, cons
 BatchNorm::BatchNorm(BatchNormOptions options)
     : options_(std::move(options)),
       gamma_(options_.name + ".gamma", options_.channels, 1, Role::scale),
-      beta_(options_.name + ".beta", options_.channels, 1, Role::bias),
-      mean_(gamma_.value().size()),
-      squares_(gamma_.value().size()) {
+      beta_(options_.name + ".beta", options_.channels, 1, Role::bias) {
   require(options_.channels >= 1, "[batch_norm] {}: expected at least 1 channel, got {}", options_.name,
           options_.channels);
   require(options_.epsilon > 0 && options_.momentum > 0 && options_.momentum <= 1,
@@ -96,9 +97,9 @@ BatchNorm::BatchNorm(BatchNormOptions options)
 }
 
 Shape BatchNorm::output_shape(const Shape& input) const {
-  require((input.rank() == 1 || input.rank() == 3) && input[0] == options_.channels,
-          "[batch_norm] {}: expected [{}] or an image [{}, H, W], got {}", options_.name, options_.channels,
-          options_.channels, input.text());
+  require((input.rank() == 1 || input.rank() == 3) && input[0] == gamma_.rows(),
+          "[batch_norm] {}: expected [{}] or an image [{}, H, W], got {}", options_.name, gamma_.rows(), gamma_.rows(),
+          input.text());
   return input;
 }
 
@@ -117,7 +118,7 @@ void BatchNorm::visit_parameters(const std::function<void(Parameter&)>& visit) {
   visit(beta_);
 }
 
-void BatchNorm::visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) {
+void BatchNorm::visit_state(const std::function<void(const std::string&, std::vector<Real>&)>& visit) {
   visit(options_.name + ".running_mean", running_.mean);
   visit(options_.name + ".running_variance", running_.variance);
 }
@@ -125,9 +126,9 @@ void BatchNorm::visit_state(const std::function<void(const std::string&, std::sp
 // From the tiles' means and variances to the batch's: the sum of squares about the common mean is what each tile has
 // about its own, and what their means have about each other (Chan, Golub & LeVeque 1979).
 void BatchNorm::merge_state(std::span<Tape* const> tapes, std::optional<double> weight) {
-  const std::size_t C = mean_.size();
-  std::ranges::fill(mean_, 0);
-  std::ranges::fill(squares_, 0);
+  const std::size_t C = running_.mean.size();
+  mean_.assign(C, 0);
+  squares_.assign(C, 0);
   double n = 0;
   for (const Tape* tape : tapes)
     for (const Observation& seen : tape->observations()) {

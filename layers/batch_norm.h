@@ -43,7 +43,7 @@ class BatchNorm final : public Module {
   Shape output_shape(const Shape& input) const override;
   void visit_parameters(const std::function<void(Parameter&)>& visit) override;
   OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
-  void visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) override;
+  void visit_state(const std::function<void(const std::string&, std::vector<Real>&)>& visit) override;
   void merge_state(std::span<Tape* const> tapes, std::optional<double> weight) override;
   std::string name() const override { return options_.name; }
   void set_output_halo(Halo halo) override { halo_ = halo; }

@@ -73,9 +73,9 @@ LayerNorm::LayerNorm(LayerNormOptions options)
 
 Shape LayerNorm::output_shape(const Shape& input) const {
   const int last = input.rank() - 1;
-  require((last == 0 || last == 1) && input[last] == options_.features,
-          "[layer_norm] {}: expected [{}] or a sequence [steps, {}], got {}", options_.name, options_.features,
-          options_.features, input.text());
+  require((last == 0 || last == 1) && input[last] == gamma_.rows(),
+          "[layer_norm] {}: expected [{}] or a sequence [steps, {}], got {}", options_.name, gamma_.rows(),
+          gamma_.rows(), input.text());
   return input;
 }
 

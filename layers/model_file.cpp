@@ -17,6 +17,7 @@
 #include "espalier/core/version.h"
 #include "espalier/layers/compressed_forms.h"
 #include "espalier/layers/models.h"
+#include "espalier/layers/widths.h"
 
 namespace espalier {
 namespace {
@@ -198,6 +199,9 @@ class ModelFile final {
 
   const ModelCard& said() const { return card_; }
 
+  // Rows or columns of a parameter, as the file has them; none if it does not say.
+  std::optional<Index> extent(const std::string& parameter, Place::Of of) const;
+
   // Each of these may be asked for once.
   Content parameter(const Parameter& W);
   std::vector<Real> state(const std::string& name, std::size_t count) {
@@ -279,6 +283,21 @@ const SafeTensor& ModelFile::take(const std::string& name, std::initializer_list
   const bool fits = std::ranges::equal(tensor.shape, shape, [](Index is, Index be) { return be < 0 || is == be; });
   if (!fits || std::ranges::find(dtypes, tensor.dtype) == dtypes.end()) fail(name, expected, type_text(tensor));
   return tensor;
+}
+
+std::optional<Index> ModelFile::extent(const std::string& parameter, Place::Of of) const {
+  const std::size_t axis = of == Place::Of::rows ? 0 : 1;
+  if (const auto tensor = tensors_.find(parameter); tensor != tensors_.end() && tensor->second->shape.size() == 2)
+    return tensor->second->shape[axis];
+  const auto said = metadata_.find(key_of(shape_prefix, parameter));
+  if (said == metadata_.end()) return {};
+  const std::string& text = said->second;
+  const std::size_t by = text.find('x');
+  if (by == std::string::npos) return {};
+  const char *begin = text.data() + (axis == 0 ? 0 : by + 1), *end = text.data() + (axis == 0 ? by : text.size());
+  Index extent = 0;
+  const auto [stop, error] = std::from_chars(begin, end, extent);
+  return error == std::errc() && stop == end ? std::optional(extent) : std::nullopt;
 }
 
 template <typename Number>
@@ -501,6 +520,28 @@ ModelCard load(Module& model, ModelFile& file) {
   return card;
 }
 
+// Makes the model as narrow as the one in the file: where groups may go at all, and fewer are in the file. Whether all
+// parameters then have the extents that the file says is asked when they are loaded.
+void narrow_as_in(const ModelFile& file, Module& model, const Shape& input) {
+  bool same = true;
+  model.visit_parameters([&](const Parameter& W) {
+    same &= file.extent(W.name(), Place::Of::rows).value_or(W.rows()) == W.rows() &&
+            file.extent(W.name(), Place::Of::columns).value_or(W.cols()) == W.cols();
+  });
+  if (same) return;
+  const std::vector<Width> widths = widths_of(model, input);
+  Kept kept = all_of(widths);
+  for (std::size_t w = 0; w < widths.size(); ++w) {
+    const auto& places = widths[w].places;
+    const auto rows = std::ranges::find(places, Place::Of::rows, &Place::of);
+    if (!widths[w].fixed.empty() || rows == places.end()) continue;
+    const Index each = std::ssize(rows->group) / widths[w].groups;
+    const Index groups = file.extent(rows->name, Place::Of::rows).value_or(0) / each;
+    if (groups >= 1 && groups < widths[w].groups) kept[w].resize(static_cast<std::size_t>(groups));
+  }
+  narrow(model, widths, kept);
+}
+
 }  // namespace
 
 Layout layout_named(std::string_view name) {
@@ -526,6 +567,12 @@ ModelCard load_model(Module& model, const std::filesystem::path& path) {
   return load(model, file);
 }
 
+ModelCard load_narrowed(Module& model, const Shape& input, const std::filesystem::path& path) {
+  ModelFile file(path);
+  narrow_as_in(file, model, input);
+  return load(model, file);
+}
+
 OpenedModel open_model(const std::filesystem::path& path, const Shape& input, Index outputs) {
   ModelFile file(path);
   const ModelCard& card = file.said();
@@ -543,6 +590,7 @@ OpenedModel open_model(const std::filesystem::path& path, const Shape& input, In
     opened.model = make_model(
         card.model,
         {.input = complete ? card.input : input, .outputs = complete ? card.outputs : outputs, .density = hardly_any});
+    narrow_as_in(file, *opened.model, complete ? card.input : input);
   } catch (const UsageError& error) {
     throw FileError(fmt::format("{}: {}", path.string(), error.what()));
   }

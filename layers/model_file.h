@@ -29,6 +29,10 @@
 //                                                         differ from the writer's
 //   value/fc1.bias          0                             of a constant
 //
+// A network may be narrower than the one that make_model makes of its name, because units were taken out
+// (layers/widths.h): its parameters then have fewer rows and columns, which their tensors and shape/W say, and nothing
+// else has to be said.
+//
 // What Module::visit_state visits is in tensors state/NAME [count]. Tensors of wide numbers come first, so that each
 // tensor begins at a multiple of the width of its numbers. The test-only build over double writes F64 for F32.
 //
@@ -119,6 +123,10 @@ SavedModel model_bytes(const Module& model, const ModelCard& card, const SaveOpt
 // way become() sends them. Throws FileError, naming file and tensor, if the file is broken or is not this model's: the
 // model is then as it was.
 ModelCard load_model(Module& model, const std::filesystem::path& path);
+
+// The same for a model that may be narrower in the file: it becomes so first. input: the shape of one sample. What held
+// parts of the model has to be made anew. If it throws, the model may already be narrower.
+ModelCard load_narrowed(Module& model, const Shape& input, const std::filesystem::path& path);
 
 // A model that needs nothing but its file.
 struct OpenedModel {

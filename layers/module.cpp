@@ -18,8 +18,8 @@ void Module::visit_parameters(const std::function<void(const Parameter&)>& visit
 }
 
 void Module::visit_state(const std::function<void(const std::string&, std::span<const Real>)>& visit) const {
-  const_cast<Module*>(this)->visit_state(std::function<void(const std::string&, std::span<Real>)>(
-      [&](const std::string& name, std::span<Real> numbers) { visit(name, numbers); }));
+  const_cast<Module*>(this)->visit_state(std::function<void(const std::string&, std::vector<Real>&)>(
+      [&](const std::string& name, std::vector<Real>& numbers) { visit(name, numbers); }));
 }
 
 std::vector<Parameter*> parameters_of(Module& module) {

@@ -28,8 +28,8 @@ class Module {
   // In the order in which forward uses them. The walk itself changes nothing: only the visitor may.
   virtual void visit_parameters(const std::function<void(Parameter&)>& /*visit*/) {}
   // What is learnt but not trained, such as running statistics: named arrays that belong into the model's file. The
-  // walk itself changes nothing.
-  virtual void visit_state(const std::function<void(const std::string& name, std::span<Real>)>& /*visit*/) {}
+  // walk itself changes nothing; only physical removal (layers/widths.h) changes how long they are.
+  virtual void visit_state(const std::function<void(const std::string& name, std::vector<Real>&)>& /*visit*/) {}
   // The same walks for readers.
   void visit_parameters(const std::function<void(const Parameter&)>& visit) const;
   void visit_state(const std::function<void(const std::string& name, std::span<const Real>)>& visit) const;

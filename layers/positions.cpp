@@ -16,16 +16,20 @@ Var add_positions(const Var& x, std::span<const Real> p, const Parameter* learnt
   // y_t = p_t + x_t
   kernels::begin_rows(p.data(), y.data(), rows, y.stride());
   kernels::add(x.value().data(), y.data(), rows * y.stride());
-  return tape.record(
-      {.operation = "add_positions", .inputs = {x}, .parameters = {learnt}}, y, [x, learnt, rows](Tape& t, Tensor& dY) {
-        // dp_t = sum over samples of dY_t;  dX = dY
-        if (learnt) {
-          Tensor dp = t.make_numbers(rows);
-          kernels::activate_backward(Activation::none, dY.data(), dY.data(), rows, dY.stride(), dY.valid(), dp.data());
-          t.owe(std::move(dp), *learnt);
-        }
-        t.give_gradient(x, std::move(dY));
-      });
+  // Positions that are not learnt are of all features together: none of these can go.
+  const Index D = x.shape()[1], neighbours = learnt ? 1 : D;
+  const Tie tie{tied_value(neighbours), tied_input(0, neighbours)};
+  return tape.record({.operation = "add_positions", .inputs = {x}, .parameters = {learnt}, .ties = {tie}}, y,
+                     [x, learnt, rows](Tape& t, Tensor& dY) {
+                       // dp_t = sum over samples of dY_t;  dX = dY
+                       if (learnt) {
+                         Tensor dp = t.make_numbers(rows);
+                         kernels::activate_backward(Activation::none, dY.data(), dY.data(), rows, dY.stride(),
+                                                    dY.valid(), dp.data());
+                         t.owe(std::move(dp), *learnt);
+                       }
+                       t.give_gradient(x, std::move(dY));
+                     });
 }
 
 Positions::Positions(PositionsOptions options) : options_(std::move(options)) {
@@ -48,8 +52,9 @@ Var Positions::forward(const Var& x) const {
 }
 
 Shape Positions::output_shape(const Shape& input) const {
-  require((input == Shape{options_.steps, options_.features}), "[positions] {}: expected a sequence [{}, {}], got {}",
-          options_.name, options_.steps, options_.features, input.text());
+  const Index D = learnt_ ? learnt_->cols() : options_.features;
+  require((input == Shape{options_.steps, D}), "[positions] {}: expected a sequence [{}, {}], got {}", options_.name,
+          options_.steps, D, input.text());
   return input;
 }
 

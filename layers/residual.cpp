@@ -51,7 +51,7 @@ void Residual::visit_parameters(const std::function<void(Parameter&)>& visit) {
   if (shortcut_) shortcut_->visit_parameters(visit);
 }
 
-void Residual::visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) {
+void Residual::visit_state(const std::function<void(const std::string&, std::vector<Real>&)>& visit) {
   body_->visit_state(visit);
   if (shortcut_) shortcut_->visit_state(visit);
 }

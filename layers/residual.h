@@ -16,7 +16,7 @@ class Residual final : public Module {
   Shape output_shape(const Shape& input) const override;
   void visit_parameters(const std::function<void(Parameter&)>& visit) override;
   OnnxValue to_onnx(OnnxGraph& graph, const OnnxValue& x) const override;
-  void visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) override;
+  void visit_state(const std::function<void(const std::string&, std::vector<Real>&)>& visit) override;
   void merge_state(std::span<Tape* const> tapes, std::optional<double> weight) override;
   std::string name() const override { return name_; }
   Halo input_halo() const override { return body_->input_halo(); }

@@ -38,7 +38,7 @@ class Sequential final : public Module {
   void visit_parameters(const std::function<void(Parameter&)>& visit) override {
     for (const ModulePtr& module : modules_) module->visit_parameters(visit);
   }
-  void visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) override {
+  void visit_state(const std::function<void(const std::string&, std::vector<Real>&)>& visit) override {
     for (const ModulePtr& module : modules_) module->visit_state(visit);
   }
   void merge_state(std::span<Tape* const> tapes, std::optional<double> weight) override {

@@ -104,6 +104,7 @@ ModelMeasurement sizes_of(const Module& model, const Dataset& data, const Measur
   ModelMeasurement m;
   m.census = census_of(model);
   m.effective_nonzeros = effective_nonzeros(model, data.shape());
+  m.removed_units = find_dead_units(model, data.shape()).removed();
   m.file = model_bytes(model, o.card, o.saved);
   for (const Parameter* W : parameters_of(model))
     if (W->prunable()) m.mask_entropy_bytes += mask_entropy_bytes(*W);

@@ -37,7 +37,8 @@ struct LayerMeasurement {
 struct ModelMeasurement {
   Census census;
   Index effective_nonzeros = 0;
-  Flops forward_flops;  // one sample
+  Index removed_units = 0;  // dead ones, that go when it is shrunk (dead_units.h)
+  Flops forward_flops;      // one sample
   SavedModel file;
   double mask_entropy_bytes = 0;          // of all weights: see model_file.h
   Timing train_step, inference, latency;  // a full batch; a full batch; one sample

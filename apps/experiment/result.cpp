@@ -89,6 +89,7 @@ SideResult side_of(const ModelMeasurement& m) {
   return {.parameters = m.census.parameters(),
           .nonzeros = m.census.nonzeros(),
           .effective_nonzeros = m.effective_nonzeros,
+          .removed_units = m.removed_units,
           .density = m.census.density(),
           .forward_flops = m.forward_flops,
           .file_bytes = m.file.file_bytes,

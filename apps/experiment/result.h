@@ -28,9 +28,9 @@ struct SideResult {
   Index parameters = 0;          // if nothing were pruned
   Index nonzeros = 0;            // what is left of them, with biases and normalisation
   Index effective_nonzeros = 0;  // without units that no path leads through
-  Index removed_units = 0;
-  double density = 1;        // of the prunable weights
-  Flops forward_flops = {};  // one sample
+  Index removed_units = 0;       // dead ones, that go when it is shrunk
+  double density = 1;            // of the prunable weights
+  Flops forward_flops = {};      // one sample
   std::uintmax_t file_bytes = 0;
   std::optional<double> mask_entropy_bytes = {};  // of weights that were never trained: all that a file has to hold
   Timing train_step, inference, latency;          // seconds: a full batch; a full batch; one sample

@@ -419,7 +419,7 @@ Trained trained_in(const RunFolder& folder, const RunConfig& config, const DataP
   if (!result)
     throw FileError(fmt::format("{}: expected a run that is finished, found no result", folder.path().string()));
   Trained trained{.model = model_of(config, data)};
-  load_model(*trained.model, folder.path() / model_file_name);
+  load_narrowed(*trained.model, data.train->shape(), folder.path() / model_file_name);
   trained.train_seconds = result->sparse.train_seconds;
   trained.checkpoint_seconds = result->sparse.checkpoint_seconds;
   trained.train_flops = result->sparse.train_flops;

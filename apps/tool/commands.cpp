@@ -43,6 +43,8 @@ int run_command_line(int argc, char** argv) {
   CLI::App* predict = app.add_subcommand("predict", "What a trained network says of other rows or samples");
   CLI::App* evaluate = app.add_subcommand("evaluate", "How good a trained network is on other data");
   CLI::App* exported = app.add_subcommand("export", "A trained network's weights for other programs");
+  CLI::App* shrunk = app.add_subcommand("shrink", "A trained network without its dead units, as a smaller file");
+  CLI::App* inspect = app.add_subcommand("inspect", "What is in a trained network");
   CLI::App* bench = app.add_subcommand("bench", "Time a dense and a sparse network side by side");
   CLI::App* kernels = bench->add_subcommand("kernels", "Time the kernels against the machine's limits");
   CLI::App* convolution = bench->add_subcommand("convolution", "The same for a convolution, from naive to threads");
@@ -59,6 +61,8 @@ int run_command_line(int argc, char** argv) {
                                                             {predict, add_predict(*predict)},
                                                             {evaluate, add_evaluate(*evaluate)},
                                                             {exported, add_export(*exported)},
+                                                            {shrunk, add_shrink(*shrunk)},
+                                                            {inspect, add_inspect(*inspect)},
                                                             {kernels, add_bench_kernels(*kernels)},
                                                             {convolution, add_bench_convolution(*convolution)},
                                                             {updates, add_bench_pruning(*updates)},

@@ -19,6 +19,7 @@
 #include "espalier/layers/onnx.h"
 #include "layers/all_layers.h"
 #include "support/batch_pass.h"
+#include "support/narrowing.h"
 #include "support/patterns.h"
 #include "support/steady_state.h"
 #include "support/temporary_folder.h"
@@ -64,6 +65,28 @@ std::vector<Real> live_gradients(Module& module, const Pass& pass, const Module&
       if (!patterns[p]->pattern() || patterns[p]->pattern()->live(r, c)) live.push_back(pass.gradient[p][at]);
     });
   return live;
+}
+
+// Between a linear layer in front and one behind, or the like, so that what it reads and what it gives can be narrower.
+ModulePtr in_a_network(const LayerCase& row) {
+  auto model = std::make_unique<Sequential>("network");
+  if (row.input.rank() == 1)
+    model->add<Linear>(LinearOptions{.name = "front", .in = row.input[0], .out = row.input[0]}, 1);
+  else if (row.input.rank() == 2)
+    model->add<Conv1d>(Conv1dOptions{.name = "front", .in = row.input[1], .out = row.input[1], .window = {}}, 1);
+  else
+    model->add<Conv2d>(Conv2dOptions{.name = "front", .in = row.input[0], .out = row.input[0], .window = {}}, 1);
+  model->add(row.make(1));
+  model->add<Linear>(LinearOptions{.name = "behind", .in = model->output_shape(row.input).features(), .out = 3}, 1);
+  return with_biases(std::move(model));
+}
+
+TEST_P(LayerContract, ComputesWithoutUnitsWhatItComputesWithThemMasked) {
+  const std::vector<Tile> tiles = testing::make_tiles(GetParam().input, 5, 16);
+  for (const std::uint64_t seed : {1, 2, 3})
+    testing::expect_masked_equals_narrow([&] { return in_a_network(GetParam()); }, GetParam().input, tiles,
+                                         Mode::evaluation, /*most=*/static_cast<Index>(seed), Random(seed, "units"),
+                                         static_cast<Real>(1e-5));
 }
 
 TEST_P(LayerContract, OutputShapeIsTheShapeThatForwardMakes) {

@@ -16,6 +16,7 @@
 #include "espalier/core/safetensors.h"
 #include "espalier/core/version.h"
 #include "espalier/layers/models.h"
+#include "espalier/layers/widths.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
 
@@ -47,7 +48,7 @@ class Bag final : public Module {
   void visit_parameters(const std::function<void(Parameter&)>& visit) override {
     for (const auto& parameter : parameters_) visit(*parameter);
   }
-  void visit_state(const std::function<void(const std::string&, std::span<Real>)>& visit) override {
+  void visit_state(const std::function<void(const std::string&, std::vector<Real>&)>& visit) override {
     for (const auto& state : states_) visit(state->first, state->second);
   }
   std::string name() const override { return "bag"; }
@@ -1036,6 +1037,61 @@ TEST_F(BrokenModelFile, AnyDamagedByteOfDrawnWeightsIsRefused) {
   const auto [accepted, refused] = damage(build);
   EXPECT_EQ(accepted, 0);
   EXPECT_GT(refused, 5'000);
+}
+
+// --- narrower networks -----------------------------------------------------------------------------------------------
+
+// The model of that name with every second group of each width taken out.
+ModulePtr narrowed(const std::string& name, const Shape& input) {
+  ModulePtr model = make_model(name, {.input = input, .outputs = 3});
+  const std::vector<Width> widths = widths_of(*model, input);
+  Kept kept = all_of(widths);
+  for (std::size_t w = 0; w < widths.size(); ++w)
+    if (widths[w].fixed.empty()) std::erase_if(kept[w], [](Index group) { return group % 2 == 1; });
+  narrow(*model, widths, kept);
+  return model;
+}
+
+TEST_F(ModelFile, OfANetworkThatBecameNarrowerNeedsNothingButItself) {
+  for (const auto& [name, input] : std::vector<std::pair<std::string, Shape>>{{"mlp:6-5-4-3", {6}},
+                                                                              {"lenet-5", {1, 16, 16}},
+                                                                              {"tabular-resnet:6x2", {5}},
+                                                                              {"tabular:8-7+norm", {5}},
+                                                                              {"gru:5", {4, 2}},
+                                                                              {"attention:12x4x1", {3, 2}},
+                                                                              {"average:2xtabular:6", {5}}}) {
+    SCOPED_TRACE(name);
+    const ModulePtr saved = narrowed(name, input);
+    save_model(*saved, {.model = name, .input = input, .outputs = 3}, path_);
+    const OpenedModel opened = open_model(path_);
+    EXPECT_EQ(contents_of(*opened.model), contents_of(*saved));
+    EXPECT_EQ(opened.model->output_shape(input), Shape{3});
+    const ModulePtr wide = make_model(name, {.input = input, .outputs = 3});
+    load_narrowed(*wide, input, path_);
+    EXPECT_EQ(contents_of(*wide), contents_of(*saved));
+  }
+}
+
+TEST_F(ModelFile, WhoseCoupledLayersAreNotEquallyNarrowIsRefused) {
+  const ModelCard card{.model = "mlp:6-5-4-3", .input = {6}, .outputs = 3};
+  const auto refused = [&](const std::string& parameter, std::vector<Index> rows, std::vector<Index> columns) {
+    const ModulePtr model = narrowed("mlp:6-5-4-3", {6});
+    model->visit_parameters([&](Parameter& W) {
+      if (W.name() == parameter) W.select(rows, columns);
+    });
+    save_model(*model, card, path_);
+    try {
+      open_model(path_);
+    } catch (const FileError& error) {
+      return std::string(error.what()).starts_with(path_.string() + ": ");
+    }
+    return false;
+  };
+  EXPECT_TRUE(refused("fc1.weight", {0, 1}, {0, 1, 2, 3, 4, 5})) << "2 units, of which fc2 reads 3";
+  EXPECT_TRUE(refused("fc1.weight", {0, 1, 2}, {0, 1, 2, 3, 4})) << "an input less";
+  EXPECT_TRUE(refused("fc1.bias", {0, 1}, {0}));
+  EXPECT_TRUE(refused("fc2.weight", {0, 1}, {1, 2}));
+  EXPECT_TRUE(refused("output.weight", {0, 1}, {0, 1})) << "an output less";
 }
 
 }  // namespace

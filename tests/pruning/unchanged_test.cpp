@@ -115,6 +115,7 @@ const std::vector<Look> looks{
     {"measure", [](Training& t) { measure_with(t, {.name = "adam"}, 0, 0); }},
     {"geometries_of", [](Training& t) { geometries_of(*t.model, t.data->shape()); }},
     {"effective_nonzeros", [](Training& t) { effective_nonzeros(*t.model, t.data->shape()); }},
+    {"find_dead_units", [](Training& t) { find_dead_units(*t.model, t.data->shape()); }},
     {"census_of", [](Training& t) { census_of(*t.model); }},
     {"model_bytes", [](Training& t) { model_bytes(*t.model, {}); }},
     {"Inference::infer", [](Training& t) { Inference(*t.model, 2).infer(t.loader, 0); }},

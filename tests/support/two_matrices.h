@@ -20,7 +20,8 @@ inline Var two_matrices(const Var& x, const Parameter& W, const Parameter& U) {
   return tape.record({.operation = "two_matrices",
                       .inputs = {x},
                       .parameters = {&W, &U},
-                      .reads = {{&W, Features{}}, {.W = &U, .input = Reads::own, .operand = h}}},
+                      .reads = {{&W, Features{}}, {.W = &U, .input = Reads::own, .operand = h}},
+                      .ties = {{tied_rows(W), tied_columns(U)}, {tied_rows(U), tied_value()}}},
                      y, [x, X, h, &W, &U](Tape& t, Tensor& dY) {
                        // dh = U' dY;  dX = W' dh;  dU = dY h',  dW = dh X'
                        Tensor dh = t.make(h.shape());
