@@ -43,6 +43,7 @@ int run_command_line(int argc, char** argv) {
   CLI::App* predict = app.add_subcommand("predict", "What a trained network says of other rows or samples");
   CLI::App* evaluate = app.add_subcommand("evaluate", "How good a trained network is on other data");
   CLI::App* exported = app.add_subcommand("export", "A trained network's weights for other programs");
+  CLI::App* report = app.add_subcommand("report", "The page that shows a run, or compares several");
   CLI::App* bench = app.add_subcommand("bench", "Time a dense and a sparse network side by side");
   CLI::App* kernels = bench->add_subcommand("kernels", "Time the kernels against the machine's limits");
   CLI::App* convolution = bench->add_subcommand("convolution", "The same for a convolution, from naive to threads");
@@ -58,6 +59,7 @@ int run_command_line(int argc, char** argv) {
                                                             {predict, add_predict(*predict)},
                                                             {evaluate, add_evaluate(*evaluate)},
                                                             {exported, add_export(*exported)},
+                                                            {report, add_report(*report)},
                                                             {kernels, add_bench_kernels(*kernels)},
                                                             {convolution, add_bench_convolution(*convolution)},
                                                             {updates, add_bench_pruning(*updates)},

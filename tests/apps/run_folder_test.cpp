@@ -92,14 +92,15 @@ TEST_F(Runs, OverwritingASweepRemovesTheRunsWithinIt) {
   ASSERT_EQ(train("--density 0.5,0.2 --out " + path("run")).code, exit_done);
   put("run/density-0.5-seed-1/notes.txt", "mine");
   ASSERT_EQ(train("--overwrite --out " + path("run")).code, exit_done);
-  EXPECT_EQ(files("run"), (std::vector<std::string>{"config.toml", "density-0.5-seed-1", "density-0.5-seed-1/notes.txt",
-                                                    "metrics.jsonl", "model.safetensors", "preprocessing.json",
-                                                    "result.json", "sweep.json", "trained_rows.safetensors"}));
+  EXPECT_EQ(files("run"),
+            (std::vector<std::string>{"config.toml", "density-0.5-seed-1", "density-0.5-seed-1/notes.txt",
+                                      "masks.jsonl", "metrics.jsonl", "model.safetensors", "preprocessing.json",
+                                      "report.html", "result.json", "sweep.json", "trained_rows.safetensors"}));
 }
 
 TEST_F(Runs, Invariant2NoFileThatNoRunHasWrittenIsTouched) {
-  for (const char* name : {"model.safetensors", "result.json", "preprocessing.json", "metrics.jsonl", "config.toml",
-                           "checkpoint-sparse", "checkpoint-dense-seed-1"}) {
+  for (const char* name : {"model.safetensors", "result.json", "preprocessing.json", "metrics.jsonl", "masks.jsonl",
+                           "report.html", "config.toml", "checkpoint-sparse", "checkpoint-dense-seed-1"}) {
     put(std::string("d/") + name, "mine");
     for (const char* flags : {"", "--overwrite ", "--rate 1e9 --overwrite "}) {
       const Ran ran = train(flags + ("--out " + path("d")));
