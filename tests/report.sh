@@ -28,7 +28,7 @@ train() {  # NAME FLAGS...
 awk 'BEGIN { print "x,\"<script>alert(1)</script>\",<img src=x onerror=alert(2)>,label"
              for (i = 0; i < 400; ++i) print i % 17 "," i % 5 "," (i * 7) % 11 "," (i % 17 < 8 ? "</script>" : "<b>yes</b>") }' >"$runs/evil.csv"
 train mlp --data synthetic-digits --model lenet-300-100 --density 0.05 --epochs 4
-train cnn --data synthetic-digits --model lenet-5 --density 0.1 --epochs 1
+train cnn --data synthetic-digits --model lenet-5 --density 0.1 --epochs 1 --rate 0.01
 train table --data synthetic-table --density 0.05 --epochs 10
 train evil --data "$runs/evil.csv" --target label --model tabular:16 --density 0.2 --epochs 3
 train gru --data synthetic-signals --model gru:16 --density 0.2 --epochs 1

@@ -170,6 +170,7 @@ TEST_F(Runs, Invariant4LinesOfAKilledRunThatItsCheckpointDoesNotKnowGo) {
   ASSERT_EQ(train("--epochs 3 --out " + path("run")).code, exit_interrupted);
   interrupt_after(-1);
   std::ofstream(path("run/metrics.jsonl"), std::ios::app) << "{\"side\":\"sparse\",\"epoch\":2}\n{\"side\":\"spa";
+  std::ofstream(path("run/masks.jsonl"), std::ios::app) << "{\"step\":9,\"la";
   ASSERT_EQ(tool("train --resume " + path("run")).code, exit_done);
   const auto lines = [&](const std::string& name) {
     std::istringstream text(read(name));
@@ -181,6 +182,7 @@ TEST_F(Runs, Invariant4LinesOfAKilledRunThatItsCheckpointDoesNotKnowGo) {
     return all;
   };
   EXPECT_EQ(lines("run/metrics.jsonl"), lines("whole/metrics.jsonl"));
+  EXPECT_EQ(read("run/masks.jsonl"), read("whole/masks.jsonl"));
 }
 
 // Its only line is one of the training that was killed, behind those that the checkpoint of the dense twin knows of.
