@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job: from a fresh clone to a sparse network and the table that says what became smaller and faster.
-# Installs missing distribution packages, builds, runs. Arguments go to the sample app (apps/demo.sh --help).
+# Installs missing distribution packages, builds, runs. --open opens the page of the run; other arguments go to the sample
+# app (apps/demo.sh --help).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 log=build/demo.log
@@ -47,6 +48,12 @@ if [ $code -ne 0 ]; then
   exit $code
 fi
 
+open=
+arguments=()
+for argument in "$@"; do
+  if [ "$argument" = --open ]; then open=yes; else arguments+=("$argument"); fi
+done
+set -- "${arguments[@]}"
 build/release/mnist "$@" || exit $?
 
 out=
@@ -60,9 +67,19 @@ while [ $# -gt 0 ]; do
 done
 # Without --out: runs/mnist or, if that is used, runs/mnist-2, -3, ...
 if [ -z "$out" ]; then out=$(dirname "$(ls -t runs/mnist/result.json runs/mnist-[0-9]*/result.json 2>/dev/null | head -n 1)"); fi
+if [ -n "$open" ]; then
+  opener=$(command -v xdg-open || command -v open || true)
+  if [ -z "$opener" ] || ! "$opener" "$out/report.html" >/dev/null 2>&1; then
+    echo "--open: expected xdg-open or open to show a page, found none that does" >&2
+  fi
+fi
 cat <<END
 
-The run is in $out. Next:
+The run is in $out, and its page, which shows the network being pruned, is
+
+  $out/report.html$([ -n "$open" ] || echo "        # apps/demo.sh --open opens it")
+
+Next:
 
   cmake --build --preset release --target espalier_cli     # the tool, a few CPU minutes more the first time
   build/release/espalier train --config $out/config.toml --density 0.02 --out runs/mnist-sparser --overwrite

@@ -12,7 +12,8 @@ install_packages() {
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 build_packages=(g++ cmake ninja-build pkg-config libopenblas-serial-dev libhwy-dev libfmt-dev zlib1g-dev libcli11-dev
-  nlohmann-json3-dev libtomlplusplus-dev libpng-dev libonnx-dev libprotobuf-dev)
+  nlohmann-json3-dev libtomlplusplus-dev libpng-dev libonnx-dev libprotobuf-dev libjs-chart.js)
 test_packages=(libgtest-dev)
 python_packages=(python3-numpy python3-scipy python3-onnx) # what the readers in Python are tested with
+browser_packages=(chromium chromium-driver python3-selenium) # what tests/report.sh looks at pages with
 clang_packages=(clang clang-format libomp-dev libclang-rt-14-dev)

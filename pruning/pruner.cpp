@@ -105,8 +105,21 @@ void Pruner::require_possible(double density) const {
 std::vector<PruneEvent> Pruner::prune_to(double density, Index step) {
   const double before = density_of(layers_);
   const auto rounds = static_cast<double>(criterion_->rounds());
-  for (double round = 1; round < rounds; ++round) prune_once(before * std::pow(density / before, round / rounds), step);
-  return prune_once(density, step);
+  std::vector<PruneEvent> first;
+  for (double round = 1; round < rounds; ++round) {
+    std::vector<PruneEvent> events = prune_once(before * std::pow(density / before, round / rounds), step);
+    if (first.empty()) first = std::move(events);
+  }
+  std::vector<PruneEvent> events = prune_once(density, step);
+  for (std::size_t l = 0; l < first.size(); ++l) {  // one event for all rounds
+    events[l].before = first[l].before;
+    if (first[l].histogram) {
+      events[l].histogram = first[l].histogram;
+      events[l].histogram->after = {};
+      events[l].histogram->add_after(*layers_[l]);
+    }
+  }
+  return events;
 }
 
 std::vector<PruneEvent> Pruner::prune_once(double density, Index step) {

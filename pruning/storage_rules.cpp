@@ -83,8 +83,15 @@ Storage StorageRules::storage_for(const Parameter& W, double density) const {
 
 PruneEvent StorageRules::apply(Parameter& W, PatternPtr pattern, Index step) const {
   const Storage storage = storage_for(W, pattern ? pattern->density() : 1);
+  PruneEvent event{.step = step, .layer = W.name(), .storage = storage, .rows = W.rows(), .cols = W.cols()};
+  event.before = W.pattern();
+  if (histograms) event.histogram.emplace(W);
   W.become(storage == Storage::dense ? nullptr : std::move(pattern), storage);
-  return {step, W.name(), W.nonzeros(), W.density(), storage};
+  if (histograms) event.histogram->add_after(W);
+  event.kept = W.nonzeros();
+  event.density = W.density();
+  event.after = W.pattern();
+  return event;
 }
 
 double break_even(const LayerGeometry& layer, Index lanes, std::uint64_t seed) {

@@ -12,6 +12,7 @@
 #include "espalier/core/parameter.h"
 #include "espalier/core/window.h"
 #include "espalier/layers/module.h"
+#include "espalier/pruning/weight_histogram.h"
 
 namespace espalier {
 
@@ -22,6 +23,9 @@ struct PruneEvent {
   Index kept = 0;
   double density = 1;
   Storage storage = Storage::dense;
+  Index rows = 0, cols = 0;
+  PatternPtr before{}, after{};                   // which weights were live, and are now; null: all of them
+  std::optional<WeightHistogram> histogram = {};  // of their values, if the rules ask for it
 };
 
 struct StorageRules {
@@ -29,6 +33,7 @@ struct StorageRules {
   // lenet-300-100, at 0.4 in those 1024 wide, at 0.3 in those 4096 wide, at 0.7 in outputs of ten units.
   double csr_below = 0.4;
   std::map<std::string, double> csr_below_of{};  // by parameter name; overrides
+  bool histograms = false;                       // events hold one; changes nothing of what is done
 
   Storage storage_for(const Parameter& W, double density) const;
   // W takes this pattern (null: all weights live) in the storage that suits its density.

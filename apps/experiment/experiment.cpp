@@ -39,10 +39,12 @@ Experiment& complete(Experiment& e) {
   return e;
 }
 
-std::unique_ptr<Method> method_of(const Experiment& e, Trainer& trainer, const Loader& train, Index steps) {
+std::unique_ptr<Method> method_of(const Experiment& e, Trainer& trainer, const Loader& train, Index steps,
+                                  bool histograms = false) {
   if (!e.pruning) return nullptr;
   PrunerOptions options = e.pruning->options;
   options.seed = e.seed;
+  options.storage.histograms = histograms;
   if (options.geometry.empty()) options.geometry = geometries_of(*e.model, e.data.train->shape());
   return make_method(e.pruning->method, {.trainer = trainer,
                                          .train = train,
@@ -62,7 +64,7 @@ class Training {
         train_(shuffled(e)),
         validation_(in_order(e.data.validation, e)),
         steps_(e.epochs * train_.batches()),
-        method_(method_of(e, trainer_, train_, steps_)),
+        method_(method_of(e, trainer_, train_, steps_, /*histograms=*/observer.pruned != nullptr)),
         rewind_(e.pruning ? e.pruning->rewind : Rewind{}),
         rounds_(rewind_ ? e.pruning->options.schedule.rounds : 0),
         statistics_(state_of(*e.model)),
@@ -257,16 +259,20 @@ class Training {
 
   void report(const std::vector<PruneEvent>& events) {
     if (!events.empty() && observer_.pruned) tell([&] { observer_.pruned(events); });
+    for (const PruneEvent& event : events)
+      if (event.histogram) result_.event_seconds += event.histogram->seconds;
   }
   // Where a training can be kept, an observer that fails ends it at the next place from which it can go on.
   template <typename Telling>
   void tell(Telling&& telling) {
+    const Stopwatch watch;
     try {
       telling();
     } catch (const FileError&) {
       if (checkpoint_.file.empty()) throw;
       if (!failure_) failure_ = std::current_exception();
     }
+    result_.event_seconds += watch.seconds();
   }
   // What happens between trainings is part of what they cost.
   template <typename Work>

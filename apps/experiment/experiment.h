@@ -83,6 +83,7 @@ struct Trained {
   Confusion confusion = Confusion();    // of the test set, where classes are few; else of no classes
   double train_seconds = 0;             // without evaluations and checkpoints
   double checkpoint_seconds = 0;        // spent in writing these
+  double event_seconds = 0;             // of train_seconds: observers', and counting what they are told of prunings
   Flops train_flops;                    // all rounds; of a control, with what it took to find its pattern
   std::optional<Origin> origin = {};    // of the weights, if none was ever trained
   std::vector<std::string> notes = {};  // for people: what went otherwise than might be expected

@@ -147,6 +147,7 @@ namespace {
 void add_cost(const Trained& before, Trained& all) {
   all.train_seconds += before.train_seconds;
   all.checkpoint_seconds += before.checkpoint_seconds;
+  all.event_seconds += before.event_seconds;
   all.train_flops += before.train_flops;
 }
 

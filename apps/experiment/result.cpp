@@ -1,5 +1,6 @@
 #include "espalier/experiment/result.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "espalier/experiment/class_table.h"
@@ -77,7 +78,8 @@ Result result_of(const Experiment& e, const Trained* dense, const Trained& train
                 .processor = processor_name(),
                 .dense = {},
                 .sparse = side_of(trained, measured.back()),
-                .layers = layers_of(measured.back()),
+                .layers = layers_of(measured.back(), dense ? &measured.front() : nullptr),
+                .sample = picture_in(*e.data.train),
                 .confusion = trained.confusion,
                 .notes = trained.notes};
   if (trained.confusion.classes() > 0) result.class_names = class_names_of(e.data);
@@ -111,21 +113,43 @@ SideResult side_of(const Trained& trained, const ModelMeasurement& m) {
   side.best_epoch = trained.epoch;
   side.train_seconds = trained.train_seconds;
   side.checkpoint_seconds = trained.checkpoint_seconds;
+  side.event_seconds = trained.event_seconds;
   side.train_flops = trained.train_flops;
   if (trained.origin) side.mask_entropy_bytes = m.mask_entropy_bytes;
   return side;
 }
 
-std::vector<LayerResult> layers_of(const ModelMeasurement& m) {
+std::vector<LayerResult> layers_of(const ModelMeasurement& m, const ModelMeasurement* dense) {
   std::vector<LayerResult> layers;
   for (const LayerMeasurement& layer : m.layers) {
-    std::string form;
+    LayerResult& result = layers.emplace_back(LayerResult{layer.name, layer.rows, layer.cols, layer.density,
+                                                          std::string(name_of(layer.storage)), layer.kernel, "",
+                                                          layer.forward_flops, layer.seconds});
     for (const StoredLayer& stored : m.file.layers)
-      if (stored.name == layer.name) form = stored.form;
-    layers.push_back({layer.name, layer.rows, layer.cols, layer.density, std::string(name_of(layer.storage)),
-                      layer.kernel, form, layer.forward_flops, layer.seconds});
+      if (stored.name == layer.name) result.file_form = stored.form, result.file_bytes = stored.bytes;
+    if (!dense) continue;
+    for (const LayerMeasurement& twin : dense->layers)
+      if (twin.name == layer.name && twin.rows == layer.rows && twin.cols == layer.cols) {
+        result.dense_seconds = twin.seconds;
+        result.dense_forward_flops = twin.forward_flops;
+      }
   }
   return layers;
+}
+
+std::optional<SamplePicture> picture_in(const Dataset& data) {
+  constexpr Index most_features = 3 * 64 * 64;
+  const Shape shape = data.shape();
+  if (data.samples() == 0 || data.tokens() > 0 || shape.rank() != 3 || (shape[0] != 1 && shape[0] != 3) ||
+      shape[1] < 2 || shape[2] < 2 || shape.features() > most_features)
+    return {};
+  std::vector<Real> features(static_cast<std::size_t>(shape.features()));
+  data.read(0, features);
+  const auto [low, high] = std::ranges::minmax(features);
+  SamplePicture picture{.shape = shape, .pixels = {}};
+  for (const Real x : features)
+    picture.pixels.push_back(high > low ? static_cast<std::uint8_t>(std::lround(255 * (x - low) / (high - low))) : 0);
+  return picture;
 }
 
 std::span<const Quantity> quantities() {

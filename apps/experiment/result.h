@@ -23,6 +23,7 @@ struct SideResult {
   Index best_epoch = 0;                   // that was kept, by validation; 0: the last one
   double train_seconds = 0;               // without evaluations and checkpoints
   double checkpoint_seconds = 0;          // spent in writing these
+  double event_seconds = 0;               // of train_seconds: spent in writing metrics and masks
   Flops train_flops = {};                 // all rounds
 
   Index parameters = 0;          // if nothing were pruned
@@ -43,6 +44,16 @@ struct LayerResult {
   std::string storage, kernel, file_form;
   Flops forward_flops;  // one sample
   double seconds = 0;   // forward of one tile, median
+  std::uintmax_t file_bytes = 0;
+  // Of the same layer of the dense twin; none: there is no such layer.
+  std::optional<double> dense_seconds = {};
+  Flops dense_forward_flops = {};
+};
+
+// One sample of images, as people would see it.
+struct SamplePicture {
+  Shape shape;                       // [channels, height, width]
+  std::vector<std::uint8_t> pixels;  // from the smallest value, 0, to the largest, 255
 };
 
 // What a network has to beat: the majority class or the mean target, and a linear model.
@@ -73,6 +84,7 @@ struct Result {
   // Of a table: the columns that the first layer still reads, and how many there were.
   std::optional<std::vector<std::string>> surviving_inputs = {};
   Index input_columns = 0;
+  std::optional<SamplePicture> sample = {};  // of images: what one of them looks like
   // Of the sparse network on the test set, of data with classes.
   Confusion confusion = Confusion();
   std::vector<std::string> class_names = {};
@@ -86,7 +98,10 @@ Result result_of(const Experiment& e, const Trained* dense, const Trained& train
 
 SideResult side_of(const ModelMeasurement& measured);
 SideResult side_of(const Trained& trained, const ModelMeasurement& measured);
-std::vector<LayerResult> layers_of(const ModelMeasurement& measured);
+// dense: of the twin; null: there is none.
+std::vector<LayerResult> layers_of(const ModelMeasurement& measured, const ModelMeasurement* dense = nullptr);
+// The first of them; none if they are no images of one or three channels, or large ones.
+std::optional<SamplePicture> picture_in(const Dataset& data);
 
 // A number of both networks that tables and ratios are made of.
 struct Quantity {

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "espalier/experiment/base64.h"
+
 namespace espalier {
 namespace {
 
@@ -35,6 +37,7 @@ SideResult side_of(const Json& json) {
                   .best_epoch = json.value("best_epoch", Index{0}),
                   .train_seconds = json.at("train_seconds"),
                   .checkpoint_seconds = json.value("checkpoint_seconds", 0.0),
+                  .event_seconds = json.value("event_seconds", 0.0),
                   .train_flops = {json.at("train_flops_executed"), json.at("train_flops_useful")},
                   .parameters = json.at("parameters"),
                   .nonzeros = json.at("nonzeros"),
@@ -54,9 +57,20 @@ SideResult side_of(const Json& json) {
 }
 
 LayerResult layer_of(const Json& json) {
-  return {json.at("name"),    json.at("shape").at(0), json["shape"].at(1),  json.at("density"),
-          json.at("storage"), json.at("kernel"),      json.at("file_form"), {json.at("forward_flops_executed"), 0},
-          json.at("seconds")};
+  LayerResult layer{
+      json.at("name"),    json.at("shape").at(0), json["shape"].at(1),  json.at("density"),
+      json.at("storage"), json.at("kernel"),      json.at("file_form"), {json.at("forward_flops_executed"), 0},
+      json.at("seconds")};
+  layer.file_bytes = json.value("file_bytes", std::uintmax_t{0});
+  if (json.contains("dense_seconds")) layer.dense_seconds = json["dense_seconds"].get<double>();
+  layer.dense_forward_flops.executed = json.value("dense_forward_flops", std::uint64_t{0});
+  return layer;
+}
+
+SamplePicture picture_of(const Json& json) {
+  const Json& shape = json.at("shape");
+  return {Shape{shape.at(0).get<Index>(), shape.at(1).get<Index>(), shape.at(2).get<Index>()},
+          bytes_of_base64(json.at("pixels").get<std::string>())};
 }
 
 Json to_json(const BaselineResult& b) {
@@ -146,6 +160,7 @@ Json to_json(const SideResult& side) {
     if (side.best_epoch > 0) json["best_epoch"] = side.best_epoch;
     json["train_seconds"] = side.train_seconds;
     json["checkpoint_seconds"] = side.checkpoint_seconds;
+    json["event_seconds"] = side.event_seconds;
     json["train_flops_executed"] = side.train_flops.executed;
     json["train_flops_useful"] = side.train_flops.useful;
     json["removed_units"] = side.removed_units;
@@ -163,15 +178,20 @@ Json ratios_of(const Result& result) {
 
 Json to_json(const std::vector<LayerResult>& layers) {
   Json json = Json::array();
-  for (const LayerResult& layer : layers)
+  for (const LayerResult& layer : layers) {
     json.push_back({{"name", layer.name},
                     {"shape", {layer.rows, layer.cols}},
                     {"density", layer.density},
                     {"storage", layer.storage},
                     {"kernel", layer.kernel},
                     {"file_form", layer.file_form},
+                    {"file_bytes", layer.file_bytes},
                     {"forward_flops_executed", layer.forward_flops.executed},
                     {"seconds", layer.seconds}});
+    if (!layer.dense_seconds) continue;
+    json.back()["dense_forward_flops"] = layer.dense_forward_flops.executed;
+    json.back()["dense_seconds"] = *layer.dense_seconds;
+  }
   return json;
 }
 
@@ -191,6 +211,9 @@ Json to_json(const Result& r) {
     json["surviving_inputs"] = *r.surviving_inputs;
     json["input_columns"] = r.input_columns;
   }
+  if (r.sample)
+    json["sample"] = {{"shape", {r.sample->shape[0], r.sample->shape[1], r.sample->shape[2]}},
+                      {"pixels", base64_of(r.sample->pixels)}};
   for (const BaselineResult& b : r.baselines) json["baselines"][b.name] = to_json(b);
   if (!r.class_names.empty()) {
     json["classes"] = r.class_names;
@@ -223,6 +246,7 @@ Result result_of(const Json& json) {
     r.surviving_inputs = json["surviving_inputs"].get<std::vector<std::string>>();
     r.input_columns = json.at("input_columns");
   }
+  if (json.contains("sample")) r.sample = picture_of(json["sample"]);
   if (json.contains("baselines"))
     for (const auto& [name, baseline] : json["baselines"].items()) r.baselines.push_back(baseline_of(name, baseline));
   if (json.contains("classes")) {

@@ -12,6 +12,7 @@
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/experiment/report.h"
 #include "espalier/experiment/text.h"
 #include "espalier/experiment/trained_network.h"
 #include "espalier/experiment/trained_rows.h"
@@ -21,8 +22,9 @@ namespace espalier {
 namespace {
 
 // What a run writes, besides checkpoints; config.toml, by which a run is known, last.
-constexpr std::array run_files{"result.json", "results.json", "table.txt",        model_file_name,   "metrics.jsonl",
-                               "sweep.json",  "plots.svg",    preprocessing_file, trained_rows_file, "config.toml"};
+constexpr std::array run_files{"result.json",   "results.json",     "table.txt",       model_file_name,
+                               "metrics.jsonl", mask_file_name,     report_file_name,  "sweep.json",
+                               "plots.svg",     preprocessing_file, trained_rows_file, "config.toml"};
 constexpr std::string_view config_begins = "# Everything that produced this run.";
 
 // What the file of a run's model says of it. (A control may be another model than the configuration's.)
@@ -51,6 +53,10 @@ bool has_our_format(const std::filesystem::path& file) {
   return beginning_of(file).find(R"("format":"espalier-)") != std::string::npos;
 }
 
+bool is_report(const std::filesystem::path& file) {
+  return beginning_of(file).find(report_mark) != std::string::npos;
+}
+
 bool is_checkpoint(const std::filesystem::path& file) {
   return file.filename().string().starts_with("checkpoint-") && has_our_format(file);
 }
@@ -72,7 +78,9 @@ std::filesystem::path foreign_file(const std::filesystem::path& folder) {
   for (const char* name : run_files) {
     const std::filesystem::path file = folder / name;
     if (!std::filesystem::exists(file, none)) continue;
-    if (!run || (std::string_view(name) == model_file_name && !has_our_format(file))) return file;
+    if (!run || (std::string_view(name) == model_file_name && !has_our_format(file)) ||
+        (std::string_view(name) == report_file_name && !is_report(file)))
+      return file;
   }
   for (const auto& entry : std::filesystem::directory_iterator(folder, none))
     if (may_be_checkpoint(entry.path()) && !is_checkpoint(entry.path())) return entry.path();
@@ -269,7 +277,11 @@ RunFolder open_run(const RunPlace& place, const RunConfig& config) {
 // --- metrics.jsonl ---------------------------------------------------------------------------------------------------
 
 MetricsLog::MetricsLog(const RunFolder& folder, Index epochs, std::uintmax_t kept_bytes)
-    : path_(folder.path() / "metrics.jsonl"), within_(folder.name_within()), file_(path_), epochs_(epochs) {
+    : path_(folder.path() / "metrics.jsonl"),
+      within_(folder.name_within()),
+      file_(path_),
+      masks_(folder.path() / mask_file_name, /*keeps_all=*/kept_bytes > 0),
+      epochs_(epochs) {
   file_.keep(kept_bytes);
 }
 
@@ -316,23 +328,31 @@ void MetricsLog::pruned(const std::string& side, const std::vector<PruneEvent>& 
     kept += static_cast<double>(event.kept);
     positions += static_cast<double>(event.kept) / event.density;
   }
+  masks_.add(events, layers);
   write({{"side", side}, {"pruned_at_step", events.front().step}, {"density", kept / positions}, {"layers", layers}});
 }
 
 void MetricsLog::write(const Json& line) {
   unwritten_ += line.dump() + "\n";
-  file_.append(unwritten_);
+  flush();
+}
+
+// What cannot be written now is written with the next line, or when the training goes on.
+void MetricsLog::flush() {
+  file_.append(unwritten_);  // even if that is nothing: what stands behind goes
   unwritten_.clear();
+  masks_.flush();
 }
 
 void MetricsLog::finish() {
-  file_.append(unwritten_);  // even if that is nothing: what stands behind goes
-  unwritten_.clear();
+  flush();
+  masks_.finish();
 }
 
 std::string MetricsLog::noted() {
   if (unwritten_.empty()) file_.synchronise();
-  return Json({{"log", within_}, {"bytes", file_.bytes()}, {"unwritten", unwritten_}}).dump();
+  return Json({{"log", within_}, {"bytes", file_.bytes()}, {"unwritten", unwritten_}, {"masks", masks_.noted()}})
+      .dump();
 }
 
 void MetricsLog::go_on_behind(const std::string& note) {
@@ -347,6 +367,7 @@ void MetricsLog::go_on_behind(const std::string& note) {
                              path_.string(), bytes, found)
                      .c_str(),
                  stderr);
+    if (json.contains("masks")) masks_.go_on_behind(json["masks"]);
   } catch (const Json::exception& error) {
     throw FileError(fmt::format("a checkpoint: expected how far {} was, found: {}", path_.string(), error.what()));
   }
@@ -411,6 +432,7 @@ void leave_behind(const RunFolder& folder, const RunConfig& config, const DataPa
   folder.write("config.toml", to_toml(config));
   leave_model(folder, config, data, *sparse.model, sparse.data, sparse.origin);
   folder.write("result.json", to_json(result).dump(2) + "\n");
+  write_report(folder.path());
   folder.remove_checkpoints();  // not before: until then there is something to go on from
 }
 
@@ -422,6 +444,7 @@ Trained trained_in(const RunFolder& folder, const RunConfig& config, const DataP
   load_narrowed(*trained.model, data.train->shape(), folder.path() / model_file_name);
   trained.train_seconds = result->sparse.train_seconds;
   trained.checkpoint_seconds = result->sparse.checkpoint_seconds;
+  trained.event_seconds = result->sparse.event_seconds;
   trained.train_flops = result->sparse.train_flops;
   trained.notes = result->notes;
   return trained;

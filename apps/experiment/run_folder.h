@@ -1,11 +1,11 @@
-// What a run leaves behind: config.toml, metrics.jsonl, model.safetensors, result.json; of a table
-// trained_rows.safetensors as well.
+// What a run leaves behind: config.toml, metrics.jsonl, masks.jsonl, model.safetensors, result.json, report.html; of a
+// table trained_rows.safetensors as well.
 //
 // Invariants (tests/apps/run_folder_test.cpp names them by number):
 //   1. A new run removes nothing that a run before it has left, unless it is told to.
 //   2. A file that no run has written is never removed or replaced.
 //   3. A folder has one process that writes a run into it.
-//   4. metrics.jsonl has every line once, however often the run was killed.
+//   4. metrics.jsonl and masks.jsonl have every line once, however often the run was killed.
 #pragma once
 
 #include <filesystem>
@@ -16,6 +16,7 @@
 #include "espalier/core/log_file.h"
 #include "espalier/datasets/preprocessing.h"
 #include "espalier/experiment/from_config.h"
+#include "espalier/experiment/mask_log.h"
 #include "espalier/experiment/result.h"
 #include "espalier/experiment/result_json.h"
 
@@ -23,6 +24,7 @@ namespace espalier {
 
 constexpr const char* preprocessing_file = "preprocessing.json";  // of runs on tables before models had it themselves
 constexpr const char* model_file_name = "model.safetensors";
+constexpr const char* report_file_name = "report.html";
 
 // What a run has left in its folder, if it is finished. Throws FileError if it cannot be read.
 std::optional<Result> result_in(const std::filesystem::path& run);
@@ -76,7 +78,8 @@ RunFolder open_run(const RunPlace& place, const RunConfig& config);
 // Whether a file, under any of its names, is one that a run left in its folder.
 bool is_file_of_run(const std::filesystem::path& file, const std::filesystem::path& run);
 
-// metrics.jsonl: a line per epoch and per pruning, as they happen; some of the epochs also on stderr, for people.
+// metrics.jsonl: a line per epoch and per pruning, as they happen, and masks.jsonl; some of the epochs also on stderr,
+// for people.
 class MetricsLog {
  public:
   // kept_bytes: what stands in the file before the run's first training, and stays.
@@ -90,6 +93,7 @@ class MetricsLog {
   void epoch(const std::string& side, const EpochResult& e, Index round, double density);
   void pruned(const std::string& side, const std::vector<PruneEvent>& events);
   void write(const Json& line);
+  void flush();
   // For checkpoints: how far the file is, and which lines could not be written. Nothing is cut off when a training goes
   // on: another one, whose checkpoint knows of more lines, may follow.
   std::string noted();
@@ -97,6 +101,7 @@ class MetricsLog {
   std::filesystem::path path_;
   std::string within_;  // which of several logs this one is
   LogFile file_;
+  MaskLog masks_;
   std::string unwritten_;
   Index epochs_;
 };

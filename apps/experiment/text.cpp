@@ -151,6 +151,9 @@ std::string training_lines_of(const Result& result) {
   if (sparse.checkpoint_seconds > 0 && sparse.train_seconds > 0)
     text += fmt::format("; checkpoints took {}, {:.2f} % of the training", text_of_seconds(sparse.checkpoint_seconds),
                         100 * sparse.checkpoint_seconds / sparse.train_seconds);
+  if (sparse.event_seconds > 0 && sparse.train_seconds > 0)
+    text += fmt::format("; metrics and masks took {}, {:.2f} % of the training", text_of_seconds(sparse.event_seconds),
+                        100 * sparse.event_seconds / sparse.train_seconds);
   if (result.race_seconds > 0) text += fmt::format("; the race before took {:.1f} s", result.race_seconds);
   return text + "\n";
 }

@@ -202,6 +202,7 @@ Progress progress_of(const json& j, const TrainingLimits& limits) {
   }
   p.trained.train_seconds = amount(j, "train_seconds");
   p.trained.checkpoint_seconds = amount(j, "checkpoint_seconds");
+  if (j.contains("event_seconds")) p.trained.event_seconds = amount(j, "event_seconds");
   p.trained.train_flops = flops_of(j, "train_flops");
   p.trained.validation = evaluation_of(j.at("validation"));
   p.trained.test = evaluation_of(j.at("test"));
@@ -216,6 +217,7 @@ Progress progress_of(const json& j, const TrainingLimits& limits) {
 void take_over(Trained& t, Trained&& from) {
   t.train_seconds = from.train_seconds;
   t.checkpoint_seconds = from.checkpoint_seconds;
+  t.event_seconds = from.event_seconds;
   t.train_flops = from.train_flops;
   t.validation = from.validation;
   t.test = from.test;
@@ -283,6 +285,7 @@ void save_training(const TrainingState& s, const TrainingParts& parts, const std
             {"config", fingerprint_text(parts.config)},
             {"train_seconds", t.train_seconds},
             {"checkpoint_seconds", t.checkpoint_seconds},
+            {"event_seconds", t.event_seconds},
             {"train_flops", to_json(t.train_flops)},
             {"validation", to_json(t.validation)},
             {"test", to_json(t.test)},

@@ -45,6 +45,7 @@ int run_command_line(int argc, char** argv) {
   CLI::App* exported = app.add_subcommand("export", "A trained network's weights for other programs");
   CLI::App* shrunk = app.add_subcommand("shrink", "A trained network without its dead units, as a smaller file");
   CLI::App* inspect = app.add_subcommand("inspect", "What is in a trained network");
+  CLI::App* report = app.add_subcommand("report", "The page that shows a run, or compares several");
   CLI::App* bench = app.add_subcommand("bench", "Time a dense and a sparse network side by side");
   CLI::App* kernels = bench->add_subcommand("kernels", "Time the kernels against the machine's limits");
   CLI::App* convolution = bench->add_subcommand("convolution", "The same for a convolution, from naive to threads");
@@ -63,6 +64,7 @@ int run_command_line(int argc, char** argv) {
                                                             {exported, add_export(*exported)},
                                                             {shrunk, add_shrink(*shrunk)},
                                                             {inspect, add_inspect(*inspect)},
+                                                            {report, add_report(*report)},
                                                             {kernels, add_bench_kernels(*kernels)},
                                                             {convolution, add_bench_convolution(*convolution)},
                                                             {updates, add_bench_pruning(*updates)},

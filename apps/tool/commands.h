@@ -34,6 +34,7 @@ Command add_evaluate(CLI::App& app);
 Command add_export(CLI::App& app);
 Command add_shrink(CLI::App& app);
 Command add_inspect(CLI::App& app);
+Command add_report(CLI::App& app);
 Command add_methods(CLI::App& app);
 Command add_explain(CLI::App& app);
 Command add_reproduce(CLI::App& app);

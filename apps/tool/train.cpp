@@ -14,6 +14,7 @@
 #include "espalier/experiment/data.h"
 #include "espalier/experiment/machine.h"
 #include "espalier/experiment/recommend.h"
+#include "espalier/experiment/report.h"
 #include "espalier/experiment/run_folder.h"
 #include "espalier/experiment/text.h"
 #include "espalier/layers/loss.h"
@@ -322,8 +323,9 @@ std::vector<Result> run_sweep(const Sweep& sweep, DataParts& data, const Before&
       if (sweep.many()) fmt::print(stderr, "seed {}, density {}\n", config.seed, density);
       // A result is there only when resuming; with fewer epochs, it is of the run that is trained on.
       const std::optional<Result> finished = own.result();
-      results.push_back(finished && finished->epochs == config.epochs ? *finished
-                                                                      : run_once(config, data, beside, own));
+      const bool is_done = finished && finished->epochs == config.epochs;
+      if (is_done && !std::filesystem::exists(own.path() / report_file_name)) write_report(own.path());
+      results.push_back(is_done ? *finished : run_once(config, data, beside, own));
       if (sweep.many()) own.remove_checkpoints();
     }
   }
@@ -520,11 +522,13 @@ void report(const TrainFlags& f, const Sweep& sweep, const RunFolder& folder, co
     Json all = Json::array();
     for (const Result& result : results) all.push_back(to_json(result));
     folder.write("results.json", all.dump(2) + "\n");
+    write_report(folder.path());
     fmt::print("{}", f.json ? all.dump(2) + "\n" : table);
   } else {
     fmt::print("{}", f.json ? to_json(results[0]).dump(2) + "\n" : page_of(results[0]));
   }
   fmt::print(stderr, "{:.1f} s; run folder: {}\n", seconds, folder.path().string());
+  fmt::print(stderr, "the same as a page: {}\n", (folder.path() / report_file_name).string());
 }
 
 // The folder of the run, locked.

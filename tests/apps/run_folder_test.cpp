@@ -93,13 +93,13 @@ TEST_F(Runs, OverwritingASweepRemovesTheRunsWithinIt) {
   put("run/density-0.5-seed-1/notes.txt", "mine");
   ASSERT_EQ(train("--overwrite --out " + path("run")).code, exit_done);
   EXPECT_EQ(files("run"), (std::vector<std::string>{"config.toml", "density-0.5-seed-1", "density-0.5-seed-1/notes.txt",
-                                                    "metrics.jsonl", "model.safetensors", "result.json", "sweep.json",
-                                                    "trained_rows.safetensors"}));
+                                                    "masks.jsonl", "metrics.jsonl", "model.safetensors", "report.html",
+                                                    "result.json", "sweep.json", "trained_rows.safetensors"}));
 }
 
 TEST_F(Runs, Invariant2NoFileThatNoRunHasWrittenIsTouched) {
-  for (const char* name : {"model.safetensors", "result.json", "preprocessing.json", "metrics.jsonl", "config.toml",
-                           "checkpoint-sparse", "checkpoint-dense-seed-1"}) {
+  for (const char* name : {"model.safetensors", "result.json", "preprocessing.json", "metrics.jsonl", "masks.jsonl",
+                           "report.html", "config.toml", "checkpoint-sparse", "checkpoint-dense-seed-1"}) {
     put(std::string("d/") + name, "mine");
     for (const char* flags : {"", "--overwrite ", "--rate 1e9 --overwrite "}) {
       const Ran ran = train(flags + ("--out " + path("d")));
@@ -169,6 +169,7 @@ TEST_F(Runs, Invariant4LinesOfAKilledRunThatItsCheckpointDoesNotKnowGo) {
   ASSERT_EQ(train("--epochs 3 --out " + path("run")).code, exit_interrupted);
   interrupt_after(-1);
   std::ofstream(path("run/metrics.jsonl"), std::ios::app) << "{\"side\":\"sparse\",\"epoch\":2}\n{\"side\":\"spa";
+  std::ofstream(path("run/masks.jsonl"), std::ios::app) << "{\"step\":9,\"la";
   ASSERT_EQ(tool("train --resume " + path("run")).code, exit_done);
   const auto lines = [&](const std::string& name) {
     std::istringstream text(read(name));
@@ -180,6 +181,7 @@ TEST_F(Runs, Invariant4LinesOfAKilledRunThatItsCheckpointDoesNotKnowGo) {
     return all;
   };
   EXPECT_EQ(lines("run/metrics.jsonl"), lines("whole/metrics.jsonl"));
+  EXPECT_EQ(read("run/masks.jsonl"), read("whole/masks.jsonl"));
 }
 
 // Its only line is one of the training that was killed, behind those that the checkpoint of the dense twin knows of.

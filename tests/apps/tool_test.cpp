@@ -165,6 +165,7 @@ void expect_same_bits_after_interruption(const std::string& command, std::initia
     return entries;
   };
   EXPECT_EQ(metrics(whole), metrics(pieces));
+  EXPECT_EQ(read(whole + "/masks.jsonl"), read(pieces + "/masks.jsonl"));
   const auto figures = [&](const std::string& run) {
     return nlohmann::json::parse(read(run + "/result.json"))["sparse"];
   };

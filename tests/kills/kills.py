@@ -184,6 +184,7 @@ def left_in(folder):
     return {
         "files": sorted(str(file.relative_to(folder)) for file in folder.rglob("*")),
         "metrics": metrics,
+        "masks": (folder / "masks.jsonl").read_text() if (folder / "masks.jsonl").exists() else "",
         "result": json.dumps(plain(json.loads((folder / "result.json").read_text())), sort_keys=True),
         "model": (folder / "model.safetensors").read_bytes(),
     }

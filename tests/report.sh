@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Pages of runs in a browser: trains small networks of several kinds, opens report.html of each in Chromium, and expects no
+# word on the console, no request to a network, no empty panel, and answers to the slider, the charts' switches, the theme and
+# the keyboard, on a desk and on a phone. With a folder, pictures of all pages are left there.
+#
+#   tests/report.sh [PICTURES]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+espalier=${ESPALIER:-build/release/espalier}
+pictures=${1:-}
+python=
+for candidate in python3 /usr/bin/python3; do
+  if "$candidate" -c 'import selenium' 2>/dev/null; then python=$candidate; fi
+done
+if [ -z "$python" ] || ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
+  echo "report.sh: SKIPPED: no chromium, chromedriver or selenium here (packages chromium, chromium-driver, python3-selenium)"
+  exit 0
+fi
+runs=$(mktemp -d)
+trap 'rm -rf "$runs"' EXIT
+unset ESPALIER_DATA
+train() {  # NAME FLAGS...
+  local name=$1
+  shift
+  "$espalier" train --threads "${THREADS:-1}" --out "$runs/$name" "$@" >"$runs/log" 2>&1 || { cat "$runs/log" >&2 && exit 1; }
+}
+# Names that would be markup, were they ever taken for it.
+awk 'BEGIN { print "x,\"<script>alert(1)</script>\",<img src=x onerror=alert(2)>,label"
+             for (i = 0; i < 400; ++i) print i % 17 "," i % 5 "," (i * 7) % 11 "," (i % 17 < 8 ? "</script>" : "<b>yes</b>") }' >"$runs/evil.csv"
+train mlp --data synthetic-digits --model lenet-300-100 --density 0.05 --epochs 4
+train cnn --data synthetic-digits --model lenet-5 --density 0.1 --epochs 1 --rate 0.01
+train table --data synthetic-table --density 0.05 --epochs 10
+train evil --data "$runs/evil.csv" --target label --model tabular:16 --density 0.2 --epochs 3
+train gru --data synthetic-signals --model gru:16 --density 0.2 --epochs 1
+train lottery --data synthetic-digits --model mlp:784-32-10 --method lottery --rounds 3 --density 0.2 --epochs 1
+train rigl --data synthetic-digits --model mlp:784-100-10 --method rigl --density 0.1 --epochs 4 --interval 10
+train alone --data synthetic-table-regression --no-dense --density 0.1 --epochs 5
+train old --data synthetic-digits --model mlp:784-32-10 --density 0.1 --epochs 1
+rm "$runs/old/masks.jsonl" "$runs/old/metrics.jsonl" && "$espalier" report "$runs/old" >/dev/null
+for method in magnitude set; do
+  train "sweep-$method" --data synthetic-digits --model mlp:784-32-10 --method $method --density 0.2,0.1,0.05 --seeds 2 --epochs 1
+done
+mkdir "$runs/comparison"
+"$espalier" report "$runs/sweep-magnitude" "$runs/sweep-set" --out "$runs/comparison/report.html" >/dev/null
+"$python" tests/report.py "$runs" $pictures
