@@ -124,9 +124,9 @@ Shape MultiHeadAttention::output_shape(const Shape& input) const {
   return input;
 }
 
-// The heads stand beside the batch: [T, D] -> [heads, T, d]
+// The heads stand beside the batch: [T, D] -> [heads, T, d]. Some may have gone, and then heads * d < D.
 OnnxValue MultiHeadAttention::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
-  const Index T = x.shape[0], D = x.shape[1], heads = form_.heads, d = D / heads;
+  const Index T = x.shape[0], d = head_features_, heads = query_.weight.rows() / d;
   const auto part = [&](const Projection& p, const char* which, const std::vector<std::int64_t>& axes) {
     const std::string layer = name_ + which;
     const OnnxValue y = graph.at_every_step(layer, x, p.weight, &p.bias);
@@ -138,10 +138,10 @@ OnnxValue MultiHeadAttention::to_onnx(OnnxGraph& graph, const OnnxValue& x) cons
   const std::string scale = graph.number(name_ + ".scale", 1 / std::sqrt(static_cast<Real>(d)));
   const OnnxValue products = graph.add("MatMul", name_, {q.name, k.name}, {heads, T, T});
   OnnxValue scores = graph.add("Mul", name_, {products.name, scale}, products.shape);
-  if (form_.causal) scores = graph.add("Add", name_, {scores.name, unseen(graph, T)}, scores.shape);
+  if (causal_) scores = graph.add("Add", name_, {scores.name, unseen(graph, T)}, scores.shape);
   const OnnxValue P = graph.add("Softmax", name_, {scores.name}, scores.shape, {{"axis", -1}});
   const OnnxValue o = graph.add("MatMul", name_, {P.name, v.name}, v.shape);
-  const OnnxValue steps = graph.reshape(name_, graph.transpose(name_, o, {0, 2, 1, 3}), {T, D});
+  const OnnxValue steps = graph.reshape(name_, graph.transpose(name_, o, {0, 2, 1, 3}), {T, heads * d});
   return graph.at_every_step(name_ + ".output", steps, output_.weight, &output_.bias);
 }
 
