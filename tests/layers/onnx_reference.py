@@ -4,7 +4,7 @@ import itertools
 import math
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 
 def dense(sparse):
@@ -85,7 +85,7 @@ operators = {
     "Add": np.add,
     "AveragePool": lambda x, count_include_pad, **o: pool(x, np.mean, 0, **o),
     "BatchNormalization": batch_normalization,
-    "Cast": lambda x, to: x.astype(helper.tensor_dtype_to_np_dtype(to) if hasattr(helper, "tensor_dtype_to_np_dtype") else "i8"),
+    "Cast": lambda x, to: x.astype({TensorProto.INT64: "i8"}[to]),
     "Constant": lambda sparse_value: dense(sparse_value),
     "Conv": conv,
     "ConvTranspose": conv_transpose,

@@ -31,7 +31,7 @@ def extents(value):
     return [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
 
 
-def check_form(model, name, positions, live):
+def check_form(model, name, live):
     onnx.checker.check_model(model, full_check=True)
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)], model.opset_import
     (source,), (sink,) = model.graph.input, model.graph.output
@@ -70,10 +70,10 @@ def main():
         assert done.returncode == 0, done.stderr
         print(f"{'largest difference, of the largest output':60}", *(f"{runner:>12}" for runner in runners))
         for line in done.stdout.splitlines():
-            name, positions, live = line.split()
+            name, live = line.split()
             file = lambda ending: pathlib.Path(folder, f"{name}.{ending}")
             model = onnx.load(file("onnx"))
-            check_form(model, name, int(positions), int(live))
+            check_form(model, name, int(live))
             whole = model.graph.input[0].type.tensor_type.elem_type == TensorProto.INT64
             x = np.fromfile(file("input.f32"), "f4").reshape([-1] + extents(model.graph.input[0])[1:])
             y = np.fromfile(file("output.f32"), "f4").reshape([-1] + extents(model.graph.output[0])[1:])

@@ -3,7 +3,7 @@
 //
 //   espalier_write_onnx FOLDER     NAME.onnx, NAME.input.f32, NAME.output.f32: samples one after the other
 //
-// and for each of them a line: NAME, the number of weights, that of live ones
+// and for each of them a line: NAME, the number of live weights
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -80,8 +80,7 @@ void write(const Module& model, const Shape& input, OnnxInitialisers initialiser
   ModelCard card{.input = input, .dataset = "noise", .seed = 7, .notes = {{"\"quoted\"", "ü\n"}}};
   if (!name.starts_with(layer_prefix)) card.model = model.name(), card.outputs = y.value().features();
   export_onnx(model, card, initialisers, folder / (name + ".onnx"));
-  const Census census = census_of(model);
-  fmt::print("{} {} {}\n", name, census.positions, census.live);
+  fmt::print("{} {}\n", name, census_of(model).live);
 }
 
 void write_both(const std::function<ModulePtr()>& make, const Shape& input, const std::filesystem::path& folder,
