@@ -168,7 +168,7 @@ class DeadUnitSearch {
   DeadUnitSearch(const Module& model, const Shape& input, const WidthGuards& guards) : guards_(guards) {
     require(guards.minimum >= 1, "[minimum] expected at least 1 unit of each layer, got {}", guards.minimum);
     record(model, input, tape_);
-    found_.widths = widths_of(model, tape_);
+    found_.widths = recorded_widths(model, tape_);
     found_.kept = all_of(found_.widths);
     for (const std::string& name : guards.protect) width_named(found_.widths, name);
     paths_ = paths_of(tape_);

@@ -150,8 +150,9 @@ TEST(DeadUnits, GoAndTheOutputsStayInSparseNetworksOfEveryKind) {
           make_model(net.model, {.input = net.input, .outputs = 5, .seed = seed, .density = net.density}));
       const DeadUnits dead = take_out(*model, net.input);
       EXPECT_EQ(model->output_shape(net.input), Shape{5});
-      if (std::string(net.model).starts_with("mlp") || std::string(net.model).starts_with("lenet"))
+      if (std::string(net.model).starts_with("mlp") || std::string(net.model).starts_with("lenet")) {
         EXPECT_GT(dead.without_effect, 0);
+      }
     }
 }
 
