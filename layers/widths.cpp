@@ -227,7 +227,7 @@ std::vector<Index> Place::indices_of(Index which) const {
   return staying(*this, {which});
 }
 
-std::vector<Width> widths_of(const Module& model, const Tape& tape) {
+std::vector<Width> recorded_widths(const Module& model, const Tape& tape) {
   return Couplings(model, tape).widths();
 }
 
@@ -236,7 +236,7 @@ std::vector<Width> widths_of(const Module& model, const Shape& input) {
   tile.input = Tensor(input, {1, 1});
   Tape tape;
   model.forward(tape.begin(tile, {.mode = Mode::evaluation}));
-  return widths_of(model, tape);
+  return recorded_widths(model, tape);
 }
 
 const Width& width_named(const std::vector<Width>& widths, const std::string& name) {

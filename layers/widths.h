@@ -52,7 +52,7 @@ struct Width {
 // Those that have parameters, in the order in which the network computes them. input: the shape of one sample
 std::vector<Width> widths_of(const Module& model, const Shape& input);
 // The same of a tape on which the model was recorded.
-std::vector<Width> widths_of(const Module& model, const Tape& tape);
+std::vector<Width> recorded_widths(const Module& model, const Tape& tape);
 
 // The width of that name. Throws UsageError, listing the names, if there is none.
 const Width& width_named(const std::vector<Width>& widths, const std::string& name);

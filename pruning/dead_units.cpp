@@ -168,10 +168,11 @@ class DeadUnitSearch {
   DeadUnitSearch(const Module& model, const Shape& input, const WidthGuards& guards) : guards_(guards) {
     require(guards.minimum >= 1, "[minimum] expected at least 1 unit of each layer, got {}", guards.minimum);
     record(model, input, tape_);
-    found_.widths = widths_of(model, tape_);
+    found_.widths = recorded_widths(model, tape_);
     found_.kept = all_of(found_.widths);
     for (const std::string& name : guards.protect) width_named(found_.widths, name);
     paths_ = paths_of(tape_);
+    group_of_.resize(tape_.nodes());
     look_at_inputs(input);
     if (!paths_) return;
     judge();
@@ -218,9 +219,19 @@ class DeadUnitSearch {
     for (Index f = 0; !features_only && f < input.features(); ++f) read[f] |= paths_->leads[0][unit_of(input, f)];
   }
 
+  // Whether a node makes or reads these units for itself: paths are known between nodes, not within one.
+  bool is_inside(const Width& width) const {
+    for (std::size_t n = 0; n < tape_.nodes(); ++n) {
+      const Node& node = tape_.node(n);
+      if (std::ranges::find(node.reads, Reads::own, &Reads::input) == node.reads.end()) continue;
+      for (const Parameter* W : node.parameters)
+        if (std::ranges::find(width.places, W->name(), &Place::name) != width.places.end()) return true;
+    }
+    return false;
+  }
+
   // What the nodes say of each group: whether it leads on, whether it is reached.
   void judge() {
-    group_of_.resize(tape_.nodes());
     for (std::size_t w = 0; w < found_.widths.size(); ++w) {
       const Width& width = found_.widths[w];
       // Whether any of its units leads on, and whether one does that is no constant: in a residual network the sum
@@ -234,7 +245,8 @@ class DeadUnitSearch {
           lives[place.group[u]] |= paths_->leads[place.node][u] & paths_->reached[place.node][u];
         }
       }
-      const bool safe = !width.fixed.empty() || std::ranges::find(guards_.protect, width.name) != guards_.protect.end();
+      const bool safe = !width.fixed.empty() || is_inside(width) ||
+                        std::ranges::find(guards_.protect, width.name) != guards_.protect.end();
       std::vector<Fate>& fates = fates_.emplace_back(static_cast<std::size_t>(width.groups), Fate::stays);
       for (std::size_t g = 0; !safe && g < fates.size(); ++g)
         fates[g] = !leads[g] ? Fate::without_effect : !lives[g] ? Fate::constant : Fate::stays;

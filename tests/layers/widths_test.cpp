@@ -99,24 +99,27 @@ TEST_P(EveryModel, HasEachRowAndColumnInOneGroupAndEqualGroups_1_3) {
     EXPECT_GE(width.groups, 1);
     EXPECT_FALSE(width.name.empty());
     for (const Place& place : width.places) {
-      if (place.of == Place::Of::rows || place.of == Place::Of::columns)
+      if (place.of == Place::Of::rows || place.of == Place::Of::columns) {
         EXPECT_EQ(++seen[std::pair(place.name, place.of == Place::Of::rows)], 1) << place.name;
-      if (width.fixed.empty())
-        for (Index g = 0; g < width.groups; ++g)
-          EXPECT_EQ(std::ssize(place.indices_of(g)) * width.groups, std::ssize(place.group)) << width.name;
+      }
+      for (Index g = 0; width.fixed.empty() && g < width.groups; ++g) {
+        EXPECT_EQ(std::ssize(place.indices_of(g)) * width.groups, std::ssize(place.group)) << width.name;
+      }
     }
   }
   // Of every matrix it is said what its rows and columns stand for.
   model->visit_parameters([&](const Parameter& W) {
     if (!W.prunable()) return;
     EXPECT_EQ((seen[std::pair(W.name(), true)]), 1) << W.name();
-    if (!W.name().starts_with("embedding")) EXPECT_EQ((seen[std::pair(W.name(), false)]), 1) << W.name();
+    if (!W.name().starts_with("embedding")) {
+      EXPECT_EQ((seen[std::pair(W.name(), false)]), 1) << W.name();
+    }
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Zoo, EveryModel, ::testing::ValuesIn(zoo_cases), [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(Zoo, EveryModel, ::testing::ValuesIn(zoo_cases), [](const auto& row) {
   std::string name;
-  for (const char c : info.param.model) name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  for (const char c : row.param.model) name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
   return name;
 });
 

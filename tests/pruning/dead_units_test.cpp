@@ -14,6 +14,7 @@
 #include "espalier/layers/sequence.h"
 #include "espalier/layers/sequential.h"
 #include "support/narrowing.h"
+#include "support/two_matrices.h"
 
 namespace espalier {
 namespace {
@@ -150,8 +151,9 @@ TEST(DeadUnits, GoAndTheOutputsStayInSparseNetworksOfEveryKind) {
           make_model(net.model, {.input = net.input, .outputs = 5, .seed = seed, .density = net.density}));
       const DeadUnits dead = take_out(*model, net.input);
       EXPECT_EQ(model->output_shape(net.input), Shape{5});
-      if (std::string(net.model).starts_with("mlp") || std::string(net.model).starts_with("lenet"))
+      if (std::string(net.model).starts_with("mlp") || std::string(net.model).starts_with("lenet")) {
         EXPECT_GT(dead.without_effect, 0);
+      }
     }
 }
 
@@ -207,6 +209,15 @@ TEST(DeadUnits, OfASumGoWhenNoSummandIsNeeded) {
   EXPECT_EQ(dead.without_effect, 1);
   EXPECT_EQ(units_in(model, "in.weight"), 2) << "in 0 is read by the sum, in 1 by b";
   EXPECT_EQ(units_in(model, "b.weight"), 2);
+}
+
+TEST(DeadUnits, AreNotLookedForInsideANode) {
+  Sequential model;
+  model.add<Linear>(LinearOptions{.name = "in", .in = 4, .out = 5}, 1)
+      .add<testing::TwoMatrices>(5, 3, 6, 1)
+      .add<Linear>(LinearOptions{.name = "out", .in = 6, .out = 2}, 1);
+  keep(model, "out.weight", {0, 7});
+  EXPECT_EQ(take_out(model, {4}).removed(), 0);
 }
 
 TEST(DeadUnits, StayWhereTheyAreGuardedAndALayerKeepsOne) {
