@@ -81,7 +81,8 @@ function rgb(name) {
 // A pixel for each weight, or, where a canvas has fewer, the average of those that fall on it.
 function paintMask(canvas, strip, mask, changed) {
   const {width, height} = strip;
-  const live = rgb("sparse"), ground = rgb("mask-ground"), lost = rgb("lost"), born = rgb("born");
+  const live = rgb("sparse"), ground = rgb("mask-ground"), born = rgb("born");
+  const lost = rgb("lost").map((tone, k) => 0.6 * tone + 0.4 * ground[k]); // they are gone
   const image = new ImageData(width, height);
   const put = (at, tone) => image.data.set([...tone, 255], 4 * at);
   for (let at = 0; at < mask.length; ++at) put(at, mask[at] ? live : ground);
@@ -94,13 +95,13 @@ function paintMask(canvas, strip, mask, changed) {
 function layerFigure(strip) {
   const canvas = element("canvas", {role: "img", "aria-label": `which weights of ${strip.name} are live`});
   const said = element("span");
-  // Tall matrices lie on their side less well than wide ones: those are drawn narrower.
+  // Neither higher than a hand nor with weights as large as tiles.
   const ratio = strip.height / strip.width;
   canvas.style.aspectRatio = `${strip.width} / ${strip.height}`;
-  if (ratio > 0.6) canvas.style.maxWidth = `${Math.max(6, 22 / ratio)}rem`;
+  canvas.style.maxWidth = `min(${14 * strip.width}px, ${(20 / ratio).toFixed(2)}rem)`;
   if (strip.height < 14 && ratio < 0.04) canvas.style.aspectRatio = `${strip.width} / ${Math.ceil(strip.width / 22)}`;
   if (strip.width < 300) canvas.classList.add("sharp");
-  const sampled = strip.rowStep * strip.colStep > 1 ? `; every ${strip.rowStep > 1 ? `${strip.rowStep}th unit` : `${strip.colStep}th input`} drawn` : "";
+  const sampled = strip.rowStep * strip.colStep > 1 ? `; drawn: one ${strip.rowStep > 1 ? `unit in ${strip.rowStep}` : `input in ${strip.colStep}`}` : "";
   return {canvas, said, sampled, strip,
     figure: element("figure", {class: "mask"}, element("figcaption", {}, strip.name, said), canvas)};
 }

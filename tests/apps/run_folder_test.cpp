@@ -92,10 +92,9 @@ TEST_F(Runs, OverwritingASweepRemovesTheRunsWithinIt) {
   ASSERT_EQ(train("--density 0.5,0.2 --out " + path("run")).code, exit_done);
   put("run/density-0.5-seed-1/notes.txt", "mine");
   ASSERT_EQ(train("--overwrite --out " + path("run")).code, exit_done);
-  EXPECT_EQ(files("run"),
-            (std::vector<std::string>{"config.toml", "density-0.5-seed-1", "density-0.5-seed-1/notes.txt",
-                                      "masks.jsonl", "metrics.jsonl", "model.safetensors", "preprocessing.json",
-                                      "report.html", "result.json", "sweep.json", "trained_rows.safetensors"}));
+  EXPECT_EQ(files("run"), (std::vector<std::string>{"config.toml", "density-0.5-seed-1", "density-0.5-seed-1/notes.txt",
+                                                    "masks.jsonl", "metrics.jsonl", "model.safetensors", "report.html",
+                                                    "result.json", "sweep.json", "trained_rows.safetensors"}));
 }
 
 TEST_F(Runs, Invariant2NoFileThatNoRunHasWrittenIsTouched) {
