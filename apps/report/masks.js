@@ -176,20 +176,20 @@ function histogramsOf(film, position) {
   const shown = () => {
     const at = position();
     const line = (film.frames.slice(0, at + 1).filter((f) => told.includes(f)).at(-1) || told[0]).line;
-    return [line, (line.layers.find((l) => l.name === name) || line.layers[0]).histogram];
-  };
-  const middles = (h) => h.before.map((_, i) => ((2 * i + 1) / h.before.length - 1) * h.limit);
-  const title = element("h3");
-  const config = () => {
-    const [line, h] = shown();
     title.textContent = `Weights of ${name} before and after the pruning at step ${count(line.pruned_at_step)}`;
+    return (line.layers.find((l) => l.name === name) || line.layers[0]).histogram;
+  };
+  const title = element("h3");
+  const middles = (h) => h.before.map((_, i) => ((2 * i + 1) / h.before.length - 1) * h.limit);
+  const config = () => {
+    const h = shown();
     return {type: "bar", data: {labels: middles(h).map((x) => x.toPrecision(2)), datasets: [
       {label: "after", data: h.after, backgroundColor: colour("sparse"), grouped: false, barPercentage: 1, categoryPercentage: 0.94, order: 1},
       {label: "before", data: h.before, backgroundColor: faint(colour("dense"), 0.45), grouped: false, barPercentage: 1, categoryPercentage: 0.94, order: 2}]},
       options: {scales: {x: axis("value of a weight", {grid: {display: false}}), y: axis("", {ticks: {...axis("").ticks, callback: (v) => short(v)}})}}};
   };
   const figure = chart("Weights before and after a pruning", config, () => {
-    const h = shown()[1];
+    const h = shown();
     return table(["value", "before", "after"], middles(h).map((x, i) => [x.toPrecision(3), count(h.before[i]), count(h.after[i])]));
   }, "low");
   const pick = element("select", {id: "histogram-layer", "aria-label": "layer", onchange: (event) => { name = event.target.value; figure.update(); }},
@@ -221,7 +221,7 @@ function masksOf(run) {
       if (l === 0 && inputs) inputs.draw(mask);
     });
   };
-  slider.addEventListener("input", () => { draw(); if (histograms && hasCharts) histograms.update(); });
+  slider.addEventListener("input", () => { draw(); if (histograms) histograms.update(); });
   redraws.push(draw);
   queueMicrotask(draw);
   const legend = element("p", {class: "legend"}, [["sparse", "live"], ["lost", "died in this step"], ["born", "born in this step"], ["mask-ground", "pruned"]]

@@ -110,7 +110,7 @@ function curvesPanel(curves, metric, paint) {
     curves.flatMap((c) => c.points.map((p) => [c.title || c.name, p.at, short(p.flops), ...ys.map(([key]) => typeof p[key] === "number" ? Number(p[key].toPrecision(5)) : "")]))));
   return section("curves", "Over the training",
     element("p", {class: "soft"}, "A sparse step costs less: over epochs the two networks see the same data, over FLOPs they do the same work."),
-    element("div", {class: "choices"},
+    !hasCharts ? null : element("div", {class: "choices"},
       choice("show", ys, y, (value) => { y = value; figure.setAttribute("aria-label", title()); figure.update(); }),
       choice("over", [["at", "epochs"], ["flops", "FLOPs"]], x, (value) => { x = value; figure.update(); })),
     figure);
