@@ -7,7 +7,8 @@
 //    -limit    0   limit          -limit     0    limit
 //
 // Bins are equally wide, from minus to plus the largest magnitude before. Weights that are exactly zero, pruned ones in
-// masked storage and newborn ones, are in none of them.
+// masked storage and newborn ones, are in none of them. Of layers with more than 65,536 stored weights only every n-th
+// is looked at, and counts n times.
 #pragma once
 
 #include <array>

@@ -31,7 +31,10 @@ class Bits {
   Bits() = default;
   explicit Bits(Index count, bool live = false);
   Index count() const { return count_; }
-  void set(Index at) { words_[static_cast<std::size_t>(at / 64)] |= std::uint64_t{1} << (at % 64); }
+  void set(Index at) {
+    const auto place = static_cast<std::uint64_t>(at);
+    words_[place / 64] |= std::uint64_t{1} << (place % 64);
+  }
   void add(const Bits& other);  // of as many
   Index live() const;
   std::vector<Index> differences(const Bits& other) const;      // ascending

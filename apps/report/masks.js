@@ -81,7 +81,8 @@ function rgb(name) {
 // A pixel for each weight, or, where a canvas has fewer, the average of those that fall on it.
 function paintMask(canvas, strip, mask, changed) {
   const {width, height} = strip;
-  const live = rgb("sparse"), ground = rgb("mask-ground"), lost = rgb("lost"), born = rgb("born");
+  const live = rgb("sparse"), ground = rgb("mask-ground"), born = rgb("born");
+  const lost = rgb("lost").map((tone, k) => 0.6 * tone + 0.4 * ground[k]); // they are gone
   const image = new ImageData(width, height);
   const put = (at, tone) => image.data.set([...tone, 255], 4 * at);
   for (let at = 0; at < mask.length; ++at) put(at, mask[at] ? live : ground);
@@ -94,13 +95,13 @@ function paintMask(canvas, strip, mask, changed) {
 function layerFigure(strip) {
   const canvas = element("canvas", {role: "img", "aria-label": `which weights of ${strip.name} are live`});
   const said = element("span");
-  // Tall matrices lie on their side less well than wide ones: those are drawn narrower.
+  // Neither higher than a hand nor with weights as large as tiles.
   const ratio = strip.height / strip.width;
   canvas.style.aspectRatio = `${strip.width} / ${strip.height}`;
-  if (ratio > 0.6) canvas.style.maxWidth = `${Math.max(6, 22 / ratio)}rem`;
+  canvas.style.maxWidth = `min(${14 * strip.width}px, ${(20 / ratio).toFixed(2)}rem)`;
   if (strip.height < 14 && ratio < 0.04) canvas.style.aspectRatio = `${strip.width} / ${Math.ceil(strip.width / 22)}`;
   if (strip.width < 300) canvas.classList.add("sharp");
-  const sampled = strip.rowStep * strip.colStep > 1 ? `; every ${strip.rowStep > 1 ? `${strip.rowStep}th unit` : `${strip.colStep}th input`} drawn` : "";
+  const sampled = strip.rowStep * strip.colStep > 1 ? `; drawn: one ${strip.rowStep > 1 ? `unit in ${strip.rowStep}` : `input in ${strip.colStep}`}` : "";
   return {canvas, said, sampled, strip,
     figure: element("figure", {class: "mask"}, element("figcaption", {}, strip.name, said), canvas)};
 }
@@ -175,20 +176,20 @@ function histogramsOf(film, position) {
   const shown = () => {
     const at = position();
     const line = (film.frames.slice(0, at + 1).filter((f) => told.includes(f)).at(-1) || told[0]).line;
-    return [line, (line.layers.find((l) => l.name === name) || line.layers[0]).histogram];
-  };
-  const middles = (h) => h.before.map((_, i) => ((2 * i + 1) / h.before.length - 1) * h.limit);
-  const title = element("h3");
-  const config = () => {
-    const [line, h] = shown();
     title.textContent = `Weights of ${name} before and after the pruning at step ${count(line.pruned_at_step)}`;
+    return (line.layers.find((l) => l.name === name) || line.layers[0]).histogram;
+  };
+  const title = element("h3");
+  const middles = (h) => h.before.map((_, i) => ((2 * i + 1) / h.before.length - 1) * h.limit);
+  const config = () => {
+    const h = shown();
     return {type: "bar", data: {labels: middles(h).map((x) => x.toPrecision(2)), datasets: [
       {label: "after", data: h.after, backgroundColor: colour("sparse"), grouped: false, barPercentage: 1, categoryPercentage: 0.94, order: 1},
       {label: "before", data: h.before, backgroundColor: faint(colour("dense"), 0.45), grouped: false, barPercentage: 1, categoryPercentage: 0.94, order: 2}]},
       options: {scales: {x: axis("value of a weight", {grid: {display: false}}), y: axis("", {ticks: {...axis("").ticks, callback: (v) => short(v)}})}}};
   };
   const figure = chart("Weights before and after a pruning", config, () => {
-    const h = shown()[1];
+    const h = shown();
     return table(["value", "before", "after"], middles(h).map((x, i) => [x.toPrecision(3), count(h.before[i]), count(h.after[i])]));
   }, "low");
   const pick = element("select", {id: "histogram-layer", "aria-label": "layer", onchange: (event) => { name = event.target.value; figure.update(); }},
@@ -220,7 +221,7 @@ function masksOf(run) {
       if (l === 0 && inputs) inputs.draw(mask);
     });
   };
-  slider.addEventListener("input", () => { draw(); if (histograms && hasCharts) histograms.update(); });
+  slider.addEventListener("input", () => { draw(); if (histograms) histograms.update(); });
   redraws.push(draw);
   queueMicrotask(draw);
   const legend = element("p", {class: "legend"}, [["sparse", "live"], ["lost", "died in this step"], ["born", "born in this step"], ["mask-ground", "pruned"]]

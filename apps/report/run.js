@@ -99,7 +99,7 @@ function curvesPanel(curves, metric, paint) {
   const config = () => ({
     type: "line",
     data: {datasets: curves.map((c, i) => ({label: c.name, data: c.points.filter((p) => typeof p[y] === "number").map((p) => ({x: p[x], y: p[y]})),
-      borderWidth: 2, tension: 0.15, pointRadius: c.points.length > 40 ? 0 : 2, pointHitRadius: 10, ...paint(c, i)}))},
+      borderWidth: 2, cubicInterpolationMode: "monotone", pointRadius: c.points.length > 40 ? 0 : 2, pointHitRadius: 10, ...paint(c, i)}))},
     options: {interaction: {mode: "nearest", intersect: false},
       scales: {x: axis(x === "at" ? "epochs" : "training FLOPs", {type: "linear", min: 0, ticks: {...axis("").ticks, callback: (v) => x === "at" && v % 1 ? null : short(v)}}),
         y: axis("", {ticks: {...axis("").ticks, callback: (v) => y === "density" || metric.rises && y === metric.validation ? percent(v) : short(v)}})},
@@ -110,7 +110,7 @@ function curvesPanel(curves, metric, paint) {
     curves.flatMap((c) => c.points.map((p) => [c.title || c.name, p.at, short(p.flops), ...ys.map(([key]) => typeof p[key] === "number" ? Number(p[key].toPrecision(5)) : "")]))));
   return section("curves", "Over the training",
     element("p", {class: "soft"}, "A sparse step costs less: over epochs the two networks see the same data, over FLOPs they do the same work."),
-    element("div", {class: "choices"},
+    !hasCharts ? null : element("div", {class: "choices"},
       choice("show", ys, y, (value) => { y = value; figure.setAttribute("aria-label", title()); figure.update(); }),
       choice("over", [["at", "epochs"], ["flops", "FLOPs"]], x, (value) => { x = value; figure.update(); })),
     figure);
@@ -163,12 +163,14 @@ function layersOf(run) {
 // --- what died and was born ---
 
 function changesOf(run) {
-  const prunings = run.metrics.filter((line) => line.pruned_at_step !== undefined && line.layers.length && line.layers[0].died !== undefined);
+  let prunings = run.metrics.filter((line) => line.pruned_at_step !== undefined && line.layers.length && line.layers[0].died !== undefined);
   if (prunings.length === 0) return null;
+  // What was never trained has not died: a network that is sparse from the start begins there.
+  if (prunings.length > 1 && prunings[0].pruned_at_step === 0) prunings = prunings.slice(1);
   const sum = (line, key) => line.layers.reduce((total, l) => total + l[key], 0);
   const steps = prunings.map((line) => line.pruned_at_step);
   const born = prunings.map((line) => sum(line, "born")), died = prunings.map((line) => sum(line, "died"));
-  const dynamic = born.some((n, i) => n > 0 && i > 0);
+  const dynamic = born.some((n) => n > 0);
   const rows = () => table(["step", "density", "died", "born", ...(dynamic ? ["ever live"] : []), "inputs read", "units with an input"],
     prunings.map((line, i) => [steps[i], density(line.density), count(died[i]), count(born[i]), ...(dynamic ? [everLive(line)] : []),
       count(line.layers[0].inputs), count(sum(line, "outputs"))]));

@@ -29,6 +29,15 @@ TEST(WeightHistogram, CountsEveryWeightThatIsNotZeroOnce) {
   EXPECT_EQ(h.before[WeightHistogram::bins / 2 - 1], 1);
 }
 
+TEST(WeightHistogram, OfALargeLayerIsThatOfASample) {
+  Parameter W("w", 400, 1000);
+  for (Index i = 0; i < W.positions(); ++i)
+    W.value()[static_cast<std::size_t>(i)] = static_cast<Real>(i % 7 == 0 ? -1 : 1);
+  const WeightHistogram h(W);
+  EXPECT_NEAR(static_cast<double>(sum(h.before)), 400'000, 20);
+  EXPECT_NEAR(static_cast<double>(h.before[0]), 400'000.0 / 7, 600);
+}
+
 TEST(WeightHistogram, OfWeightsThatAreAllZeroIsEmpty) {
   const Parameter W("w", 3, 4);
   const WeightHistogram h(W);
