@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "apps/tool/command_line_error.h"
 #include "apps/tool/commands.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/run_folder.h"
@@ -52,10 +53,14 @@ Command add_export(CLI::App& app) {
   app.add_option("--to", flags->to,
                  "safetensors (a model's file as this version writes it), csr (safetensors with .data, .indices, "
                  ".indptr and .shape of every matrix), npz (of scipy.sparse) or mtx (MatrixMarket)")
-      ->check(CLI::IsMember({"safetensors", "csr", "npz", "mtx"}))
+      ->check(one_of({"safetensors", "csr", "npz", "mtx"}))
       ->required();
   app.add_option("--layer", flags->layer, "With npz and mtx: which weights, such as fc1.weight");
   app.add_option("--out", flags->out, "The file to write")->required();
+  app.footer(
+      "Examples:\n"
+      "  espalier export runs/mnist --to csr --out mnist.safetensors\n"
+      "  espalier export runs/mnist --to npz --layer fc1.weight --out fc1.npz");
   return [flags] { run_export(*flags); };
 }
 
