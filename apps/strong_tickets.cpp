@@ -17,6 +17,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "apps/tool/command_line_error.h"
 #include "apps/tool/commands.h"
 #include "apps/tool/sample.h"
 #include "espalier/core/error.h"
@@ -285,11 +286,7 @@ int run(int argc, char** argv) {
   app.add_option("--data-dir", config.data_dir, "Where MNIST's files are (else $ESPALIER_DATA, else ./data)");
   add_out_flags(app, place, "runs/strong_tickets");
   app.footer("Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad, missing or unwritable file, 4 interrupted.");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& wanted) {  // --help
-    return app.exit(wanted);
-  }
+  if (const std::optional<int> code = parse(app, argc, argv)) return *code;
   config = settled(config);
   for (const int width : lab.widths)
     require(width >= 1 && width <= subset_sum_limit, "[--widths] expected numbers from 1 to {}, got {}",

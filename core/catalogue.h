@@ -22,18 +22,9 @@
 #include <vector>
 
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 
 namespace espalier {
-
-// "a, b or c"; "a" for one name, "" for none.
-inline std::string listed(const std::vector<std::string>& names) {
-  std::string text;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (i > 0) text += i + 1 == names.size() ? " or " : ", ";
-    text += names[i];
-  }
-  return text;
-}
 
 // Entry: a struct with at least `std::string name, line`.
 template <class Entry>
@@ -46,10 +37,10 @@ class Catalogue {
   Catalogue(const Catalogue&) = delete;
   Catalogue& operator=(const Catalogue&) = delete;
 
-  // The entry of that name. Throws UsageError, listing the names, if there is none.
+  // The entry of that name. Throws UsageError, listing the names and guessing which was meant, if there is none.
   const Entry& named(std::string_view name) const {
     if (const Entry* entry = find(name)) return *entry;
-    throw UsageError(fmt::format("[{}] expected {}, got \"{}\"", what_, names(), name));
+    throw not_among(all_names(), what_, name);
   }
   // The entry of that name, or null.
   const Entry* find(std::string_view name) const {
@@ -65,12 +56,13 @@ class Catalogue {
     require(find(entry.name) == nullptr, "[{}] expected a new name, got \"{}\", which is taken", what_, entry.name);
     entries_.push_back(std::move(entry));
   }
-  // "a, b or c", for help and errors.
-  std::string names() const {
+  std::vector<std::string> all_names() const {
     std::vector<std::string> all;
     for (const Entry& entry : entries_) all.push_back(entry.name);
-    return listed(all);
+    return all;
   }
+  // "a, b or c", for help and errors.
+  std::string names() const { return listed(all_names()); }
   const std::string& what() const { return what_; }
 
  private:

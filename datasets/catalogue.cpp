@@ -75,6 +75,12 @@ std::vector<std::string> format_names() {
   return names;
 }
 
+std::vector<std::string> auto_and_formats() {
+  std::vector<std::string> names = format_names();
+  names.insert(names.begin(), "auto");
+  return names;
+}
+
 // The format that is given, or the one of the ending; null: the name is not that of a file.
 const FileFormat* format_of(const std::string& name, const std::string& given) {
   const auto find = [](const std::string& text, std::string_view FileFormat::*member) {
@@ -83,7 +89,7 @@ const FileFormat* format_of(const std::string& name, const std::string& given) {
   };
   if (given == "auto") return source_of(name) ? nullptr : find(stem_and_ending(name).second, &FileFormat::ending);
   const FileFormat* format = find(given, &FileFormat::name);
-  require(format != nullptr, "[format] expected {}, got \"{}\"", format_help(), given);
+  if (format == nullptr) throw not_among(auto_and_formats(), "format", given);
   return format;
 }
 
@@ -234,9 +240,18 @@ std::string data_help() {
 }
 
 std::string format_help() {
-  std::vector<std::string> names = format_names();
-  names.insert(names.begin(), "auto");
-  return listed(names);
+  return listed(auto_and_formats());
+}
+
+UsageError unknown_data(const std::string& name, const std::string& beside) {
+  const Path path(name);
+  std::vector<std::string> known = data_sources().all_names();
+  if (path.has_extension())  // people.cvs
+    for (const FileFormat& format : file_formats) known.push_back(Path(path).replace_extension(format.ending).string());
+  std::string guess = did_you_mean(name, known);
+  if (path.has_parent_path() && source_of(path.filename().string()))  // data/mnist
+    guess = fmt::format("; did you mean {} in the folder {}?", path.filename().string(), path.parent_path().string());
+  return UsageError(fmt::format("[data] expected {}{}, got \"{}\"{}", beside, data_help(), name, guess));
 }
 
 std::filesystem::path folder_of(const DataSource& source, const std::string& folder) {
@@ -252,7 +267,7 @@ DataParts load(const std::string& name, const LoadOptions& options) {
     return parts;
   }
   const DataSource* source = source_of(name);
-  require(source != nullptr, "[data] expected {}, got \"{}\"", data_help(), name);
+  if (source == nullptr) throw unknown_data(name);
   require(options.test_file.empty(), "[data] test file: expected none for {}, which is not a file, got {}", name,
           options.test_file.string());
   const Path folder =

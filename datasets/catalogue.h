@@ -66,6 +66,8 @@ bool knows_data(const std::string& name, const std::string& format = "auto");
 // What load understands, for help and errors: "mnist, cifar10, ..., or a file that ends in .csv, ... (or .gz), or one
 // of the format csv, libsvm or text"
 std::string data_help();
+// That there are no data of this name, and which were meant. beside: what might have been said instead, "auto, ".
+UsageError unknown_data(const std::string& name, const std::string& beside = "");
 std::string format_help();  // "auto, csv, libsvm or text"
 
 // The folder in which a source's files lie (find_data); empty if they are found nowhere, or the source has none.

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 #include "espalier/datasets/numbers.h"
 #include "espalier/datasets/quoted.h"
 #include "espalier/datasets/utf8.h"
@@ -40,9 +41,10 @@ template <typename Names>
 auto value_named(const Names& names, std::string_view name, const char* what) {
   for (const auto& [known, value] : names)
     if (known == name) return value;
-  std::string expected;
-  for (const auto& [known, value] : names) expected += fmt::format("{}{}", expected.empty() ? "" : ", ", known);
-  throw UsageError(fmt::format("[table] {}: expected one of {}, got {}", what, expected, quoted(name)));
+  std::vector<std::string> expected;
+  for (const auto& [known, value] : names) expected.emplace_back(known);
+  throw UsageError(fmt::format("[table] {}: expected one of {}, got {}{}", what, fmt::join(expected, ", "),
+                               quoted(name), did_you_mean(name, expected)));
 }
 
 template <typename Names, typename Value>

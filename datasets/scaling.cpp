@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 
 namespace espalier {
 namespace {
@@ -48,8 +49,11 @@ ScalingChoice scaling_named(std::string_view text) {
                                                                            {"none", ScalingKind::none},
                                                                            {"quantile", ScalingKind::quantile},
                                                                            {"piecewise", ScalingKind::piecewise}}};
-  for (const auto& [name, kind] : kinds)
+  std::vector<std::string> known;
+  for (const auto& [name, kind] : kinds) {
     if (text == name) return {.kind = kind};
+    known.emplace_back(name);
+  }
   constexpr std::string_view with_bins = "piecewise:";
   ScalingChoice choice{.kind = ScalingKind::piecewise, .bins = 0};
   bool good = text.starts_with(with_bins);
@@ -61,8 +65,8 @@ ScalingChoice scaling_named(std::string_view text) {
   require(
       good,
       "[table] scaling: expected standard or robust or none or quantile or piecewise or piecewise:BINS (of {} to {} "
-      "bins), got \"{}\"",
-      least_bins, most_bins, text);
+      "bins), got \"{}\"{}",
+      least_bins, most_bins, text, did_you_mean(text, known));
   return choice;
 }
 

@@ -7,6 +7,7 @@
 #include "espalier/core/catalogue.h"
 #include "espalier/core/checksum.h"
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 #include "espalier/core/safetensors.h"
 
 namespace espalier {
@@ -135,7 +136,7 @@ const Parameter& parameter_named(const Module& model, const std::string& name) {
     if (W->name() == name) return *W;
     names.push_back(W->name());
   }
-  throw UsageError(fmt::format("[layer] expected {}, got {}", listed(names), in_quotes(name)));
+  throw not_among(names, "layer", name);
 }
 
 }  // namespace espalier

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <utility>
 
-#include "espalier/core/catalogue.h"
+#include "espalier/core/nearest.h"
 
 namespace espalier {
 namespace {
@@ -63,7 +63,7 @@ Initialiser initialiser_named(std::string_view name) {
     if (word == name) return initialiser;
   std::vector<std::string> names;
   for (const auto& [word, initialiser] : known) names.emplace_back(word);
-  throw UsageError(fmt::format("[initialise] expected {}, got \"{}\"", listed(names), name));
+  throw not_among(names, "initialise", name);
 }
 
 std::string_view name_of(Initialiser initialiser) {

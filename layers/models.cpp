@@ -29,7 +29,8 @@ const ModelFamily& model_family(std::string_view name) {
   const ModelFamily* longest = nullptr;
   for (const ModelFamily& family : models().entries())
     if (family.matches(name) && (!longest || family.name.size() > longest->name.size())) longest = &family;
-  require(longest != nullptr, "[model] expected {}, got \"{}\"", listed(known_models()), name);
+  require(longest != nullptr, "[model] expected {}, got \"{}\"{}", listed(known_models()), name,
+          did_you_mean(name, models().all_names()));
   return *longest;
 }
 

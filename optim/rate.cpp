@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "espalier/core/catalogue.h"
+#include "espalier/core/nearest.h"
 
 namespace espalier {
 namespace {
@@ -31,7 +31,8 @@ RateSchedule rate_schedule_named(std::string_view name) {
     if (name_of(schedule) == name) return schedule;
     known.emplace_back(name_of(schedule));
   }
-  throw UsageError(fmt::format("[rate] schedule: expected {}, got \"{}\"", listed(known), name));
+  throw UsageError(
+      fmt::format("[rate] schedule: expected {}, got \"{}\"{}", listed(known), name, did_you_mean(name, known)));
 }
 
 RateOptions settled(RateOptions o) {

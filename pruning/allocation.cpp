@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 
 namespace espalier {
 namespace {
@@ -135,11 +136,14 @@ std::optional<double> density_in(std::string_view text) {
 }  // namespace
 
 Allocation allocation_named(const std::string& name) {
-  for (const auto& [rule, known] : allocation_rules)
+  std::vector<std::string> rules;
+  for (const auto& [rule, known] : allocation_rules) {
     if (name == known) return rule;
+    rules.emplace_back(known);
+  }
   require(name.find('=') != std::string::npos,
-          "[allocation] expected uniform, er, erk, global, lamp or densities such as fc1=0.05,output=1, got \"{}\"",
-          name);
+          "[allocation] expected {} or densities such as fc1=0.05,output=1, got \"{}\"{}", fmt::join(rules, ", "), name,
+          did_you_mean(name, rules));
   Allocation given(Allocation::given);
   for (std::size_t begin = 0; begin <= name.size();) {
     const std::size_t end = std::min(name.find(',', begin), name.size());
@@ -169,7 +173,8 @@ double overall_density(const Allocation& given, std::span<const Scored> layers) 
   for (const Scored& layer : layers) names.push_back(layer_of(layer.W->name()));
   const auto complain = [&](const char* what, const std::string& name) {
     throw UsageError(fmt::format("[allocation] expected a density for each layer to prune ({}), got {} {}",
-                                 fmt::join(names, ", "), what, name));
+                                 fmt::join(names, ", "), what, name) +
+                     (std::ranges::count(names, name) ? "" : did_you_mean(name, names)));
   };
   for (const auto& [name, density] : given.density_of)
     if (!std::ranges::count(names, name)) complain("one for", name);

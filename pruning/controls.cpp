@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 #include "espalier/layers/models.h"
 
 namespace espalier {
@@ -39,12 +40,12 @@ Index parameters_of_chain(const std::vector<Index>& extents, Index beside) {
 }  // namespace
 
 Control control_named(std::string_view name) {
-  std::string known;
+  std::vector<std::string> known;
   for (const auto& [text, control] : controls) {
     if (text == name) return control;
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", text);
+    known.emplace_back(text);
   }
-  throw UsageError(fmt::format("[control] expected one of {}, got \"{}\"", known, name));
+  throw not_among(known, "control", name);
 }
 
 PatternPtr shuffled_mask(const Pattern& found, const Random& random) {

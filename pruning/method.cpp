@@ -55,8 +55,8 @@ Settings settings_of(const MethodInfo& method, const Settings& given) {
     names.push_back(s.name);
   }
   for (const auto& [name, value] : given) {
-    require(settings.contains(name), "[{}] expected {}, got a setting \"{}\"", method.name,
-            names.empty() ? "no settings" : listed(names), name);
+    require(settings.contains(name), "[{}] expected {}, got a setting \"{}\"{}", method.name,
+            names.empty() ? "no settings" : listed(names), name, did_you_mean(name, names));
     settings[name] = value;
   }
   return settings;

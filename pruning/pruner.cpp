@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 #include "espalier/core/threads.h"
 
 namespace espalier {
@@ -31,9 +32,12 @@ std::vector<Parameter*> pruned_layers(std::span<Parameter* const> parameters, st
   std::vector<Parameter*> layers;
   for (Parameter* W : parameters)
     if (W->prunable() && std::ranges::count(protect, W->name()) == 0) layers.push_back(W);
+  std::vector<std::string> known;
+  for (const Parameter* W : parameters)
+    if (W->prunable()) known.push_back(W->name());
   for (const std::string& name : protect)
-    require(std::ranges::any_of(parameters, [&](const Parameter* W) { return W->prunable() && W->name() == name; }),
-            "[pruner] expected weights of the model to protect, got \"{}\"", name);
+    require(std::ranges::count(known, name) > 0, "[pruner] expected weights of the model to protect, got \"{}\"{}",
+            name, did_you_mean(name, known));
   return layers;
 }
 

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <utility>
 
-#include "espalier/core/catalogue.h"
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 
 namespace espalier {
 namespace {
@@ -88,7 +88,7 @@ Schedule::Kind schedule_named(std::string_view name) {
     if (text == name) return kind;
     known.emplace_back(text);
   }
-  throw UsageError(fmt::format("[schedule] expected {}, got \"{}\"", listed(known), name));
+  throw not_among(known, "schedule", name);
 }
 
 std::string name_of(Schedule::Kind kind) {

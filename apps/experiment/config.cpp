@@ -8,6 +8,7 @@
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 #include "espalier/core/random.h"
 #include "espalier/core/tensor.h"
 #include "espalier/core/threads.h"
@@ -230,8 +231,8 @@ void settle_training(RunConfig& c) {
           c.clip_norm);
   if (c.loss != "auto") losses().named(c.loss);
   settled(LossOptions{.huber_delta = c.huber_delta, .quantile = c.quantile});
-  require(c.class_weights == "none" || c.class_weights == "balanced",
-          "[class-weights] expected none or balanced, got \"{}\"", c.class_weights);
+  if (c.class_weights != "none" && c.class_weights != "balanced")
+    throw not_among({"none", "balanced"}, "class-weights", c.class_weights);
   c.optimizer = settled(c.optimizer);
   c.rate = settled(c.rate);
 }
@@ -406,8 +407,9 @@ void read_sections(RunConfig& config, const toml::table& root, const std::string
           fmt::format("{}: line {}: expected a section, found \"{}\"", file, content.source().begin.line, name));
     for (const auto& [key, value] : *content.as_table())
       if (!known.contains(fmt::format("{}.{}", section.str(), key.str())))
-        throw FileError(fmt::format("{}: line {}: unknown key {}.{}", file, value.source().begin.line, name,
-                                    on_one_line(key.str())));
+        throw FileError(fmt::format(
+            "{}: line {}: unknown key {}.{}{}", file, value.source().begin.line, name, on_one_line(key.str()),
+            did_you_mean(fmt::format("{}.{}", section.str(), key.str()), {known.begin(), known.end()})));
   }
 }
 

@@ -5,7 +5,9 @@
 #include <string_view>
 
 #include "espalier/core/error.h"
+#include "espalier/datasets/quoted.h"
 #include "espalier/layers/models.h"
+#include "espalier/optim/progress.h"
 
 namespace espalier {
 namespace {
@@ -30,6 +32,7 @@ std::string chosen_for(const RunConfig& config) {
 
 DataParts load_data(RunConfig& config) {
   const std::string name = config.data == "auto" ? chosen_for(config) : config.data;
+  const Waiting waiting(fmt::format("reading {}", shown(name)));
   DataParts parts = load(name, {.folder = config.data_dir,
                                 .validation = config.validation,
                                 .seed = config.seed,
@@ -45,7 +48,7 @@ std::string encoding_of(const TableOptions& table) {
 }
 
 void require_known_data(const std::string& name, const std::string& format) {
-  require(name == "auto" || knows_data(name, format), "[data] expected auto, {}, got \"{}\"", data_help(), name);
+  if (name != "auto" && !knows_data(name, format)) throw unknown_data(name, "auto, ");
   require(name != "auto" || format == "auto", "[format] expected auto unless data are a file, got {}", format);
 }
 
@@ -54,7 +57,7 @@ Augmentation augmentation_named(const std::string& name) {
   if (name == "none") return {};
   if (name == "flip") return {.flip = true};
   if (name == "crop-flip") return {.pad = pad, .flip = true};
-  throw UsageError(fmt::format("[augment] expected none, flip or crop-flip, got \"{}\"", name));
+  throw not_among({"none", "flip", "crop-flip"}, "augment", name);
 }
 
 }  // namespace espalier

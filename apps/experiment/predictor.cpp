@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 #include "espalier/datasets/catalogue.h"
 #include "espalier/datasets/libsvm.h"
 #include "espalier/datasets/quoted.h"
@@ -94,8 +95,8 @@ class CsvRows final : public Rows {
       if (std::ranges::count(columns_, name) == 0) columns_.push_back(name);
     for (const std::string& name : columns_) {
       const auto found = std::ranges::find(names, name);
-      require(found != names.end(), "[keep] {}: expected columns of the file, {}, got {}", questions.file,
-              shown(fmt::format("{}", fmt::join(names, ", "))), quoted(name));
+      require(found != names.end(), "[keep] {}: expected columns of the file, {}, got {}{}", questions.file,
+              shown(fmt::format("{}", fmt::join(names, ", "))), quoted(name), did_you_mean(name, names));
       kept_.push_back(static_cast<std::size_t>(found - names.begin()));
     }
   }

@@ -8,6 +8,7 @@
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 #include "espalier/experiment/config_toml-inl.h"
 
 namespace espalier {
@@ -217,10 +218,10 @@ Recipe recipe_named(const std::string& name) {
   if (name.ends_with(".toml")) return read_recipe(read_file(name, most_recipe_bytes), name);
   const auto found = std::ranges::find(shipped_recipes(), name, &Recipe::name);
   if (found != shipped_recipes().end()) return *found;
-  std::string known;
-  for (const Recipe& recipe : shipped_recipes()) known += (known.empty() ? "" : ", ") + recipe.name;
-  throw UsageError(
-      fmt::format("[recipe] expected auto, a file that ends in .toml, or one of {}, got \"{}\"", known, name));
+  std::vector<std::string> known;
+  for (const Recipe& recipe : shipped_recipes()) known.push_back(recipe.name);
+  throw UsageError(fmt::format("[recipe] expected auto, a file that ends in .toml, or one of {}, got \"{}\"{}",
+                               fmt::join(known, ", "), name, did_you_mean(name, known)));
 }
 
 }  // namespace espalier

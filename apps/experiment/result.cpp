@@ -1,11 +1,14 @@
 #include "espalier/experiment/result.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "espalier/experiment/class_table.h"
 #include "espalier/experiment/machine.h"
 #include "espalier/experiment/text.h"
+#include "espalier/optim/progress.h"
 
 namespace espalier {
 namespace {
@@ -44,6 +47,24 @@ Value train_flops_of(const SideResult& side) {
   return side.test ? Value(static_cast<double>(side.train_flops.executed)) : Value();
 }
 
+std::string points_between(double dense, double sparse) {
+  return fmt::format("{:+.2f} points", 100 * (sparse - dense));
+}
+std::string difference_between(double dense, double sparse) {
+  return fmt::format("{:+.4f}", sparse - dense);
+}
+// Of errors.
+std::string percent_between(double dense, double sparse) {
+  if (!(dense > 0)) return "";
+  return fmt::format("{:.1f} % {}", std::abs(100 * (sparse / dense - 1)), sparse > dense ? "higher" : "lower");
+}
+
+// How good both are, and by how much that differs.
+Quantity quality(const char* title, Value (*of)(const SideResult&), std::string (*text)(double),
+                 std::string (*difference)(double, double)) {
+  return {title, nullptr, of, of, text, nullptr, nullptr, difference};
+}
+
 Quantity same(const char* title, const char* ratio, Value (*of)(const SideResult&), std::string (*text)(double),
               const char* better = nullptr, const char* worse = nullptr) {
   return {title, ratio, of, of, text, better, worse};
@@ -53,6 +74,7 @@ Quantity same(const char* title, const char* ratio, Value (*of)(const SideResult
 
 Result result_of(const Experiment& e, const Trained* dense, const Trained& trained, const ModelCard& card,
                  Layout layout) {
+  const Waiting waiting("measuring");
   std::vector<Module*> models;
   if (dense) models.push_back(dense->model.get());
   models.push_back(trained.model.get());
@@ -154,12 +176,12 @@ std::optional<SamplePicture> picture_in(const Dataset& data) {
 
 std::span<const Quantity> quantities() {
   static const std::vector<Quantity> all{
-      same("test accuracy", nullptr, of_test<&Metrics::accuracy>, text_of_percent),
-      same("balanced accuracy", nullptr, of_test<&Metrics::balanced_accuracy>, text_of_percent),
-      same("AUC", nullptr, of_test<&Metrics::auc>, text_of_fraction),
-      same("test RMSE", nullptr, of_test<&Metrics::rmse>, text_of_error),
-      same("test MAE", nullptr, of_test<&Metrics::mae>, text_of_error),
-      same("test R2", nullptr, of_test<&Metrics::r2>, text_of_fraction),
+      quality("test accuracy", of_test<&Metrics::accuracy>, text_of_percent, points_between),
+      quality("balanced accuracy", of_test<&Metrics::balanced_accuracy>, text_of_percent, points_between),
+      quality("AUC", of_test<&Metrics::auc>, text_of_fraction, difference_between),
+      quality("test RMSE", of_test<&Metrics::rmse>, text_of_error, percent_between),
+      quality("test MAE", of_test<&Metrics::mae>, text_of_error, percent_between),
+      quality("test R2", of_test<&Metrics::r2>, text_of_fraction, difference_between),
       {"parameters", "parameters", count_of<&SideResult::parameters>, count_of<&SideResult::nonzeros>, text_of_count,
        "fewer", "more"},
       same("forward FLOPs, one sample", "forward_flops", forward_flops_of, text_of_count, "fewer", "more"),
@@ -169,15 +191,15 @@ std::span<const Quantity> quantities() {
            "slower"),
       same("inference, one batch", "inference", median_of<&SideResult::inference>, text_of_seconds, "faster", "slower"),
       same("latency, one sample", "latency", median_of<&SideResult::latency>, text_of_seconds, "faster", "slower"),
-      same("whole training", nullptr, train_seconds_of, text_of_seconds),
-      same("whole training, FLOPs", nullptr, train_flops_of, text_of_count)};
+      same("whole training", nullptr, train_seconds_of, text_of_seconds, "faster", "slower"),
+      same("whole training, FLOPs", nullptr, train_flops_of, text_of_count, "fewer", "more")};
   return all;
 }
 
 std::optional<double> Quantity::ratio_of(const Result& r) const {
-  if (!ratio || !r.dense) return {};
+  if (!better || !r.dense) return {};
   const Value of_dense = dense(*r.dense), of_sparse = sparse(r.sparse);
-  if (!of_dense || !of_sparse) return {};
+  if (!of_dense || !of_sparse || *of_sparse == 0) return {};
   return *of_dense / *of_sparse;
 }
 

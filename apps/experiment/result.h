@@ -105,12 +105,14 @@ std::optional<SamplePicture> picture_in(const Dataset& data);
 
 // A number of both networks that tables and ratios are made of.
 struct Quantity {
-  const char* title;                                      // for people
-  const char* ratio;                                      // its key among the ratios; null: dense / sparse says nothing
-  std::optional<double> (*dense)(const SideResult&);      // none: not known
-  std::optional<double> (*sparse)(const SideResult&);     // of the sparse network, which may count something else
-  std::string (*text)(double);                            // for people
-  const char *better = nullptr, *worse = nullptr;         // "faster", "slower"
+  const char* title;                                   // for people
+  const char* ratio;                                   // its key among the ratios; null: it is none of those
+  std::optional<double> (*dense)(const SideResult&);   // none: not known
+  std::optional<double> (*sparse)(const SideResult&);  // of the sparse network, which may count something else
+  std::string (*text)(double);                         // for people
+  const char *better = nullptr, *worse = nullptr;      // "faster", "slower"; null: no ratio is shown
+  // For people, where a ratio says little: "-0.45 points".
+  std::string (*difference)(double dense, double sparse) = nullptr;
   std::optional<double> ratio_of(const Result& r) const;  // dense / sparse: higher is better
 };
 std::span<const Quantity> quantities();

@@ -172,7 +172,7 @@ Json to_json(const SideResult& side) {
 Json ratios_of(const Result& result) {
   Json ratios;
   for (const Quantity& q : quantities())
-    if (const auto ratio = q.ratio_of(result)) ratios[q.ratio] = *ratio;
+    if (const auto ratio = q.ratio ? q.ratio_of(result) : std::nullopt) ratios[q.ratio] = *ratio;
   return ratios;
 }
 

@@ -28,6 +28,12 @@ std::string text_of_count(double count) {
   if (count >= 1e6) return fmt::format("{:.2f} M", count * 1e-6);
   return count >= 1e4 ? fmt::format("{:.1f} k", count * 1e-3) : fmt::format("{:.0f}", count);
 }
+std::string with_commas(double count) {
+  std::string digits = fmt::format("{:.0f}", count);
+  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3)
+    digits.insert(static_cast<std::size_t>(at), ",");
+  return digits;
+}
 std::string text_of_percent(double fraction) {
   return fmt::format("{:.2f} %", 100 * fraction);
 }
@@ -50,17 +56,52 @@ std::string metrics_line_of(const Metrics& m, const std::string& target, const s
 
 // --- one run ---------------------------------------------------------------------------------------------------------
 
+// "3.7x faster", "2.5x slower", "-0.45 points"
+std::string comparison_of(const Quantity& q, const Result& result) {
+  if (const auto r = q.ratio_of(result))
+    return *r >= 1 ? fmt::format("{:.1f}x {}", *r, q.better) : fmt::format("{:.1f}x {}", 1 / *r, q.worse);
+  if (!q.difference || !result.dense) return "";
+  const std::optional<double> dense = q.dense(*result.dense), sparse = q.sparse(result.sparse);
+  return dense && sparse ? q.difference(*dense, *sparse) : "";
+}
+
 std::string table_of(const Result& result) {
   std::string text = fmt::format("{:<28}{:>14}{:>14}{:>12}\n", "", result.dense ? "dense" : "", "sparse", "");
   for (const Quantity& q : quantities()) {
     const auto cell = [&](std::optional<double> number) { return number ? q.text(*number) : std::string(); };
     const std::string dense = result.dense ? cell(q.dense(*result.dense)) : "", sparse = cell(q.sparse(result.sparse));
     if (dense.empty() && sparse.empty()) continue;
-    std::string ratio;
-    if (const auto r = q.ratio_of(result))
-      ratio = *r >= 1 ? fmt::format("{:.1f}x {}", *r, q.better) : fmt::format("{:.1f}x {}", 1 / *r, q.worse);
-    text += fmt::format("{:<28}{:>14}{:>14}   {}\n", q.title, dense, sparse, ratio);
+    text += fmt::format("{:<28}{:>14}{:>14}   {}\n", q.title, dense, sparse, comparison_of(q, result));
   }
+  return text;
+}
+
+// What the words of these layers mean: those that occur.
+std::string legend_of(const std::vector<LayerResult>& layers) {
+  struct Word {
+    std::string LayerResult::*where;
+    std::string_view begins, meaning;
+  };
+  static constexpr Word words[] = {
+      {&LayerResult::storage, "dense", "storage dense: every weight is there"},
+      {&LayerResult::storage, "masked", "storage masked: an array of all weights, zeros where they are gone"},
+      {&LayerResult::storage, "csr", "storage csr: only what is kept, row by row, with its column"},
+      {&LayerResult::kernel, "csr panels", "csr panels: products with csr, a stretch of columns at a time"},
+      {&LayerResult::kernel, "csr slices", "csr slices: the same for one sample, 16 rows at a time"},
+      {&LayerResult::kernel, "csr dots", "csr dots: the same for one sample, row by row"},
+      {&LayerResult::kernel, "lookup", "lookup: rows of a table, picked and not multiplied"},
+      {&LayerResult::file_form, "delta8", "in file delta8: values, and a byte from each to the next"},
+      {&LayerResult::file_form, "bitmap", "in file bitmap: values, and a bit for each position"},
+      {&LayerResult::file_form, "csr", "in file csr: values, columns, and where rows begin"},
+      {&LayerResult::file_form, "seed", "in file seed: what the values were drawn from"}};
+  std::string text;
+  for (const Word& word : words)
+    if (std::ranges::any_of(layers,
+                            [&](const LayerResult& layer) { return (layer.*word.where).starts_with(word.begins); }))
+      text += fmt::format("  {}\n", word.meaning);
+  for (const std::string_view target : {"avx3", "avx2", "sse2"})
+    if (std::ranges::any_of(layers, [&](const LayerResult& l) { return l.kernel.find(target) != std::string::npos; }))
+      text += fmt::format("  {}: the processor's vector instructions{}\n", target, target == "avx3" ? ", AVX-512" : "");
   return text;
 }
 
@@ -68,13 +109,17 @@ std::string layer_table_of(const Result& result) {
   std::size_t widest = 16;
   for (const LayerResult& layer : result.layers) widest = std::max(widest, layer.name.size());
   const auto row = [&](const auto& name, const auto&... rest) {
-    return fmt::format("{:<{}}", name, widest) + fmt::format("{:>14}{:>10}  {:<8}{:<18}{:<12}{:>8}\n", rest...);
+    return fmt::format("{:<{}}", name, widest) + fmt::format("{:>14}{:>24}{:>10}  {:<8}{:<18}{:<12}{:>8}\n", rest...);
   };
-  std::string text = row("layer", "shape", "density", "storage", "kernel", "in file", "forward");
-  for (const LayerResult& layer : result.layers)
-    text += row(layer.name, fmt::format("{} x {}", layer.rows, layer.cols), fmt::format("{:.4f}", layer.density),
-                layer.storage, layer.kernel, layer.file_form, text_of_seconds(layer.seconds));
-  return text;
+  std::string text = row("layer", "shape", "weights kept", "density", "storage", "kernel", "in file", "forward");
+  for (const LayerResult& layer : result.layers) {
+    const auto all = static_cast<double>(layer.rows) * static_cast<double>(layer.cols);
+    text += row(layer.name, fmt::format("{} x {}", layer.rows, layer.cols),
+                fmt::format("{} of {}", with_commas(std::round(layer.density * all)), with_commas(all)),
+                fmt::format("{:.4f}", layer.density), layer.storage, layer.kernel, layer.file_form,
+                text_of_seconds(layer.seconds));
+  }
+  return text + legend_of(result.layers);
 }
 
 std::string baseline_table_of(const Result& result) {
@@ -158,6 +203,25 @@ std::string training_lines_of(const Result& result) {
   return text + "\n";
 }
 
+// Which times are to be taken with care: their quartiles lie far apart.
+std::string noise_line_of(const Result& result) {
+  constexpr double quiet = 1.2;  // upper quartile over lower
+  struct Timed {
+    const char* what;
+    Timing SideResult::*timing;
+  };
+  std::string noisy;
+  for (const auto& [what, timing] :
+       {Timed{"training step", &SideResult::train_step}, Timed{"inference", &SideResult::inference},
+        Timed{"latency", &SideResult::latency}})
+    for (const SideResult* side : {result.dense ? &*result.dense : nullptr, &result.sparse})
+      if (side && (side->*timing).upper > quiet * (side->*timing).lower)
+        noisy +=
+            fmt::format("{}{} {} from {} to {}", noisy.empty() ? "" : ", ", side == &result.sparse ? "sparse" : "dense",
+                        what, text_of_seconds((side->*timing).lower), text_of_seconds((side->*timing).upper));
+  return noisy.empty() ? "" : fmt::format("noisy, by the quartiles: {}; measure in a quieter moment\n", noisy);
+}
+
 std::string page_of(const Result& result) {
   const std::string method = result.method + (result.control != "none" ? ", control " + result.control : "");
   const std::string headline =
@@ -167,9 +231,9 @@ std::string page_of(const Result& result) {
   std::string text = headline, notes;
   for (const std::string& note : result.notes) notes += note + "\n";
   const std::string classes = class_table_of(result.confusion, result.class_names, {.classes = 5, .mistakes = 5});
-  for (const std::string& part :
-       {table_of(result) + training_lines_of(result), baseline_table_of(result) + verdict_on_linear(result), classes,
-        layer_table_of(result), inputs_line_of(result), notes})
+  for (const std::string& part : {table_of(result) + training_lines_of(result) + noise_line_of(result),
+                                  baseline_table_of(result) + verdict_on_linear(result), classes,
+                                  layer_table_of(result), inputs_line_of(result), notes})
     if (!part.empty()) text += "\n" + part;
   return text;
 }
@@ -269,8 +333,10 @@ std::string seeds_table_of(const std::vector<Result>& results) {
   std::map<double, ResultsOfSeeds, std::greater<>> by_density;
   for (const Result& result : results) by_density[result.density].push_back(&result);
   const ResultsOfSeeds& first = by_density.begin()->second;
-  std::string text = fmt::format("{:<16}{:>6}{:>18}{:>14}{:>12}{:>14}{:>14}\n", "", "seeds", headline.title,
-                                 "parameters", "file", "train step", "inference");
+  const Result& one = results.front();
+  std::string text = fmt::format("{} on {}: {}\n", one.model, one.dataset, one.method);
+  text += fmt::format("{:<16}{:>6}{:>18}{:>14}{:>12}{:>14}{:>14}\n", "", "seeds", headline.title, "parameters", "file",
+                      "train step", "inference");
   text += baseline_rows(first, headline);
   if (first.front()->dense) {
     SeedsRow dense;

@@ -11,6 +11,7 @@ namespace espalier {
 std::string text_of_seconds(double seconds);   // "1.20 ms"
 std::string text_of_bytes(double bytes);       // "42.1 KB"
 std::string text_of_count(double count);       // "1.20 M"
+std::string with_commas(double count);         // "235,200"
 std::string text_of_percent(double fraction);  // "97.31 %"
 std::string text_of_fraction(double fraction);
 std::string text_of_error(double error);

@@ -2,13 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <map>
+#include <memory>
 #include <optional>
+#include <span>
+#include <sstream>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "apps/bench/bench.h"
+#include "apps/tool/command_line_error.h"
 #include "espalier/core/error.h"
 #include "espalier/core/version.h"
 
@@ -32,60 +34,84 @@ UsageError in_flags(const UsageError& error, const CLI::App& command) {
   return flagged(text.substr(1, end - 1), text.substr(end + 2)).value_or(error);
 }
 
+// Descriptions in lines of at most 100 letters, each word whole.
+class Wrapping final : public CLI::Formatter {
+ public:
+  std::string make_option_desc(const CLI::Option* option) const override {
+    constexpr std::size_t line_width = 100;
+    const std::size_t room = line_width - get_column_width();
+    std::string text;
+    std::size_t used = 0;
+    std::istringstream words(option->get_description());
+    for (std::string word; words >> word; used += word.size()) {
+      if (used > 0) text += used + 1 + word.size() > room ? "\n" : " ";
+      used = used > 0 && text.back() == ' ' ? used + 1 : 0;
+      text += word;
+    }
+    return text;
+  }
+};
+
+constexpr const char *train_group = "Train", *use_group = "Use what was trained", *look_group = "Look and learn",
+                     *measure_group = "Measure", *shell_group = "Shell";
+
+struct CommandEntry {
+  const char *name, *line, *group;
+  Command (*add)(CLI::App&);
+};
+constexpr CommandEntry command_entries[] = {
+    {"train", "Train a network dense and pruned, compare, leave a run folder", train_group, add_train},
+    {"recommend", "Race the recipes that fit some data, and pick one", train_group, add_recommend},
+    {"reproduce", "Run a table of experiments, as far as it is not finished", train_group, add_reproduce},
+    {"predict", "What a trained network says of other rows or samples", use_group, add_predict},
+    {"evaluate", "How good a trained network is on other data", use_group, add_evaluate},
+    {"export", "A trained network's weights for other programs", use_group, add_export},
+    {"shrink", "A trained network without its dead units, as a smaller file", use_group, add_shrink},
+    {"report", "The page that shows a run, or compares several", look_group, add_report},
+    {"inspect", "What a trained network looks like: layers, weights, first layer, curves", look_group, add_inspect},
+    {"trace", "One pruning step on a small net, every number of it", look_group, add_trace},
+    {"methods", "List the pruning methods", look_group, add_methods},
+    {"explain", "What a pruning method computes, costs and is not good at", look_group, add_explain},
+    {"recipes", "List the recipes: configurations for kinds of data", look_group, add_recipes},
+    {"bench", "Time a dense and a sparse network side by side", measure_group, add_bench},
+    {"completion", "Make the Tab key of a shell know commands, flags and names", shell_group, add_completion}};
+constexpr CommandEntry bench_entries[] = {
+    {"kernels", "Time the kernels against the machine's limits", measure_group, add_bench_kernels},
+    {"convolution", "The same for a convolution, from naive to threads", measure_group, add_bench_convolution},
+    {"pruning", "Time mask updates beside the training steps between them", measure_group, add_bench_pruning},
+    {"csv", "Time reading a table", measure_group, add_bench_csv},
+    {"forms", "Count the bytes of a matrix in each form of a model's file", measure_group, add_bench_forms}};
+
+using Commands = std::map<const CLI::App*, Command>;
+
+void add_commands(CLI::App& app, std::span<const CommandEntry> entries, Commands& commands) {
+  for (const CommandEntry& entry : entries) {
+    CLI::App* command = app.add_subcommand(entry.name, entry.line)->group(entry.group);
+    if (entry.add == add_bench) add_commands(*command, bench_entries, commands);
+    commands[command] = entry.add(*command);
+  }
+}
+
 int run_command_line(int argc, char** argv) {
   CLI::App app("Espalier: train, prune and measure sparse networks on the processor.", "espalier");
   app.set_version_flag("--version", fmt::format("espalier {}", version()));
+  app.formatter(std::make_shared<Wrapping>());
   app.require_subcommand(1);
   app.footer(
+      "Examples:\n"
+      "  espalier train --data mnist --density 0.05        dense and pruned, compared, in runs/\n"
+      "  espalier train --data people.csv --target income --recipe auto\n"
+      "  espalier inspect runs/mnist-lenet-300-100-magnitude\n"
+      "  espalier train --help                             all flags of a command\n\n"
       "Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad, missing or unwritable file,\n"
       "4 interrupted (train --resume goes on), 5 training diverged.");
-  CLI::App* train = app.add_subcommand("train", "Train a network dense and pruned, compare, leave a run folder");
-  CLI::App* predict = app.add_subcommand("predict", "What a trained network says of other rows or samples");
-  CLI::App* evaluate = app.add_subcommand("evaluate", "How good a trained network is on other data");
-  CLI::App* exported = app.add_subcommand("export", "A trained network's weights for other programs");
-  CLI::App* shrunk = app.add_subcommand("shrink", "A trained network without its dead units, as a smaller file");
-  CLI::App* inspect = app.add_subcommand("inspect", "What is in a trained network");
-  CLI::App* report = app.add_subcommand("report", "The page that shows a run, or compares several");
-  CLI::App* bench = app.add_subcommand("bench", "Time a dense and a sparse network side by side");
-  CLI::App* kernels = bench->add_subcommand("kernels", "Time the kernels against the machine's limits");
-  CLI::App* convolution = bench->add_subcommand("convolution", "The same for a convolution, from naive to threads");
-  CLI::App* updates = bench->add_subcommand("pruning", "Time mask updates beside the training steps between them");
-  CLI::App* tables = bench->add_subcommand("csv", "Time reading a table");
-  CLI::App* forms = bench->add_subcommand("forms", "Count the bytes of a matrix in each form of a model's file");
-  CLI::App* methods = app.add_subcommand("methods", "List the pruning methods");
-  CLI::App* method = app.add_subcommand("explain", "What a pruning method computes, costs and is not good at");
-  CLI::App* reproduce = app.add_subcommand("reproduce", "Run a table of experiments, as far as it is not finished");
-  CLI::App* recipes = app.add_subcommand("recipes", "List the recipes: configurations for kinds of data");
-  CLI::App* recommend = app.add_subcommand("recommend", "Race the recipes that fit some data, and pick one");
-  // Nested commands before those they stand in: the first that was named runs.
-  const std::vector<std::pair<CLI::App*, Command>> commands{{train, add_train(*train)},
-                                                            {predict, add_predict(*predict)},
-                                                            {evaluate, add_evaluate(*evaluate)},
-                                                            {exported, add_export(*exported)},
-                                                            {shrunk, add_shrink(*shrunk)},
-                                                            {inspect, add_inspect(*inspect)},
-                                                            {report, add_report(*report)},
-                                                            {kernels, add_bench_kernels(*kernels)},
-                                                            {convolution, add_bench_convolution(*convolution)},
-                                                            {updates, add_bench_pruning(*updates)},
-                                                            {tables, add_bench_csv(*tables)},
-                                                            {forms, add_bench_forms(*forms)},
-                                                            {bench, add_bench(*bench)},
-                                                            {methods, add_methods(*methods)},
-                                                            {method, add_explain(*method)},
-                                                            {reproduce, add_reproduce(*reproduce)},
-                                                            {recipes, add_recipes(*recipes)},
-                                                            {recommend, add_recommend(*recommend)}};
-  const auto named = [&] {
-    return std::ranges::find_if(commands, [](const auto& candidate) { return candidate.first->parsed(); });
-  };
+  Commands commands;
+  add_commands(app, command_entries, commands);
   try {
-    app.parse(argc, argv);
-    named()->second();
-  } catch (const CLI::Success& wanted) {  // --help, --version
-    return app.exit(wanted);
+    if (const std::optional<int> code = parse(app, argc, argv)) return *code;
+    commands.at (&named_command(app))();
   } catch (const UsageError& error) {
-    throw named() == commands.end() ? error : in_flags(error, *named()->first);
+    throw in_flags(error, named_command(app));
   }
   return exit_done;
 }

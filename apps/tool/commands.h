@@ -13,12 +13,14 @@ namespace espalier {
 using Command = std::function<void()>;
 
 // Which data, and how they are read: the same flags wherever there are data.
-constexpr const char* data_group = "Data";
+constexpr const char *data_group = "Data", *table_group = "Data: tables";
 void add_data_flags(CLI::App& app, RunConfig& config);
 // --header, --delimiter, --decimal, --charset, --skip-bad-rows: what a table's file is written in.
 void add_csv_flags(CLI::App& app, CsvOptions& options);
 // Names apart by commas, quoted as in CSV where they hold one themselves.
 std::vector<std::string> names_in(const std::vector<std::string>& texts);
+// A word as a shell takes it: in quotes if need be.
+std::string in_a_shell(const std::string& word);
 // A note about data as people see it: the options in brackets at its end, which change a guess, as this command's
 // flags.
 std::string in_flags(const std::string& note, const CLI::App& command);
@@ -33,8 +35,10 @@ Command add_predict(CLI::App& app);
 Command add_evaluate(CLI::App& app);
 Command add_export(CLI::App& app);
 Command add_shrink(CLI::App& app);
-Command add_inspect(CLI::App& app);
 Command add_report(CLI::App& app);
+Command add_inspect(CLI::App& app);
+Command add_trace(CLI::App& app);
+Command add_completion(CLI::App& app);
 Command add_methods(CLI::App& app);
 Command add_explain(CLI::App& app);
 Command add_reproduce(CLI::App& app);

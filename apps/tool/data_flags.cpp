@@ -23,7 +23,8 @@ void add_word_flag(CLI::App& app, const char* flag, Value& value, Value (*named)
       ->default_str("auto");
 }
 
-// As a shell takes it.
+}  // namespace
+
 std::string in_a_shell(const std::string& word) {
   const auto plain = [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) || std::string_view("_-.,:/=").find(c) != std::string_view::npos;
@@ -33,8 +34,6 @@ std::string in_a_shell(const std::string& word) {
   for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return text + "'";
 }
-
-}  // namespace
 
 std::vector<std::string> names_in(const std::vector<std::string>& texts) {
   std::vector<std::string> names;
@@ -63,6 +62,7 @@ void add_data_flags(CLI::App& app, RunConfig& c) {
   app.add_option("--format", c.format, "Of a file of any name: " + format_help() + "; auto: by its ending")
       ->capture_default_str();
   app.add_option("--data-dir", c.data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
+  app.option_defaults()->group(table_group);
   app.add_option("--target", c.table.target, "Of a table: the column to predict (default: the last)");
   app.add_option("--test-data", c.test_data, "Of a table: the file to test on (default: a part drawn from the table)");
   app.add_option("--test-fraction", c.table.test_fraction, "Of a table without --test-data: the part drawn for testing")
@@ -80,6 +80,7 @@ void add_data_flags(CLI::App& app, RunConfig& c) {
   add_names_flag(app, "--categorical", c.table.categorical, "Columns of numbers that are to be taken for words");
   add_names_flag(app, "--use", c.table.use, "Columns to keep that look like counters or names of rows, or like dates");
   add_csv_flags(app, c.table.csv);
+  app.option_defaults()->group(data_group);
   app.add_option("--validation", c.validation, "Training samples held out for choices")->capture_default_str();
   app.option_defaults()->group("Options");
 }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "apps/tool/command_line_error.h"
 #include "apps/tool/commands.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/catalogue.h"
@@ -54,7 +55,7 @@ Quality of_samples(TrainedNetwork network, const EvaluateFlags& f, int threads) 
   SamplePredictor predictor(std::move(network), threads);
   if (source_of(f.data)) return quality_of(predictor, part_of(f, predictor.rules()));
   std::error_code none;
-  require(std::filesystem::exists(f.data, none), "[data] expected {}, got \"{}\"", data_help(), f.data);
+  if (!std::filesystem::exists(f.data, none)) throw unknown_data(f.data);
   const SampleFile file = read_samples(f.data, predictor.rules(), predictor.width());
   if (!file.labelled)
     throw FileError(
@@ -95,14 +96,18 @@ Command add_evaluate(CLI::App& app) {
       ->required();
   app.add_option("--data-dir", flags->data_dir, "Where the data's files are (else $ESPALIER_DATA, else ./data)");
   app.add_option("--part", flags->part, "Of a source by its name: test or train")
-      ->check(CLI::IsMember({"test", "train"}))
+      ->check(one_of({"test", "train"}))
       ->capture_default_str();
   app.add_option("--format", flags->questions.format, "Of a file of any name: csv or libsvm, as the training file's")
-      ->check(CLI::IsMember({"auto", "csv", "libsvm"}))
+      ->check(one_of({"auto", "csv", "libsvm"}))
       ->capture_default_str();
   add_csv_flags(app, flags->questions.csv);
   app.add_option("--threads", flags->threads, "0: one per processor; never changes the result")->capture_default_str();
   app.add_flag("--json", flags->json, "Print the metrics as JSON, with the keys of result.json");
+  app.footer(
+      "Examples:\n"
+      "  espalier evaluate runs/mnist --data mnist\n"
+      "  espalier evaluate runs/income --data more_people.csv");
   return [flags] { run_evaluate(*flags); };
 }
 

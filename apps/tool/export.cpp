@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "apps/tool/command_line_error.h"
 #include "apps/tool/commands.h"
 #include "apps/tool/compress.h"
 #include "espalier/core/error.h"
@@ -66,12 +67,18 @@ Command add_export(CLI::App& app) {
                  "safetensors (a model's file as this version writes it), csr (the same, with .data, .indices, .indptr "
                  "and .shape of every matrix), compressed (Deep Compression: the same, weights sharing a few values), "
                  "onnx, npz (of scipy.sparse) or mtx (MatrixMarket)")
-      ->check(CLI::IsMember({"safetensors", "csr", "compressed", "onnx", "npz", "mtx"}))
+      ->check(one_of({"safetensors", "csr", "compressed", "onnx", "npz", "mtx"}))
       ->required();
   app.add_option("--layer", flags->layer, "With npz and mtx: which weights, such as fc1.weight");
   app.add_flag("--sparse", flags->sparse, "With onnx: pruned weights as sparse initialisers");
   app.add_option("--out", flags->out, "The file to write")->required();
   add_compress_flags(app, flags->compress);
+  app.footer(
+      "Examples:\n"
+      "  espalier export runs/mnist --to csr --out mnist.safetensors\n"
+      "  espalier export runs/mnist --to compressed --fine-tune 2 --out small.safetensors\n"
+      "  espalier export runs/mnist --to onnx --out mnist.onnx\n"
+      "  espalier export runs/mnist --to npz --layer fc1.weight --out fc1.npz");
   return [flags] { run_export(*flags); };
 }
 

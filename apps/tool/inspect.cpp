@@ -1,7 +1,8 @@
-// espalier inspect: what is in a trained network.
+// espalier inspect: what a trained network looks like, in letters, and what goes together in it.
 #include <fmt/format.h>
 
 #include "apps/tool/commands.h"
+#include "apps/tool/inspect_model.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/trained_network.h"
 #include "espalier/layers/widths.h"
@@ -36,8 +37,10 @@ void print_groups(const TrainedNetwork& network, const InspectFlags& f) {
 }
 
 void run_inspect(const InspectFlags& f) {
-  require(f.groups, "[groups] expected --groups, which is what can be inspected so far");
-  print_groups(open_network(f.model), f);
+  if (f.groups)
+    print_groups(open_network(f.model), f);
+  else
+    fmt::print("{}", inspection_of(f.model));
 }
 
 }  // namespace
@@ -46,8 +49,16 @@ Command add_inspect(CLI::App& app) {
   auto flags = std::make_shared<InspectFlags>();
   app.add_option("model", flags->model, "The folder of a run, or a model's file")->required();
   app.add_flag("--groups", flags->groups, "What goes together when a unit goes, and why, of each layer");
-  app.add_option("--layer", flags->layer, "With --groups: of this layer only, such as fc1");
-  app.add_option("--unit", flags->unit, "With --groups: of the unit of this number")->capture_default_str();
+  CLI::Option* groups = app.get_option("--groups");
+  app.add_option("--layer", flags->layer, "With --groups: of this layer only, such as fc1")->needs(groups);
+  app.add_option("--unit", flags->unit, "With --groups: of the unit of this number")
+      ->capture_default_str()
+      ->needs(groups);
+  app.footer(
+      "Examples:\n"
+      "  espalier inspect runs/mnist\n"
+      "  espalier inspect income.safetensors\n"
+      "  espalier inspect runs/mnist --groups --layer fc1");
   return [flags] { run_inspect(*flags); };
 }
 

@@ -21,7 +21,9 @@ void list_methods() {
         fmt::print("  {:<20}{}\n  {:<20}  {}\n", method.name, method.line, "", method.source);
     fmt::print("\n");
   }
-  fmt::print("espalier explain NAME says more; espalier train --method NAME runs it.\n");
+  fmt::print(
+      "To begin with: magnitude, which is hard to beat; random, which every method has to beat; rigl, which is sparse\n"
+      "from the first step. espalier explain NAME says more; espalier train --method NAME runs it.\n");
 }
 
 void explain(const std::string& name) {
@@ -52,6 +54,7 @@ Command add_methods(CLI::App&) {
 Command add_explain(CLI::App& app) {
   auto name = std::make_shared<std::string>();
   app.add_option("method", *name, "One of those that `espalier methods` lists")->required();
+  app.footer("Examples:\n  espalier explain magnitude\n  espalier explain rigl");
   return [name] { explain(*name); };
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "apps/tool/command_line_error.h"
 #include "apps/tool/commands.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
@@ -191,10 +192,14 @@ Command add_predict(CLI::App& app) {
       "--keep", [&questions](const std::vector<std::string>& texts) { questions.keep = names_in(texts); },
       "Columns of the file that come first in the predictions, such as id,name; all: every one");
   app.add_option("--format", questions.format, "Of a file of any name: csv or libsvm, as the training file's")
-      ->check(CLI::IsMember({"auto", "csv", "libsvm"}))
+      ->check(one_of({"auto", "csv", "libsvm"}))
       ->capture_default_str();
   add_csv_flags(app, questions.csv);
   app.add_option("--threads", flags->threads, "0: one per processor; never changes the result")->capture_default_str();
+  app.footer(
+      "Examples:\n"
+      "  espalier predict runs/income more_people.csv --out answers.csv --keep id\n"
+      "  espalier predict runs/mnist seven.png eight.pgm");
   return [flags] { run_predict(*flags); };
 }
 

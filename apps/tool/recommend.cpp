@@ -23,7 +23,7 @@ struct RecommendFlags {
 std::string data_flags(const CLI::App& own) {
   std::string text;
   for (const CLI::Option* option : own.get_options())
-    if (option->count() > 0 && option->get_group() == data_group)
+    if (option->count() > 0 && (option->get_group() == data_group || option->get_group() == table_group))
       text += fmt::format(" {} {}", option->get_name(), fmt::join(option->results(), " "));
   return text;
 }
@@ -83,6 +83,10 @@ Command add_recommend(CLI::App& app) {
   app.add_flag("--exhaustive", f->race.exhaustive,
                "Afterwards train every recipe for as long, and say how far the recommended one is behind the best");
   app.add_option("--write", f->write, "Write the configuration that was picked to this file, for train --config");
+  app.footer(
+      "Examples:\n"
+      "  espalier recommend people.csv --target income\n"
+      "  espalier recommend cifar10 --budget 600 --write best.toml");
   return [f, &app] { run_recommend(*f, app); };
 }
 

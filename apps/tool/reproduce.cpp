@@ -9,6 +9,7 @@
 
 #include "apps/tool/commands.h"
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 
 namespace espalier {
 namespace {
@@ -30,7 +31,11 @@ void run_reproduce(const ReproduceFlags& f) {
     if (f.only.empty() || fnmatch(f.only.c_str(), row.name.c_str(), 0) == 0 ||
         fnmatch(f.only.c_str(), row.label().c_str(), 0) == 0)
       wanted.push_back(&row);
-  require(!wanted.empty(), "[--only] expected the name of an experiment (--list shows them), got \"{}\"", f.only);
+  std::vector<std::string> names;
+  for (const ReproduceRow& row : rows)
+    if (std::ranges::count(names, row.name) == 0) names.push_back(row.name);
+  require(!wanted.empty(), "[--only] expected the name of an experiment (--list shows them), got \"{}\"{}", f.only,
+          did_you_mean(f.only, names));
   std::vector<Pending> pending;
   for (const ReproduceRow* row : wanted) {
     const std::size_t before = pending.size();
@@ -65,6 +70,10 @@ Command add_reproduce(CLI::App& app) {
                  "that say reproduce:begin NAME for NAME.toml");
   app.add_flag("--list", f->list, "List the experiments and how far they are; run nothing");
   app.add_flag("--table-only", f->table_only, "Run nothing");
+  app.footer(
+      "Examples, in the project's folder:\n"
+      "  espalier reproduce --list\n"
+      "  espalier reproduce --only 'rigl*' --seeds 1");
   return [f] { run_reproduce(*f); };
 }
 

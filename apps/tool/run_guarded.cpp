@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <new>
 #include <system_error>
 
+#include "apps/tool/colour.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/quoted.h"
 
@@ -45,9 +45,8 @@ int run_guarded(const std::function<int()>& body) {
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) return failed(unwritable, exit_file);
     return code;
   } catch (const Error& error) {
-    return failed(fmt::format("error: {}", on_one_line(error.what())), error.code());
-  } catch (const CLI::ParseError& error) {
-    return failed(fmt::format("error: {} (see --help)", error.what()), exit_usage);
+    return failed(error_in_colours(fmt::format("error: {}", on_one_line(error.what())), shows_colours(stderr)),
+                  error.code());
   } catch (const std::bad_alloc&) {
     return failed("error: out of memory", exit_internal);
   } catch (const std::system_error& error) {

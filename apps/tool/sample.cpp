@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apps/tool/command_line_error.h"
 #include "apps/tool/run_guarded.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/interrupt.h"
@@ -17,11 +18,7 @@ void add_out_flags(CLI::App& app, RunPlace& place, const std::string& name) {
 
 int run_sample(CLI::App& app, int argc, char** argv, const std::function<void()>& body) {
   return run_guarded([&] {
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::Success& wanted) {  // --help
-      return app.exit(wanted);
-    }
+    if (const std::optional<int> code = parse(app, argc, argv)) return *code;
     watch_for_interrupt();
     try {
       body();

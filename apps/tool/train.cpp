@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "apps/tool/colour.h"
 #include "apps/tool/commands.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
@@ -53,6 +54,7 @@ void set_settings(std::map<std::string, double>& settings, const std::vector<std
 
 void add_pruning_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
+  app.option_defaults()->group("Pruning: how, and how much");
   app.add_option("--method", c.method, "How to prune: `espalier methods` lists them")->capture_default_str();
   app.add_option_function<std::vector<std::string>>(
          "--set", [&c](const std::vector<std::string>& texts) { set_settings(c.settings, texts); },
@@ -61,6 +63,7 @@ void add_pruning_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--density", f.densities,
                  "Fraction of weights kept, in (0, 1]; several give several runs (default: the method's)")
       ->delimiter(',');
+  app.option_defaults()->group("Pruning: when");
   app.add_option("--schedule", c.schedule.kind, "one-shot, linear, cubic or iterative (default: the method's)");
   app.add_option("--begin", c.schedule.begin, "Pruning begins after this fraction of the steps (default: the method's)")
       ->check(CLI::NonNegativeNumber);
@@ -72,6 +75,7 @@ void add_pruning_flags(CLI::App& app, TrainFlags& f) {
       ->check(CLI::PositiveNumber);
   app.add_option("--rewind", c.rewind,
                  "none, init, a step, or rate (the learning rate only): each iterative round trains again from there");
+  app.option_defaults()->group("Pruning: how, and how much");
   app.add_option(
       "--allocation", c.allocation,
       "uniform, er, erk, global, lamp, or a density for each layer, e.g. fc1=0.05,fc2=0.1,output=1 (default: "
@@ -86,6 +90,7 @@ void add_pruning_flags(CLI::App& app, TrainFlags& f) {
 }
 
 void add_training_flags(CLI::App& app, RunConfig& c) {
+  app.option_defaults()->group("Training");
   app.add_option("--epochs", c.epochs, "Epochs (of each round, with --rewind)")->capture_default_str();
   app.add_option("--members", c.members, "Networks to train, each with a seed of its own; their average is the result")
       ->capture_default_str();
@@ -120,23 +125,19 @@ void add_training_flags(CLI::App& app, RunConfig& c) {
       ->capture_default_str();
 }
 
-void add_flags(CLI::App& app, TrainFlags& f) {
-  RunConfig& c = f.config;
-  app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
-  app.add_option("--recipe", f.recipe,
-                 "Begin with a recipe (`espalier recipes` lists them; or a file .toml); flags override it. auto: race "
-                 "those that fit the data, and train the best")
-      ->excludes("--config");
-  add_race_flags(app, f.race);
-  add_data_flags(app, c);
-  app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
+void add_resume_flags(CLI::App& app, TrainFlags& f) {
+  app.add_option("--resume", f.resume,
+                 "Go on with an interrupted run's folder; with --epochs, train the network of a finished run on, to so "
+                 "many epochs in all, at its last learning rate or at --rate");
+  app.add_option("--checkpoint-every", f.checkpoint_every,
+                 "Seconds between two checkpoints; 0: only when the run is stopped")
+      ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
-  app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
-  app.add_option("--init", c.init, "Weights to begin with: a model's file, or a safetensors file of another program");
-  app.add_option("--init-names", c.init_names, "What layers are called in a file of another program, e.g. fc1=0,fc2=2")
-      ->delimiter(',');
-  add_pruning_flags(app, f);
-  add_training_flags(app, c);
+}
+
+void add_run_flags(CLI::App& app, TrainFlags& f) {
+  RunConfig& c = f.config;
+  app.option_defaults()->group("Run");
   app.add_option("--seed", c.seed, "Of everything that is random")->capture_default_str();
   app.add_option("--seeds", f.seeds, "This many runs, with seeds --seed, --seed + 1, ...")->capture_default_str();
   app.add_option("--threads", c.threads, "0: one per processor; never changes the result")->capture_default_str();
@@ -150,18 +151,44 @@ void add_flags(CLI::App& app, TrainFlags& f) {
   app.add_flag("--no-dense", f.no_dense, "Skip the dense twin");
   app.add_flag("--baselines", c.baselines,
                "Also what the majority class (or the mean) and a linear model reach; tables have them anyway");
+  app.option_defaults()->group("Output");
   app.add_option(
       "--out", f.place.out,
       "Run folder (default: runs/DATA-MODEL-METHOD or, if that is used, the same with -2, -3, ... behind it)");
   app.add_flag("--overwrite", f.place.overwrite, "Remove what a run has left in the folder");
-  app.add_option("--resume", f.resume,
-                 "Go on with an interrupted run's folder; with --epochs, train the network of a finished run on, to so "
-                 "many epochs in all, at its last learning rate or at --rate");
-  app.add_option("--checkpoint-every", f.checkpoint_every,
-                 "Seconds between two checkpoints; 0: only when the run is stopped")
-      ->check(CLI::Range(0.0, 1e9))
-      ->capture_default_str();
   app.add_flag("--json", f.json, "Print result.json instead of the table");
+}
+
+void add_flags(CLI::App& app, TrainFlags& f) {
+  RunConfig& c = f.config;
+  app.option_defaults()->group("Where to begin");
+  app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
+  app.add_option("--recipe", f.recipe,
+                 "Begin with a recipe (`espalier recipes` lists them; or a file .toml); flags override it. auto: race "
+                 "those that fit the data, and train the best")
+      ->excludes("--config");
+  add_race_flags(app, f.race);
+  add_resume_flags(app, f);
+  add_data_flags(app, c);
+  app.option_defaults()->group(data_group);
+  app.add_option("--augment", c.augment, "none, flip (mirror half of the images) or crop-flip (move them as well)")
+      ->capture_default_str();
+  app.option_defaults()->group("Model");
+  app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
+  app.add_option("--init", c.init, "Weights to begin with: a model's file, or a safetensors file of another program");
+  app.add_option("--init-names", c.init_names, "What layers are called in a file of another program, e.g. fc1=0,fc2=2")
+      ->delimiter(',');
+  add_pruning_flags(app, f);
+  add_training_flags(app, c);
+  add_run_flags(app, f);
+  app.option_defaults()->group("Options");
+  app.footer(
+      "Examples:\n"
+      "  espalier train --data mnist --density 0.05 --epochs 12\n"
+      "  espalier train --data people.csv --target income --recipe auto\n"
+      "  espalier train --data cifar10 --model conv-4 --method rigl --density 0.1 --allocation erk\n"
+      "  espalier train --density 0.5,0.2,0.1,0.05 --seeds 3          # twelve runs and a table of them\n"
+      "  espalier train --resume runs/mnist-lenet-300-100-magnitude");
 }
 
 // What one command line asks for: a configuration, at several densities and seeds. Kept in the run folder, for
@@ -511,6 +538,16 @@ ModulePtr checked_model(Sweep& sweep, const DataParts& data) {
   return model;
 }
 
+// What may be done with what was trained, as a shell takes it.
+std::string next_commands_of(const Sweep& sweep, const RunFolder& folder) {
+  std::string run = folder.path().string();
+  if (sweep.many()) run += fmt::format("/density-{}-seed-{}", sweep.densities.front(), sweep.base.seed);
+  run = in_a_shell(run);
+  const bool table = names_table(sweep.base.data, sweep.base.format);
+  return fmt::format("next:  espalier inspect {0}{1}\n", run,
+                     table ? fmt::format("\n       espalier predict {} MORE_ROWS.csv", run) : "");
+}
+
 // Prints what came of it, and writes what several runs have in common.
 void report(const TrainFlags& f, const Sweep& sweep, const RunFolder& folder, const std::vector<Result>& results,
             double seconds) {
@@ -525,10 +562,13 @@ void report(const TrainFlags& f, const Sweep& sweep, const RunFolder& folder, co
     write_report(folder.path());
     fmt::print("{}", f.json ? all.dump(2) + "\n" : table);
   } else {
-    fmt::print("{}", f.json ? to_json(results[0]).dump(2) + "\n" : page_of(results[0]));
+    fmt::print("{}",
+               f.json ? to_json(results[0]).dump(2) + "\n" : in_colours(page_of(results[0]), shows_colours(stdout)));
   }
-  fmt::print(stderr, "{:.1f} s; run folder: {}\n", seconds, folder.path().string());
-  fmt::print(stderr, "the same as a page: {}\n", (folder.path() / report_file_name).string());
+  std::FILE* const to = f.json ? stderr : stdout;  // behind JSON nothing else may stand
+  fmt::print(to, "\nrun folder: {}, after {:.1f} s\n", folder.path().string(), seconds);
+  fmt::print(to, "as a page: {}\n", (folder.path() / report_file_name).string());
+  if (!f.json) fmt::print(to, "{}", next_commands_of(sweep, folder));
 }
 
 // The folder of the run, locked.
@@ -563,6 +603,9 @@ void run_train(TrainFlags& f, CLI::App& app) {
   RunConfig& base = sweep.base;
   DataParts data = load_data(base);  // "auto" is settled once, for all seeds
   for (const std::string& note : data.notes) fmt::print(stderr, "{}\n", in_flags(note, app));
+  constexpr Index few = 20;
+  if (const Index tested = data.test->samples(); tested > 0 && tested < few)
+    fmt::print(stderr, "{} test sample{}: figures on so few say little\n", tested, tested == 1 ? "" : "s");
   Before before;
   if (has_race(f)) before = race_for(app, f, sweep, data);
   require_same_data(sweep, data, f);

@@ -5,13 +5,14 @@
 #include <initializer_list>
 
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 
 namespace espalier {
 
 void check(const TableOptions& o) {
   const auto one_of = [](const char* option, const std::string& value, std::initializer_list<std::string_view> known) {
-    require(std::ranges::find(known, value) != known.end(), "[table] {}: expected {}, got \"{}\"", option,
-            fmt::join(known, " or "), value);
+    require(std::ranges::find(known, value) != known.end(), "[table] {}: expected {}, got \"{}\"{}", option,
+            fmt::join(known, " or "), value, did_you_mean(value, {known.begin(), known.end()}));
   };
   one_of("task", o.task, {"auto", "classification", "regression"});
   scaling_named(o.scaling);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 #include "espalier/datasets/quoted.h"
 #include "espalier/datasets/utf8.h"
 
@@ -197,8 +198,8 @@ std::string listed_names(const std::vector<std::string>& names, std::size_t most
 std::size_t column_named(const Profile& profile, const std::string& name, const char* option) {
   const auto found = std::ranges::find(profile.names, name);
   constexpr std::size_t most = 32;
-  require(found != profile.names.end(), "[table] {}: {}: expected one of the columns {}, got {}", option, profile.file,
-          listed_names(profile.names, most), quoted(name));
+  require(found != profile.names.end(), "[table] {}: {}: expected one of the columns {}, got {}{}", option,
+          profile.file, listed_names(profile.names, most), quoted(name), did_you_mean(name, profile.names));
   return static_cast<std::size_t>(found - profile.names.begin());
 }
 

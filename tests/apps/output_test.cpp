@@ -92,7 +92,8 @@ TEST(Page, SaysThatAMethodHadNoTimeToExchangeWeights) {
                     method));
     const auto result = nlohmann::json::parse(read_file(folder.path() / "run/result.json", megabyte));
     EXPECT_EQ(result["notes"].size(), 1u);
-    EXPECT_EQ(page_of(*RunFolder(folder.path() / "run", Begin::where_it_stopped).result()), page) << "as it was saved";
+    const std::string saved = page_of(*RunFolder(folder.path() / "run", Begin::where_it_stopped).result());
+    EXPECT_TRUE(page.starts_with(saved)) << "as it was saved:\n" << saved << "\nand printed:\n" << page;
     EXPECT_EQ(train(fmt::format("--method {} --interval 10", method)).find("exchanged no"), std::string::npos);
   }
   for (const char* method : {"static", "magnitude"})

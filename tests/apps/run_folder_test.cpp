@@ -74,7 +74,7 @@ TEST_F(Runs, Invariant1AFolderThatWasNotNamedIsANewOne) {
        {"runs/rows-tabular-8-magnitude", "runs/rows-tabular-8-magnitude-2", "runs/rows-tabular-8-magnitude-3"}) {
     const Ran ran = train("");
     EXPECT_EQ(ran.code, exit_done) << ran.err;
-    EXPECT_PRED2(contains, ran.err, std::string("run folder: ") + name + "\n");
+    EXPECT_PRED2(contains, ran.out, std::string("run folder: ") + name + ", after ");
     EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(name) / "result.json"));
   }
   std::filesystem::current_path(before);

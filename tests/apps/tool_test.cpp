@@ -719,7 +719,16 @@ TEST_P(BadInput, GetsOneClearLineAndTheDocumentedCode) {
 INSTANTIATE_TEST_SUITE_P(
     All, BadInput,
     ::testing::Values(
-        Bad{"", exit_usage, "subcommand"}, Bad{"fly", exit_usage, "subcommand"},
+        Bad{"", exit_usage, "expected one of its commands, train, recommend"}, Bad{"fly", exit_usage, "got \"fly\""},
+        Bad{"plot", exit_usage, "got \"plot\""}, Bad{"bench kernals", exit_usage, "did you mean kernels?"},
+        Bad{"train epochs 3", exit_usage, "did you mean --epochs?"},
+        Bad{"train --methd rigl", exit_usage, "got \"--methd\"; did you mean --method?"},
+        Bad{"train --method rigel", exit_usage, "did you mean rigl?"},
+        Bad{"train --model mpl:784-10", exit_usage, "did you mean mlp:784-10?"},
+        Bad{"train --data people.cvs", exit_usage, "did you mean people.csv?"},
+        Bad{"train --data data/mnist", exit_usage, "did you mean mnist in the folder data?"},
+        Bad{"train --recipe tabel-rigl", exit_usage, "did you mean table-rigl?"},
+        Bad{"export nowhere --to csv --out x", exit_usage, "did you mean csr?"},
         Bad{"train --bogus 1", exit_usage, "--bogus"}, Bad{"train --epochs many", exit_usage, "--epochs"},
         Bad{"train --epochs 0", exit_usage, "--epochs"}, Bad{"train --density 0", exit_usage, "(0, 1]"},
         Bad{"train --density 1.5", exit_usage, "(0, 1]"}, Bad{"train --density -0.1", exit_usage, "(0, 1]"},
