@@ -508,6 +508,9 @@ TEST(Preprocessing, RefusesJsonThatMakesNoSense) {
   EXPECT_PRED2(contains, spoilt("\"version\": 1", "\"version\": 2"), "preprocessing.json: expected version 1");
   EXPECT_PRED2(contains, spoilt("\"numeric\"", "\"odd\""), "expected a kind of column");
   EXPECT_PRED2(contains, spoilt("\"scale\": ", "\"scale\": -"), "expected finite numbers and a positive scale");
+  for (const char* number : {"3.7", "1e70", "-1", "4294967296", "true", "1e400"})
+    EXPECT_PRED2(contains, spoilt("\"sparse_features\": 0", fmt::format("\"sparse_features\": {}", number)),
+                 std::string_view(number) == "1e400" ? "expected a preprocessing, found" : "0 to 2^31 sparse features");
   EXPECT_PRED2(contains, spoilt("{", "["), "expected a preprocessing, found");
   EXPECT_PRED2(contains, spoilt("\"columns\"", "\"rows\""), "expected a preprocessing, found");
 }
