@@ -6,6 +6,7 @@
 //
 // The signals are drawn by a program (datasets/synthetic_signals.h). A sample is [T, F], time in front; both models
 // read it as it is. `espalier train --model gru:64` measures sizes, FLOPs and times as well.
+#include "apps/tool/flag_checks.h"
 #include "apps/tool/sample.h"
 #include "espalier/datasets/synthetic_signals.h"
 #include "espalier/experiment/run_folder.h"
@@ -20,7 +21,7 @@ int main(int argc, char** argv) {
   app.add_option("--density", density, "Fraction of weights kept")
       ->check(CLI::Range(0.001, 1.0))
       ->capture_default_str();
-  app.add_option("--seed", seed, "Of everything that is random")->capture_default_str();
+  app.add_option("--seed", seed, "Of everything that is random")->check(counted())->capture_default_str();
   return run_sample(app, argc, argv, [&] {
     // Offset and scale come from what is trained on, for all of it alike.
     const DataParts data = standardised(hold_out(synthetic_signals(12000, 2000, seed), 1200, seed));

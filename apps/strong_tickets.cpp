@@ -19,6 +19,7 @@
 
 #include "apps/tool/command_line_error.h"
 #include "apps/tool/commands.h"
+#include "apps/tool/flag_checks.h"
 #include "apps/tool/sample.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/plot.h"
@@ -282,7 +283,9 @@ int run(int argc, char** argv) {
   app.add_option("--epochs", config.epochs, "Epochs of the target's training")->capture_default_str();
   app.add_option("--inputs", lab.inputs, "Inputs of the ReLU neuron of (b)")->capture_default_str();
   app.add_option("--teacher", lab.teacher_neurons, "Neurons of (b)'s other target")->capture_default_str();
-  app.add_option("--seed", config.seed, "Of the training and of the random networks")->capture_default_str();
+  app.add_option("--seed", config.seed, "Of the training and of the random networks")
+      ->check(counted())
+      ->capture_default_str();
   app.add_option("--data-dir", config.data_dir, "Where MNIST's files are (else $ESPALIER_DATA, else ./data)");
   add_out_flags(app, place, "runs/strong_tickets");
   app.footer("Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad, missing or unwritable file, 4 interrupted.");

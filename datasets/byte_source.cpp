@@ -44,6 +44,10 @@ std::size_t ByteSource::read_file(std::span<char> to) {
     const int bytes = gzread(file, to.data() + got, wanted);
     if (bytes > 0) {
       got += static_cast<std::size_t>(bytes);
+      inflated_bytes_ += gzdirect(file) ? 0 : static_cast<std::uint64_t>(bytes);
+      if (inflated_bytes_ > most_inflated_bytes)
+        throw Unreadable{fmt::format("expected a gzipped file of at most {} bytes when it is unpacked, found more",
+                                     most_inflated_bytes)};
       continue;
     }
     int code = Z_OK;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -23,6 +24,9 @@ class ByteSource {
   ByteSource(const ByteSource&) = delete;
   ByteSource& operator=(const ByteSource&) = delete;
 
+  // A gzipped file is read up to so many bytes of its contents: a short one can have any number of them.
+  static constexpr std::uint64_t most_inflated_bytes = std::uint64_t{1} << 34;
+
   // Fills `to` as far as the contents go: less than all of it means that they are at their end. Throws Unreadable.
   std::size_t read(std::span<char> to);
 
@@ -32,6 +36,7 @@ class ByteSource {
   void* file_ = nullptr;  // zlib's gzFile
   std::string text_;
   std::size_t position_ = 0;
+  std::uint64_t inflated_bytes_ = 0;
 };
 
 }  // namespace espalier

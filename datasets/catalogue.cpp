@@ -93,6 +93,15 @@ const FileFormat* format_of(const std::string& name, const std::string& given) {
   return format;
 }
 
+// Files are read from the beginning several times. What is missing is for the reader to say.
+void require_no_pipe(const Path& file) {
+  std::error_code none;
+  const auto status = std::filesystem::status(file, none);
+  if (std::filesystem::exists(status) && std::filesystem::is_other(status))
+    throw FileError(fmt::format("{}: expected a file that can be read more than once, found a pipe, device or socket",
+                                file.string()));
+}
+
 // A file: where its name says, or else in a folder where data are looked for. Nowhere: the name, for the error.
 Path found_file(const Path& file, const std::string& folder) {
   std::error_code ignored;
@@ -262,7 +271,9 @@ DataParts load(const std::string& name, const LoadOptions& options) {
   if (const FileFormat* format = format_of(name, options.format)) {
     LoadOptions found = options;
     found.test_file = found_file(options.test_file, options.folder);
-    DataParts parts = format->read(found_file(name, options.folder), found);
+    const Path file = found_file(name, options.folder);
+    for (const Path& read : {file, found.test_file}) require_no_pipe(read);
+    DataParts parts = format->read(file, found);
     parts.name = stem_and_ending(name).first;
     return parts;
   }

@@ -21,6 +21,7 @@ using Bytes = std::span<std::uint8_t>;
 
 constexpr std::uint8_t type_unsigned_byte = 0x08;
 constexpr std::size_t chunk_bytes = std::size_t{1} << 16, first_growth_bytes = std::size_t{1} << 20;
+constexpr std::size_t most_data_bytes = std::size_t{1} << 31;
 
 // What a header says.
 struct Promise {
@@ -221,6 +222,9 @@ Promise promise_of(const Source& source, const std::vector<Index>& extents) {
     promise.data_bytes *= factor;
   }
   source.expect(promise);
+  if (promise.data_bytes > most_data_bytes)
+    source.fail(fmt::format("byte 4: expected extents of at most {} bytes in all, found {} = {}", most_data_bytes,
+                            promise.text, promise.data_bytes));
   return promise;
 }
 

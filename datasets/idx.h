@@ -6,9 +6,9 @@
 //   byte 4  rank x 4 bytes the extents, big-endian, slowest first: [60000, 28, 28]
 //   then    the product of the extents bytes, row-major, and nothing after them
 //
-// A file may be gzipped; the reader goes by its content (1f 8b), not by its name. A reader is a door: a damaged file
-// ends in one line that names the file, the byte, what was expected and what was found. It never ends in a crash, and
-// never in an allocation larger than what the file could fill.
+// A file may be gzipped; the reader goes by its content (1f 8b), not by its name. It may have 2 GiB of numbers. A
+// reader is a door: a damaged file ends in one line that names the file, the byte, what was expected and what was
+// found. It never ends in a crash, and never in an allocation larger than what the file could fill.
 #pragma once
 
 #include <cstdint>

@@ -73,7 +73,7 @@ Npy npy_in(const std::string& bytes, const std::filesystem::path& file) {
     refuse(file, "numbers of type |u1, <f4 or <f8", in_quotes(type.substr(0, type.find(','))));
   if (!behind_key(header, "fortran_order").starts_with("False")) refuse(file, "an array in C order", "another one");
 
-  Npy npy{.shape = shape_in(header, file), .values = {}};
+  Npy npy{.shape = shape_in(header, file), .bytes = {}, .values = {}};
   std::size_t bytes_wanted = width;
   bool countable = true;
   for (const Index extent : npy.shape)
@@ -81,11 +81,13 @@ Npy npy_in(const std::string& bytes, const std::filesystem::path& file) {
   if (!countable || bytes_wanted != bytes.size() - begin)
     refuse(file, fmt::format("the bytes of an array ({})", fmt::join(npy.shape, ", ")),
            fmt::format("{} bytes behind the header", bytes.size() - begin));
+  if (width == 1) {
+    npy.bytes.assign(bytes.begin() + static_cast<std::ptrdiff_t>(begin), bytes.end());
+    return npy;
+  }
   npy.values.reserve(bytes_wanted / width);
   for (const char* at = bytes.data() + begin; at != bytes.data() + bytes.size(); at += width) {
-    const Real value = width == 1   ? number_at<std::uint8_t>(at) / Real{255}
-                       : width == 4 ? number_at<float>(at)
-                                    : number_at<double>(at);
+    const Real value = width == 4 ? number_at<float>(at) : number_at<double>(at);
     if (!std::isfinite(value))
       refuse(file, "finite numbers", fmt::format("{} as number {}", value, npy.values.size() + 1));
     npy.values.push_back(value);

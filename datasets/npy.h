@@ -5,6 +5,7 @@
 //   then    the product of the extents numbers, and nothing after them
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -15,7 +16,8 @@ namespace espalier {
 
 struct Npy {
   std::vector<Index> shape;
-  std::vector<Real> values;  // bytes as byte / 255, floats as they are
+  std::vector<std::uint8_t> bytes;  // of |u1
+  std::vector<Real> values;         // of floats
 };
 
 bool begins_npy(const std::string& bytes);

@@ -111,10 +111,11 @@ std::string TargetRule::text_of(double output) const {
   const long double value = static_cast<long double>(offset) + static_cast<long double>(inner);
   // Nine digits, which tell all floats apart, or so many that four of them are about the deviation.
   constexpr int least = 9, most = 18;
+  const auto whole = [](double number) { return static_cast<int>(std::clamp(number, -1000.0, 1000.0)); };
   const double ratio = size > 0 && deviation > 0 ? std::log10(size / deviation) : 0;
-  const int digits = std::clamp(static_cast<int>(std::ceil(ratio)) + 4, least, most);
+  const int digits = std::clamp(whole(std::ceil(ratio)) + 4, least, most);
   if (offset == 0) return fmt::format("{:.{}g}", inner, digits);
-  const int before_the_point = static_cast<int>(std::floor(std::log10(size))) + 1;
+  const int before_the_point = whole(std::floor(std::log10(size))) + 1;
   return fmt::format("{:.{}f}", value, std::clamp(digits - before_the_point, 0, most));
 }
 

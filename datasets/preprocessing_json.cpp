@@ -185,8 +185,10 @@ Preprocessing preprocessing_from_json(const std::string& text, const std::string
     reader.expect(json.at("version") == format_version, "version 1");
     Preprocessing p;
     p.missing_marks = json.at("missing_marks").get<std::vector<std::string>>();
-    p.sparse_features = json.at("sparse_features");
-    reader.expect(p.sparse_features >= 0 && p.sparse_features <= Index{1} << 31, "0 to 2^31 sparse features");
+    const nlohmann::json& sparse = json.at("sparse_features");
+    reader.expect(sparse.is_number_integer() && sparse.get<Index>() >= 0 && sparse.get<Index>() <= Index{1} << 31,
+                  "0 to 2^31 sparse features");
+    p.sparse_features = sparse;
     p.target = reader.target(json.at("target"));
     if (json.contains("dialect")) p.dialect = reader.dialect(json.at("dialect"));
     for (const auto& column : json.at("columns")) p.columns.push_back(reader.column(column));

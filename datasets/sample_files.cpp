@@ -60,12 +60,23 @@ std::string beginning_of(const Path& file) {
   return bytes;
 }
 
-SampleFile unlabelled(const Path& file, const Shape& shape, Index classes, std::vector<Real> values) {
-  const std::size_t samples = values.size() / static_cast<std::size_t>(shape.features());
+// numbers: of so many features
+std::vector<std::int32_t> no_labels(const Path& file, std::size_t numbers, const Shape& shape) {
+  const std::size_t samples = numbers / static_cast<std::size_t>(shape.features());
   if (samples == 0) refuse_file(file, "samples", "none");
-  return {
-      .data = std::make_shared<Numbers>(file, shape, classes, std::move(values), std::vector<std::int32_t>(samples)),
-      .labelled = false};
+  return std::vector<std::int32_t>(samples);
+}
+
+SampleFile unlabelled(const Path& file, const Shape& shape, Index classes, std::vector<Real> values) {
+  std::vector<std::int32_t> labels = no_labels(file, values.size(), shape);
+  return {.data = std::make_shared<Numbers>(file, shape, classes, std::move(values), std::move(labels)),
+          .labelled = false};
+}
+SampleFile unlabelled(const Path& file, const Shape& shape, Index classes, std::vector<std::uint8_t> bytes) {
+  std::vector<std::int32_t> labels = no_labels(file, bytes.size(), shape);
+  return {.data = std::make_shared<ByteSamples>(file.filename().string(), shape, classes, std::move(bytes),
+                                                std::move(labels)),
+          .labelled = false};
 }
 
 // --- one kind of file after the other ------------------------------------------------------------------------------
@@ -75,10 +86,7 @@ SampleFile from_idx(const Path& file, const SampleRules& rules, Index classes) {
   if (rules.turned) turn(idx);
   const Shape found{1, idx.extents[1], idx.extents[2]};
   if (found != rules.shape) refuse_file(file, fmt::format("images {}", rules.shape.text()), found.text());
-  std::vector<std::int32_t> labels(static_cast<std::size_t>(idx.extents[0]));
-  return {.data = std::make_shared<ByteSamples>(file.filename().string(), rules.shape, classes, std::move(idx.values),
-                                                std::move(labels)),
-          .labelled = false};
+  return unlabelled(file, rules.shape, classes, std::move(idx.values));
 }
 
 SampleFile from_npy(const Path& file, const SampleRules& rules, Index classes) {
@@ -94,7 +102,8 @@ SampleFile from_npy(const Path& file, const SampleRules& rules, Index classes) {
   if (!flat && !is(1, 0) && !is(0, 0) && !(sample[0] == 1 && (is(1, 1) || is(0, 1))))
     refuse_file(file, fmt::format("an array of samples {}", rules.shape.text()),
                 fmt::format("one of shape ({})", fmt::join(npy.shape, ", ")));
-  return unlabelled(file, rules.shape, classes, std::move(npy.values));
+  return npy.bytes.empty() ? unlabelled(file, rules.shape, classes, std::move(npy.values))
+                           : unlabelled(file, rules.shape, classes, std::move(npy.bytes));
 }
 
 SampleFile from_picture(const Path& file, const SampleRules& rules, Index classes) {
@@ -102,6 +111,7 @@ SampleFile from_picture(const Path& file, const SampleRules& rules, Index classe
   const Index channels = rules.shape[0], height = rules.shape[1], width = rules.shape[2];
   const Picture picture = with_channels(picture_in(read_file(file, most_bytes), file, height, width), channels, file);
   std::vector<Real> values;
+  values.reserve(picture.values.size());
   for (Index c = 0; c < channels; ++c)
     for (Index pixel = 0; pixel < height * width; ++pixel) values.push_back(picture.values[pixel * channels + c]);
   return unlabelled(file, rules.shape, classes, std::move(values));

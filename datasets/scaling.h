@@ -16,7 +16,9 @@
 // With the last two, numbers beyond the training part are its lowest and highest one. No feature falls where x rises.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -51,14 +53,15 @@ struct Scaling {
 
   // One, and one for each bin.
   Index features() const { return edges.empty() ? 1 : static_cast<Index>(edges.size()); }
-  // x -> features: [features()], which are 0 before.
+  // x -> features: [features()], which are 0 before, and finite whatever x is.
   void write(double x, std::span<Real> features) const {
     if (!knots.empty()) {
       features[0] = score_of(x);
       return;
     }
     if (!edges.empty()) x = write_bins(x, features.subspan(1));
-    double u = (x - centre) / scale;
+    constexpr double most = std::numeric_limits<float>::max();
+    double u = std::clamp((x - centre) / scale, -most, most);
     if (bounded) u /= std::sqrt(1 + u * u / 9);
     features[0] = static_cast<Real>(u);
   }

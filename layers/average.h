@@ -10,6 +10,9 @@
 
 namespace espalier {
 
+// Of one average.
+inline constexpr Index most_members_of_average = 100;
+
 class Average final : public Module {
  public:
   // Names of parameters and state begin with the member's number: "2.fc1.weight". Throws UsageError without members.

@@ -22,7 +22,8 @@ Builder::Builder(std::string name, const ModelOptions& options)
       options_(options),
       model_(std::make_unique<Sequential>(name_)),
       shape_(options.input),
-      bytes_(std::make_shared<double>(0)) {}
+      bytes_(std::make_shared<double>(0)),
+      bytes_at_birth_(std::make_shared<double>(0)) {}
 
 Builder& Builder::add(ModulePtr module) {
   shape_ = module->output_shape(shape_);
@@ -34,6 +35,7 @@ Builder Builder::branch(const std::string& name) const {
   Builder part(name, options_);
   part.options_.input = part.shape_ = shape_;
   part.bytes_ = bytes_;
+  part.bytes_at_birth_ = bytes_at_birth_;
   return part;
 }
 
@@ -165,7 +167,18 @@ void Builder::require_memory(double rows, double cols) {
           memory * 1e-9, *bytes_ * 1e-9);
 }
 
+void Builder::require_bytes_at_birth(double bytes) {
+  *bytes_at_birth_ += bytes;
+  require(*bytes_at_birth_ <= options_.most_bytes_at_birth,
+          "[model] {}: expected a model that takes at most {:.0f} MB besides its weights, got a larger one", name_,
+          options_.most_bytes_at_birth * 1e-6);
+}
+
+// Per row: where it begins, and of each unit a bias, a scale, moments; while a file is read, all of it a second time.
+// Per matrix: what describes it.
 PatternPtr Builder::born(const std::string& name, Index rows, Index cols) {
+  constexpr double bytes_of_row = 64, bytes_of_matrix = 2048;
+  require_bytes_at_birth(bytes_of_matrix + bytes_of_row * static_cast<double>(rows));
   require_memory(static_cast<double>(rows), static_cast<double>(cols));
   if (options_.density >= 1) return nullptr;
   const auto live = std::llround(options_.density * static_cast<double>(rows) * static_cast<double>(cols));

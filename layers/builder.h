@@ -66,6 +66,8 @@ class Builder {
 
   // Refuses a matrix that would not fit into memory beside those before it, and counts it.
   void require_memory(double rows, double cols);
+  // The same of what a model of any density is born with, against the options' own limit.
+  void require_bytes_at_birth(double bytes);
   // The pattern that a matrix of these extents is born with; null: dense. Refuses and counts it as require_memory does.
   PatternPtr born(const std::string& name, Index rows, Index cols);
 
@@ -80,7 +82,7 @@ class Builder {
   ModelOptions options_;
   std::unique_ptr<Sequential> model_;
   Shape shape_;
-  std::shared_ptr<double> bytes_;  // of the model so far; a branch counts with its trunk
+  std::shared_ptr<double> bytes_, bytes_at_birth_;  // of the model so far; a branch counts with its trunk
 };
 
 }  // namespace espalier

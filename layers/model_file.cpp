@@ -583,13 +583,15 @@ OpenedModel open_model(const std::filesystem::path& path, const Shape& input, In
     fail(model_key, "a model's name such as lenet-5 (one that is made by code of your own is loaded into that)");
   const bool complete = card.outputs > 0;
   if (!complete && outputs == 0) fail(input_key, "the shape of a sample, which files of espalier-1 do not have");
-  // Born with next to no weights, so that memory is only taken for those that are in the file.
+  // Born with next to no weights, so that memory is only taken for those that are in the file, and a little more.
   constexpr double hardly_any = 1e-12;
   OpenedModel opened;
   try {
-    opened.model = make_model(
-        card.model,
-        {.input = complete ? card.input : input, .outputs = complete ? card.outputs : outputs, .density = hardly_any});
+    opened.model =
+        make_model(card.model, {.input = complete ? card.input : input,
+                                .outputs = complete ? card.outputs : outputs,
+                                .density = hardly_any,
+                                .most_bytes_at_birth = 32e6 + static_cast<double>(std::filesystem::file_size(path))});
     narrow_as_in(file, *opened.model, complete ? card.input : input);
   } catch (const UsageError& error) {
     throw FileError(fmt::format("{}: {}", path.string(), error.what()));

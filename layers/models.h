@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -22,6 +23,9 @@ struct ModelOptions {
   std::uint64_t seed = 1;
   // Below 1 every weight matrix is born csr with a random pattern of this density: nothing dense is ever allocated.
   double density = 1;
+  // What a model may take at birth, besides its weights. A name of a few letters can stand for a model of any size:
+  // from a file that does not have its weights, it is refused before memory is asked for.
+  double most_bytes_at_birth = std::numeric_limits<double>::infinity();
 };
 
 // What is known of a model without data. An mlp takes samples of any shape with that many features; a model of images

@@ -8,10 +8,12 @@
 #   tests/run.sh tsan         under ThreadSanitizer;
 #   tests/run.sh clang        optimised, by clang
 #   tests/run.sh dev layers   both
+#   tests/run.sh fuzz         what reads files, fuzzed for fifteen minutes each; fuzz SECONDS [HARNESS...]: tests/fuzz/run.sh
 #
 # Real data is used where $ESPALIER_DATA or ./data has it; tests that want it say so when they skip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+if [ "${1:-}" = fuzz ]; then exec tests/fuzz/run.sh "${2:-900}" "${@:3}"; fi
 source apps/install_packages.sh
 preset=release
 folders=()

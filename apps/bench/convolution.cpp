@@ -8,6 +8,7 @@
 
 #include "apps/bench/bench.h"
 #include "apps/bench/ladder.h"
+#include "apps/tool/flag_checks.h"
 #include "espalier/core/error.h"
 #include "espalier/core/kernels/kernels.h"
 #include "espalier/core/products.h"
@@ -303,7 +304,7 @@ std::function<void()> add_bench_convolution(CLI::App& bench) {
   bench.add_option("--tiles", f.tiles, "Tiles that a rung streams over")->capture_default_str();
   bench.add_option("--density", f.density, "Of the sparse weights, in (0, 1]")->capture_default_str();
   bench.add_option("--threads", f.threads, "Of the last rungs; 0: one per processor")->capture_default_str();
-  bench.add_option("--seed", f.seed, "Of patterns and numbers")->capture_default_str();
+  bench.add_option("--seed", f.seed, "Of patterns and numbers")->check(counted())->capture_default_str();
   bench.add_flag("--break-even", f.break_evens, "Also find the density at which csr begins to win");
   bench.add_flag("--json", f.json, "Print JSON");
   return [flags] { run_bench_convolution(*flags); };

@@ -11,6 +11,7 @@
 #include "apps/bench/bench.h"
 #include "apps/bench/ladder.h"
 #include "apps/bench/ruler.h"
+#include "apps/tool/flag_checks.h"
 #include "espalier/core/error.h"
 #include "espalier/core/products.h"
 #include "espalier/core/threads.h"
@@ -261,7 +262,7 @@ std::function<void()> add_bench_kernels(CLI::App& app) {
   app.add_option("--cols", flags->cols, "Inputs")->capture_default_str();
   app.add_option("--lanes", flags->lanes, "Samples side by side")->capture_default_str();
   app.add_option("--density", flags->density, "Of the sparse matrix, in (0, 1]")->capture_default_str();
-  app.add_option("--seed", flags->seed, "Of pattern and values")->capture_default_str();
+  app.add_option("--seed", flags->seed, "Of pattern and values")->check(counted())->capture_default_str();
   app.add_flag("--json", flags->json, "Print JSON");
   return [flags] { run_bench_kernels(*flags); };
 }

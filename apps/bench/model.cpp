@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "apps/bench/bench.h"
+#include "apps/tool/flag_checks.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/noise.h"
 #include "espalier/experiment/from_config.h"
@@ -98,7 +99,7 @@ std::function<void()> add_bench(CLI::App& app) {
   app.add_option("--threads", c.threads, "0: one per processor")->capture_default_str();
   app.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")
       ->capture_default_str();
-  app.add_option("--seed", c.seed, "Of weights and patterns")->capture_default_str();
+  app.add_option("--seed", c.seed, "Of weights and patterns")->check(counted())->capture_default_str();
   app.add_option("--repetitions", flags->repetitions, "Turns; each times every kind of work three times")
       ->capture_default_str();
   app.add_flag("--sparse-only", flags->sparse_only, "No dense network: for models whose dense twin would not fit");

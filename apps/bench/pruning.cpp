@@ -12,6 +12,7 @@
 
 #include "apps/bench/bench.h"
 #include "apps/bench/ladder.h"
+#include "apps/tool/flag_checks.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/noise.h"
 #include "espalier/experiment/from_config.h"
@@ -174,7 +175,7 @@ std::function<void()> add_bench_pruning(CLI::App& bench) {
   bench.add_option("--threads", c.threads, "0: one per processor")->capture_default_str();
   bench.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")
       ->capture_default_str();
-  bench.add_option("--seed", c.seed, "Of weights and patterns")->capture_default_str();
+  bench.add_option("--seed", c.seed, "Of weights and patterns")->check(counted())->capture_default_str();
   bench.add_option("--repetitions", flags->repetitions, "Updates timed of each method")->capture_default_str();
   bench.add_flag("--json", flags->json, "Print JSON");
   return [flags] { run_bench_pruning(*flags); };

@@ -15,6 +15,7 @@
 #include "espalier/datasets/quoted.h"
 #include "espalier/experiment/config_toml-inl.h"
 #include "espalier/experiment/data.h"
+#include "espalier/layers/average.h"
 #include "espalier/layers/loss.h"
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
@@ -311,7 +312,8 @@ RunConfig settled(RunConfig c) {
   require(c.test_data.empty() || names_table(c.data, c.format),
           "[test-data] expected data that are a table, too, got {}", c.data);
   require(c.validation >= 0, "[validation] expected at least 0 samples, got {}", c.validation);
-  require(c.members >= 1 && c.members <= 100, "[members] expected 1 to 100, got {}", c.members);
+  require(c.members >= 1 && c.members <= most_members_of_average, "[members] expected 1 to {}, got {}",
+          most_members_of_average, c.members);
   require(c.patience >= 0, "[patience] expected at least 0 epochs, got {}", c.patience);
   require(c.threads >= 0 && c.threads <= 1024, "[threads] expected 0 to 1024, got {}", c.threads);
   settle_training(c);

@@ -42,7 +42,8 @@ class Racing {
       }
     } catch (const InterruptedError&) {
       if (race_.rungs.empty()) {  // the first rung as far as it came is better than nothing
-        if (std::ranges::none_of(heats_, trained)) throw;
+        if (std::ranges::none_of(heats_, trained))
+          throw InterruptedError("the race was stopped before any recipe was trained; it cannot be resumed");
         finish_rung(/*keep=*/0);
       }
       race_.interrupted = true;

@@ -146,12 +146,16 @@ void make_folder(const std::filesystem::path& folder) {
 }
 
 std::shared_ptr<const void> lock_or_throw(const std::filesystem::path& folder) {
-  make_folder(folder);
   auto lock = lock_on(folder);
   if (!lock)
     throw FileError(fmt::format("{}: expected a folder of its own, found one that another process writes a run into",
                                 folder.string()));
   return lock;
+}
+
+std::shared_ptr<const void> make_and_lock(const std::filesystem::path& folder) {
+  make_folder(folder);
+  return lock_or_throw(folder);
 }
 
 // name, name-2, name-3 ...
@@ -161,7 +165,7 @@ std::filesystem::path numbered(const std::string& name, int n) {
 
 }  // namespace
 
-RunFolder::RunFolder(std::filesystem::path path, Begin begin) : RunFolder(path, begin, lock_or_throw(path)) {}
+RunFolder::RunFolder(std::filesystem::path path, Begin begin) : RunFolder(path, begin, make_and_lock(path)) {}
 
 RunFolder::RunFolder(std::filesystem::path path, Begin begin, std::shared_ptr<const void> lock)
     : path_(std::move(path)), begin_(begin), lock_(std::move(lock)) {
@@ -246,9 +250,14 @@ bool is_interrupted_run_of(const std::filesystem::path& folder, const std::strin
 
 }  // namespace
 
+void require_not_in_use(const std::filesystem::path& folder) {
+  lock_or_throw(folder);
+}
+
 void require_free(const RunPlace& place) {
   if (place.out.empty() && !place.overwrite) return;
   const std::filesystem::path folder(place.out.empty() ? place.name : place.out);
+  require_not_in_use(folder);
   if (!place.overwrite) require_no_run(folder);
   require_no_foreign_file(folder);
 }

@@ -69,7 +69,9 @@ struct RunPlace {
   std::string out = {};    // that was asked for
   bool overwrite = false;  // what a run has left there goes
 };
-// Throws UsageError if a new run cannot begin there for what is in the folder: before any work.
+// Throws FileError if another process writes a run into the folder now.
+void require_not_in_use(const std::filesystem::path& folder);
+// The same, and UsageError if a new run cannot begin there for what is in the folder: before any work.
 void require_free(const RunPlace& place);
 RunFolder new_run(const RunPlace& place);
 // If an interrupted run of the very same configuration is there, that goes on; else a new run, with its config.toml.

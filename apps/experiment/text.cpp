@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 
+#include "espalier/datasets/quoted.h"
 #include "espalier/experiment/class_table.h"
 #include "espalier/experiment/statistics.h"
 
@@ -174,7 +175,7 @@ std::string inputs_line_of(const Result& result) {
   constexpr std::size_t most = 20;
   const std::vector<std::string>& left = *result.surviving_inputs;
   std::string names;
-  for (std::size_t i = 0; i < std::min(most, left.size()); ++i) names += (i ? ", " : ": ") + left[i];
+  for (std::size_t i = 0; i < std::min(most, left.size()); ++i) names += (i ? ", " : ": ") + shown(left[i]);
   if (left.size() > most) names += ", ...";
   return fmt::format("inputs: {} of {} columns left{}\n", left.size(), result.input_columns, names);
 }

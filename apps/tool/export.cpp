@@ -55,7 +55,8 @@ void run_export(const ExportFlags& f) {
     export_npz(parameter_named(*network.model, f.layer), f.out);
   else
     export_mtx(parameter_named(*network.model, f.layer), f.out);
-  fmt::print("{}: {} bytes\n", f.out, std::filesystem::file_size(f.out, none));
+  if (std::filesystem::is_regular_file(f.out, none))
+    fmt::print("{}: {} bytes\n", f.out, std::filesystem::file_size(f.out, none));
 }
 
 }  // namespace

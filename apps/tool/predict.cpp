@@ -10,6 +10,7 @@
 
 #include "apps/tool/command_line_error.h"
 #include "apps/tool/commands.h"
+#include "apps/tool/flag_checks.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/quoted.h"
@@ -187,7 +188,8 @@ Command add_predict(CLI::App& app) {
                  "Raw rows, as in the training file, the target may be missing; or images or signals: IDX, CIFAR's "
                  "binary, .npy, or pictures: PNG, PGM, PPM")
       ->required();
-  app.add_option("--out", flags->out, "Where to write the predictions, as CSV (default: standard output)");
+  app.add_option("--out", flags->out, "Where to write the predictions, as CSV (default: standard output)")
+      ->check(a_path());
   app.add_option_function<std::vector<std::string>>(
       "--keep", [&questions](const std::vector<std::string>& texts) { questions.keep = names_in(texts); },
       "Columns of the file that come first in the predictions, such as id,name; all: every one");

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "apps/tool/commands.h"
+#include "apps/tool/flag_checks.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 
@@ -49,7 +50,8 @@ void run_recommend(RecommendFlags& f, CLI::App& app) {
              f.write.empty() ? fmt::format("--recipe {} --epochs {}{}{}", recipe, chosen.config.epochs,
                                            f.data.empty() ? "" : " --data " + f.data, data_flags(app))
                              : "--config " + f.write);
-  if (chosen.interrupted) throw InterruptedError("the race was stopped; what it recommends, it does so early");
+  if (chosen.interrupted)
+    throw InterruptedError("the race was stopped; it cannot be resumed, and what it recommends, it does so early");
 }
 
 }  // namespace
@@ -74,7 +76,10 @@ Command add_recommend(CLI::App& app) {
   auto f = std::make_shared<RecommendFlags>();
   app.add_option("DATA", f->data, "Like --data");
   add_data_flags(app, f->config);
-  app.add_option("--seed", f->config.seed, "Of everything that is random")->group(data_group)->capture_default_str();
+  app.add_option("--seed", f->config.seed, "Of everything that is random")
+      ->check(counted())
+      ->group(data_group)
+      ->capture_default_str();
   app.add_option("--threads", f->config.threads, "0: one per processor; never changes the result")
       ->capture_default_str();
   add_race_flags(app, f->race);

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "apps/tool/commands.h"
+#include "apps/tool/flag_checks.h"
 #include "espalier/core/error.h"
 #include "espalier/core/nearest.h"
 
@@ -60,7 +61,7 @@ Command add_reproduce(CLI::App& app) {
   app.add_option("--experiments", f->experiments, "What to run; results.jsonl beside it keeps what is finished")
       ->capture_default_str();
   app.add_option("--only", f->only, "Experiments of this name, such as 'rigl' or '*@0.05'");
-  app.add_option("--seeds", f->seeds, "At most the first so many of each experiment");
+  app.add_option("--seeds", f->seeds, "At most the first so many of each experiment")->check(counted());
   app.add_option("--threads", f->options.threads, "0: one per processor; never changes the result")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();

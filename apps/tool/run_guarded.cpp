@@ -12,6 +12,7 @@
 #include "apps/tool/colour.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/quoted.h"
+#include "espalier/datasets/utf8.h"
 
 namespace espalier {
 namespace {
@@ -30,6 +31,17 @@ void reserve_standard_descriptors() {
   if (number >= 0) ::close(number);
 }
 
+// One line that a person can read, whatever was on the command line or in a file.
+std::string line_of(std::string_view message) {
+  constexpr std::size_t most_bytes = 2000, shown_bytes = 900;
+  const std::string line = on_one_line(message);
+  if (line.size() <= most_bytes) return line;
+  const std::string begin = line.substr(0, utf8_prefix(std::string_view(line).substr(0, shown_bytes)));
+  std::size_t end = line.size() - shown_bytes;
+  while (end < line.size() && utf8_character(std::string_view(line).substr(end)) == 0) ++end;
+  return fmt::format("{} ... ({} bytes more) ... {}", begin, end - begin.size(), line.substr(end));
+}
+
 constexpr const char* unwritable = "error: standard output: cannot be written (disk full?)";
 
 }  // namespace
@@ -45,8 +57,7 @@ int run_guarded(const std::function<int()>& body) {
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) return failed(unwritable, exit_file);
     return code;
   } catch (const Error& error) {
-    return failed(error_in_colours(fmt::format("error: {}", on_one_line(error.what())), shows_colours(stderr)),
-                  error.code());
+    return failed(error_in_colours("error: " + line_of(error.what()), shows_colours(stderr)), error.code());
   } catch (const std::bad_alloc&) {
     return failed("error: out of memory", exit_internal);
   } catch (const std::system_error& error) {

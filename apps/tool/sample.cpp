@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "apps/tool/command_line_error.h"
+#include "apps/tool/flag_checks.h"
 #include "apps/tool/run_guarded.h"
 #include "espalier/core/error.h"
 #include "espalier/experiment/interrupt.h"
@@ -12,7 +13,8 @@ namespace espalier {
 void add_out_flags(CLI::App& app, RunPlace& place, const std::string& name) {
   place.name = name;
   app.add_option("--out", place.out,
-                 fmt::format("Run folder (default: {0} or, if that is used, {0}-2, {0}-3, ...)", name));
+                 fmt::format("Run folder (default: {0} or, if that is used, {0}-2, {0}-3, ...)", name))
+      ->check(a_path());
   app.add_flag("--overwrite", place.overwrite, "Remove what a run has left in the folder");
 }
 

@@ -7,6 +7,7 @@
 
 #include "apps/tool/colour.h"
 #include "apps/tool/commands.h"
+#include "apps/tool/flag_checks.h"
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "espalier/datasets/fingerprint.h"
@@ -128,7 +129,8 @@ void add_training_flags(CLI::App& app, RunConfig& c) {
 void add_resume_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--resume", f.resume,
                  "Go on with an interrupted run's folder; with --epochs, train the network of a finished run on, to so "
-                 "many epochs in all, at its last learning rate or at --rate");
+                 "many epochs in all, at its last learning rate or at --rate")
+      ->check(a_path());
   app.add_option("--checkpoint-every", f.checkpoint_every,
                  "Seconds between two checkpoints; 0: only when the run is stopped")
       ->check(CLI::Range(0.0, 1e9))
@@ -138,8 +140,10 @@ void add_resume_flags(CLI::App& app, TrainFlags& f) {
 void add_run_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
   app.option_defaults()->group("Run");
-  app.add_option("--seed", c.seed, "Of everything that is random")->capture_default_str();
-  app.add_option("--seeds", f.seeds, "This many runs, with seeds --seed, --seed + 1, ...")->capture_default_str();
+  app.add_option("--seed", c.seed, "Of everything that is random")->check(counted())->capture_default_str();
+  app.add_option("--seeds", f.seeds, "This many runs, with seeds --seed, --seed + 1, ...")
+      ->check(counted())
+      ->capture_default_str();
   app.add_option("--threads", c.threads, "0: one per processor; never changes the result")->capture_default_str();
   app.add_option("--lanes", c.lanes, "Samples side by side in a tile; 0: 64, or 16 for convolutional models")
       ->capture_default_str();
@@ -153,8 +157,9 @@ void add_run_flags(CLI::App& app, TrainFlags& f) {
                "Also what the majority class (or the mean) and a linear model reach; tables have them anyway");
   app.option_defaults()->group("Output");
   app.add_option(
-      "--out", f.place.out,
-      "Run folder (default: runs/DATA-MODEL-METHOD or, if that is used, the same with -2, -3, ... behind it)");
+         "--out", f.place.out,
+         "Run folder (default: runs/DATA-MODEL-METHOD or, if that is used, the same with -2, -3, ... behind it)")
+      ->check(a_path());
   app.add_flag("--overwrite", f.place.overwrite, "Remove what a run has left in the folder");
   app.add_flag("--json", f.json, "Print result.json instead of the table");
 }
@@ -162,7 +167,7 @@ void add_run_flags(CLI::App& app, TrainFlags& f) {
 void add_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
   app.option_defaults()->group("Where to begin");
-  app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it");
+  app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it")->check(a_path());
   app.add_option("--recipe", f.recipe,
                  "Begin with a recipe (`espalier recipes` lists them; or a file .toml); flags override it. auto: race "
                  "those that fit the data, and train the best")
@@ -175,7 +180,8 @@ void add_flags(CLI::App& app, TrainFlags& f) {
       ->capture_default_str();
   app.option_defaults()->group("Model");
   app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
-  app.add_option("--init", c.init, "Weights to begin with: a model's file, or a safetensors file of another program");
+  app.add_option("--init", c.init, "Weights to begin with: a model's file, or a safetensors file of another program")
+      ->check(a_path());
   app.add_option("--init-names", c.init_names, "What layers are called in a file of another program, e.g. fc1=0,fc2=2")
       ->delimiter(',');
   add_pruning_flags(app, f);
@@ -466,7 +472,8 @@ Sweep sweep_of(TrainFlags& f, CLI::App& app) {
     if (app.count("--epochs")) require_to_train_on(sweep, f, app);
   }
   for (const double density : sweep.densities)
-    require(density > 0 && density <= 1, "[--density] expected a fraction in (0, 1], got {}", density);
+    require(density > 0 && density <= 1 && std::ranges::count(sweep.densities, density) == 1,
+            "[--density] expected different fractions in (0, 1], got {}", fmt::join(sweep.densities, ","));
   require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
   sweep.open = has_race(f) || sweep.base.schedule.density == 0;
   if (!has_race(f)) sweep.base = settled(sweep.base);
@@ -497,8 +504,9 @@ Recommendation raced(CLI::App& app, TrainFlags& f, const RunConfig& base, const 
   f.race.share = share;
   Recommendation chosen = recommend(settle, base, data, f.race, stderr);
   if (chosen.interrupted)
-    throw InterruptedError(fmt::format("the race was stopped while {} led; to train that: --recipe {} --epochs {}",
-                                       chosen.recipe.name, chosen.recipe.name, chosen.heat.epochs));
+    throw InterruptedError(
+        fmt::format("the race was stopped while {} led; it cannot be resumed; to train that: --recipe {} --epochs {}",
+                    chosen.recipe.name, chosen.recipe.name, chosen.heat.epochs));
   return chosen;
 }
 
@@ -598,7 +606,10 @@ void train_and_report(const TrainFlags& f, const Sweep& sweep, DataParts& data, 
 }
 
 void run_train(TrainFlags& f, CLI::App& app) {
-  if (f.resume.empty()) require_free(f.place);
+  if (f.resume.empty())
+    require_free(f.place);
+  else
+    require_not_in_use(f.resume);
   Sweep sweep = sweep_of(f, app);
   RunConfig& base = sweep.base;
   DataParts data = load_data(base);  // "auto" is settled once, for all seeds

@@ -96,6 +96,8 @@ ModulePtr attention(const std::string& name, const ModelOptions& options) {
                                     options.seed));
   else
     at_every_step(model, "input", parts.features);
+  model.require_bytes_at_birth(static_cast<double>(options.input[0]) * static_cast<double>(parts.features) *
+                               sizeof(Real));
   model.add(std::make_unique<Positions>(
       PositionsOptions{.name = "positions", .steps = options.input[0], .features = parts.features}));
   for (Index b = 1; b <= parts.blocks; ++b) block(model, fmt::format("block{}", b), parts.heads);

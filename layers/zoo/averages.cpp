@@ -9,7 +9,6 @@ namespace espalier::zoo {
 namespace {
 
 constexpr std::string_view average_prefix = "average:";
-constexpr Index most_members = 100;
 
 struct AverageName {
   Index count;
@@ -21,9 +20,10 @@ AverageName members_of(const std::string& name) {
   AverageName members{};
   const char* const end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, members.count);
-  require(error == std::errc() && at != end && *at == 'x' && members.count >= 1 && members.count <= most_members,
-          "[model] {}: expected 1 to {} members and their model such as average:5xtabular:256-256, got \"{}\"", name,
-          most_members, text);
+  require(
+      error == std::errc() && at != end && *at == 'x' && members.count >= 1 && members.count <= most_members_of_average,
+      "[model] {}: expected 1 to {} members and their model such as average:5xtabular:256-256, got \"{}\"", name,
+      most_members_of_average, text);
   members.model.assign(at + 1, end);
   require(!members.model.starts_with(average_prefix), "[model] {}: expected members that are no averages", name);
   return members;
@@ -32,6 +32,7 @@ AverageName members_of(const std::string& name) {
 ModulePtr average(const std::string& name, ModelOptions options) {
   const auto [count, model] = members_of(name);
   std::vector<ModulePtr> members;
+  options.most_bytes_at_birth /= static_cast<double>(count);
   for (Index m = 0; m < count; ++m, ++options.seed) members.push_back(make_model(model, options));
   return std::make_unique<Average>(name, std::move(members));
 }

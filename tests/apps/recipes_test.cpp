@@ -333,6 +333,25 @@ TEST_F(Recommend, InterruptedItNamesTheLeader) {
   interrupt_after(5);
   EXPECT_EQ(run(race("--budget 1epochs --rungs 1")), exit_interrupted);
   EXPECT_FALSE(contains(out_, "recommended"));
+  EXPECT_PRED2(contains, err_, "before any recipe was trained; it cannot be resumed");
+}
+
+TEST(RaceOfATraining, ThatIsInterruptedCannotBeResumedAndLeavesNothing) {
+  const testing::TemporaryFolder folder;
+  std::string csv = "x,label\n";
+  for (int r = 0; r < 300; ++r) csv += fmt::format("{},{}\n", r % 10, r % 10 < 5 ? "no" : "yes");
+  write_file_atomically(folder.path() / "rows.csv", csv);
+  for (const Index steps : {Index{1}, Index{40}}) {
+    interrupt_after(steps);
+    const auto ran =
+        testing::tool("train --recipe auto --budget 1epochs --threads 1 --no-dense --data " +
+                      (folder.path() / "rows.csv").string() + " --out " + (folder.path() / "run").string());
+    interrupt_after(-1);
+    EXPECT_EQ(ran.code, exit_interrupted) << ran.err;
+    EXPECT_PRED2(contains, ran.err, "it cannot be resumed");
+    EXPECT_FALSE(contains(ran.err, "--resume"));
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "run"));
+  }
 }
 
 TEST_F(Recommend, RefusesWhatCannotBeRaced) {

@@ -19,9 +19,9 @@ namespace espalier {
 namespace {
 
 using testing::contains;
+using testing::megabyte;
 using testing::Ran;
 using testing::tool;
-constexpr std::uintmax_t megabyte = 1 << 20;
 
 class Runs : public ::testing::Test {
  protected:
@@ -148,6 +148,22 @@ TEST_F(Runs, Invariant3AnotherProcessIsRefused) {
     EXPECT_EQ(new_run(place).path(), path("run-2")) << "a new run goes elsewhere";
   }
   EXPECT_EQ(code_in_a_child(), exit_done) << "it is free again";
+}
+
+TEST_F(Runs, Invariant3AnotherProcessIsRefusedBeforeItsDataAreRead) {
+  const std::string no_data = "--data " + path("missing.csv");
+  {
+    const RunFolder of_another_process(path("run"));  // a lock is held by an open file, whichever process has it
+    for (const std::string flags : {" --out ", " --overwrite --out "}) {
+      const Ran ran = train(no_data + flags + path("run"));
+      EXPECT_EQ(ran.code, exit_file);
+      EXPECT_PRED2(contains, ran.err, "expected a folder of its own, found one that another process writes a run into");
+    }
+    const Ran ran = tool("train --resume " + path("run"));
+    EXPECT_EQ(ran.code, exit_file);
+    EXPECT_PRED2(contains, ran.err, "expected a folder of its own");
+  }
+  EXPECT_PRED2(contains, train(no_data + " --out " + path("run")).err, "missing.csv");
 }
 
 TEST_F(Runs, TemporaryFilesOfProcessesThatAreGoneAreRemoved) {

@@ -25,8 +25,7 @@ namespace espalier {
 namespace {
 
 using testing::contains;
-constexpr std::uintmax_t megabyte = 1 << 20;
-
+using testing::megabyte;
 using testing::Ran;
 using testing::tool;
 

@@ -27,13 +27,13 @@
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
 #include "support/temporary_folder.h"
+#include "support/text.h"
 #include "support/training.h"
 
 namespace espalier {
 namespace {
 
-constexpr std::uintmax_t megabyte = 1 << 20;
-
+using testing::megabyte;
 using testing::Ran;
 using testing::tool;
 

@@ -10,11 +10,12 @@
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
 #include "support/temporary_folder.h"
+#include "support/text.h"
 
 namespace espalier {
 namespace {
 
-constexpr std::uintmax_t megabyte = 1 << 20;
+using testing::megabyte;
 
 void number(std::span<Real> array, Real from) {
   for (Real& a : array) a = from, from += Real{0.25};

@@ -148,6 +148,20 @@ TEST_F(IdxFile, RejectsAnAbsurdPromiseBeforeAllocatingForIt) {
   EXPECT_PRED2(contains, complaint("gzipped", gzip(bytes)), "compressed bytes can hold");
 }
 
+TEST_F(IdxFile, RejectsMoreNumbersThanItIsDocumentedToRead) {
+  const Bytes header = idx_bytes({1 << 10, 1 << 10, (1 << 11) + 1}, {});
+  const auto path = folder_.write("long", header);
+  std::filesystem::resize_file(path,
+                               header.size() + (std::uintmax_t{1} << 31) + (1 << 20));  // takes no room on the disk
+  try {
+    read_idx(path, 3);
+    ADD_FAILURE() << "was read";
+  } catch (const FileError& error) {
+    EXPECT_PRED2(contains, error.what(),
+                 "byte 4: expected extents of at most 2147483648 bytes in all, found 1024 x 1024 x 2049");
+  }
+}
+
 TEST_F(IdxFile, RejectsATruncatedImageFileNamingTheByteOffset) {
   const std::string expected = "byte 39: expected 24 bytes of data (2 x 3 x 4), found the end of the file after 23";
   EXPECT_EQ(complaint("plain", first_bytes(images_, 39)), expected);

@@ -492,6 +492,35 @@ TEST(Preprocessing, OfAnEarlierVersionAnswersAsItDid) {
   EXPECT_EQ(features, (std::vector<Real>{0, 1, static_cast<Real>(fill / std::sqrt(1 + fill * fill / 9)), 0}));
 }
 
+// Numbers that no fit ends with, but that a file can say.
+TEST(Preprocessing, MakesFiniteFeaturesAndTextsOfAnyNumbersThatItAccepts) {
+  const auto table = [](const std::string& numbers, const std::string& target) {
+    return preprocessing_from_json(
+        fmt::format(R"({{"version": 1, "target": {{"name": "y", {}}}, "missing_marks": [], "sparse_features": 0,
+                         "columns": [{{"name": "x", "kind": "numeric", {}, "other": false, "missing": false}}]}})",
+                    target, numbers),
+        "p.json");
+  };
+  for (const char* numbers : {R"("centre": 0, "scale": 1e-320, "fill": 1)", R"("centre": 1e308, "scale": 1, "fill": 0)",
+                              R"("centre": -1e308, "scale": 1e-300, "fill": 1e308)",
+                              R"("centre": 0, "scale": 1, "fill": 0, "offset": 1e308)"})
+    for (const bool bounded : {false, true}) {
+      const Encoder encoder(
+          table(fmt::format("{}, \"bounded\": {}", numbers, bounded), R"("mean": 0, "deviation": 1)"));
+      EncodingCounts counts(1);
+      for (const char* field : {"", "0", "3e38", "-3e38", "1e-30"}) {
+        std::vector<Real> features(1);
+        encoder.expand(std::vector<Cell>{encoder.encode(0, field, counts)}, features);
+        EXPECT_TRUE(std::isfinite(features[0])) << numbers << ": " << field;
+        EXPECT_TRUE(!bounded || std::abs(features[0]) <= Real{3}) << numbers << ": " << field;
+      }
+    }
+  for (const char* target :
+       {R"("mean": 1e300, "deviation": 1e-320)", R"("mean": 1e308, "deviation": 1, "offset": 1e308)",
+        R"("mean": -5, "deviation": 1, "offset": 5)"})
+    EXPECT_FALSE(table(R"("centre": 0, "scale": 1, "fill": 0, "bounded": false)", target).target.text_of(0.5).empty());
+}
+
 TEST(Preprocessing, RefusesJsonThatMakesNoSense) {
   const std::string json = to_json(*load(synthetic_table_csv({.rows = 300})).preprocessing);
   const auto spoilt = [&](const std::string& from, const std::string& to) {
@@ -508,6 +537,9 @@ TEST(Preprocessing, RefusesJsonThatMakesNoSense) {
   EXPECT_PRED2(contains, spoilt("\"version\": 1", "\"version\": 2"), "preprocessing.json: expected version 1");
   EXPECT_PRED2(contains, spoilt("\"numeric\"", "\"odd\""), "expected a kind of column");
   EXPECT_PRED2(contains, spoilt("\"scale\": ", "\"scale\": -"), "expected finite numbers and a positive scale");
+  for (const char* number : {"3.7", "1e70", "-1", "4294967296", "true", "1e400"})
+    EXPECT_PRED2(contains, spoilt("\"sparse_features\": 0", fmt::format("\"sparse_features\": {}", number)),
+                 std::string_view(number) == "1e400" ? "expected a preprocessing, found" : "0 to 2^31 sparse features");
   EXPECT_PRED2(contains, spoilt("{", "["), "expected a preprocessing, found");
   EXPECT_PRED2(contains, spoilt("\"columns\"", "\"rows\""), "expected a preprocessing, found");
 }

@@ -909,6 +909,33 @@ TEST_F(ModelFile, OpensOnlyWhatSaysEnough) {
                "loaded into that");
 }
 
+// A few letters are enough to name any of these; the file has the weights of none of them.
+TEST_F(ModelFile, AModelFarLargerThanItsFileIsRefusedBeforeMemoryIsAskedFor) {
+  struct Huge {
+    std::string model, input, outputs;
+  };
+  for (const Huge& huge :
+       {Huge{"mlp:4-20000000-2", "4", "2"}, Huge{"tabular:20000000", "4", "2"}, Huge{"tabular:4+norm", "4", "50000000"},
+        Huge{"gru:1000000", "4x4", "2"}, Huge{"attention:4x4x2", "500000000x4", "2"},
+        Huge{"attention:4x4x2+tokens=16", "500000000", "2"}, Huge{"attention:1x1x1000", "4x4", "90000000"},
+        Huge{"average:100xtabular-resnet:1x1000", "4", "2"}}) {
+    SafeTensors file{.metadata = {{"format", "espalier-2"},
+                                  {"version", "0.1.0"},
+                                  {"model", huge.model},
+                                  {"input", huge.input},
+                                  {"outputs", huge.outputs}},
+                     .tensors = {},
+                     .sealed = true};
+    save_safetensors(file, path_);
+    try {
+      open_model(path_);
+      ADD_FAILURE() << huge.model << " was opened";
+    } catch (const FileError& error) {
+      EXPECT_PRED2(contains, error.what(), "besides its weights, got a larger one");
+    }
+  }
+}
+
 TEST_F(ModelFile, NeitherHoldsNorTakesNumbersThatAreNotFinite) {
   using Limits = std::numeric_limits<Real>;
   for (const Real bad : {Limits::quiet_NaN(), Limits::infinity(), -Limits::infinity()})

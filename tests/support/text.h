@@ -2,9 +2,13 @@
 #pragma once
 
 #include <cctype>
+#include <cstdint>
 #include <string>
 
 namespace espalier::testing {
+
+// The most that a test reads of a file, for read_file.
+inline constexpr std::uintmax_t megabyte = 1 << 20;
 
 inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
