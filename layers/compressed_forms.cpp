@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view packed_suffix = ".zlib";
 constexpr int code_of_zero = 128;  // of equal steps
 
-SafeTensor packed(const SafeTensor& tensor) {
+SafeTensor zlib_stream_of(const SafeTensor& tensor) {
   std::vector<std::byte> stream = deflated(tensor.data);
   const auto length = static_cast<std::int64_t>(stream.size());
   return {tensor.name + std::string(packed_suffix), "U8", {length}, std::move(stream)};
@@ -36,12 +36,12 @@ std::optional<CompressedWeights> compressed(const Parameter& W) {
   SafeTensor codes{W.name() + ".codes", "U8", {W.nonzeros()}, {}};
   for (const std::uint8_t code : sharing->codes)
     codes.data.push_back(static_cast<std::byte>(step ? steps_in(sharing->codebook[code], *step) + code_of_zero : code));
-  CompressedWeights result{.form = step ? Form::linear8 : Form::shared, .tensors = {packed(codes)}};
+  CompressedWeights result{.form = step ? Form::linear8 : Form::shared, .tensors = {zlib_stream_of(codes)}};
   result.tensors.push_back(step ? few_reals(W.name() + ".step", std::span(&*step, 1))
                                 : few_reals(W.name() + ".codebook", sharing->codebook));
   if (W.nonzeros() < W.positions()) {
     result.form = step ? Form::linear8_delta8 : Form::shared_delta8;
-    result.tensors.push_back(packed(deltas_of(W)));
+    result.tensors.push_back(zlib_stream_of(deltas_of(W)));
   }
   return result;
 }

@@ -170,7 +170,7 @@ Packed pack(const Module& model, const ModelCard& card, const SaveOptions& optio
 
 // --- reading --------------------------------------------------------------------------------------------------------
 
-std::array<Index, 2> extents_in(const SafeTensor& shape) {
+std::array<Index, 2> two_extents_in(const SafeTensor& shape) {
   std::array<Index, 2> extents;
   std::memcpy(extents.data(), shape.data.data(), sizeof extents);
   return extents;
@@ -486,7 +486,7 @@ PatternPtr ModelFile::mask(const Parameter& W, Form form, std::optional<std::siz
     return delta8_pattern(take(W.name() + ".deltas", {"U8"}, {-1}), W, values, file);
   if (form == Form::scipy_csr) {
     const SafeTensor& shape = take(W.name() + ".shape", {"I64"}, {2});
-    if (const std::array found = extents_in(shape); found != std::array{W.rows(), W.cols()})
+    if (const std::array found = two_extents_in(shape); found != std::array{W.rows(), W.cols()})
       fail(shape.name, shape_text(W), fmt::format("{}x{}", found[0], found[1]));
     const SafeTensor& indptr = take(W.name() + ".indptr", {"I32", "I64"}, {W.rows() + 1});
     const SafeTensor& indices = take(W.name() + ".indices", {"I32"}, {static_cast<Index>(*values)});

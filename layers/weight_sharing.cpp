@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <span>
+#include <utility>
 
 #include "espalier/core/error.h"
 
