@@ -71,7 +71,7 @@ Command add_export(CLI::App& app) {
       ->check(one_of({"safetensors", "csr", "compressed", "onnx", "npz", "mtx"}))
       ->required();
   app.add_option("--layer", flags->layer, "With npz and mtx: which weights, such as fc1.weight");
-  app.add_flag("--sparse", flags->sparse, "With onnx: pruned weights as sparse initialisers");
+  app.add_flag("--sparse", flags->sparse, "With onnx: store matrices below a density of a third as their live weights");
   app.add_option("--out", flags->out, "The file to write")->required();
   add_compress_flags(app, flags->compress);
   app.footer(
