@@ -239,11 +239,11 @@ std::vector<Width> widths_of(const Module& model, const Shape& input) {
   return recorded_widths(model, tape);
 }
 
-const Width& width_named(const std::vector<Width>& widths, const std::string& name) {
+const Width& width_named(const std::vector<Width>& widths, const std::string& name, const char* what) {
   const auto found = std::ranges::find(widths, name, &Width::name);
   std::vector<std::string> names;
   for (const Width& width : widths) names.push_back(width.name);
-  require(found != widths.end(), "[widths] expected {}, got \"{}\"", listed(names), name);
+  require(found != widths.end(), "[{}] expected {}, got \"{}\"", what, listed(names), name);
   return *found;
 }
 

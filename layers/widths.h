@@ -54,8 +54,8 @@ std::vector<Width> widths_of(const Module& model, const Shape& input);
 // The same of a tape on which the model was recorded.
 std::vector<Width> recorded_widths(const Module& model, const Tape& tape);
 
-// The width of that name. Throws UsageError, listing the names, if there is none.
-const Width& width_named(const std::vector<Width>& widths, const std::string& name);
+// The width of that name. Throws UsageError, listing the names, if there is none. what: for the message, "protect"
+const Width& width_named(const std::vector<Width>& widths, const std::string& name, const char* what = "layer");
 
 // The groups of each width that stay, ascending.
 using Kept = std::vector<std::vector<Index>>;

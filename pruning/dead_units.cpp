@@ -170,7 +170,7 @@ class DeadUnitSearch {
     record(model, input, tape_);
     found_.widths = recorded_widths(model, tape_);
     found_.kept = all_of(found_.widths);
-    for (const std::string& name : guards.protect) width_named(found_.widths, name);
+    for (const std::string& name : guards.protect) width_named(found_.widths, name, "protect");
     paths_ = paths_of(tape_);
     group_of_.resize(tape_.nodes());
     look_at_inputs(input);

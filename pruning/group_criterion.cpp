@@ -176,7 +176,7 @@ Kept keep_best(const std::vector<Width>& widths, const std::vector<std::vector<d
           share.round_to, share.guards.minimum);
   require(scores.size() == widths.size(), "[groups] expected scores of {} widths, got {}", widths.size(),
           scores.size());
-  for (const std::string& name : share.guards.protect) width_named(widths, name);
+  for (const std::string& name : share.guards.protect) width_named(widths, name, "protect");
   for (std::size_t w = 0; w < widths.size(); ++w)
     require(!widths[w].fixed.empty() || std::ssize(scores[w]) == widths[w].groups,
             "[groups] {}: expected {} scores, got {}", widths[w].name, widths[w].groups, scores[w].size());
