@@ -71,11 +71,11 @@ def slider_and_keyboard(driver, name):
         slider.send_keys(Keys.ARROW_RIGHT)
         expect(f"{name}: the next mask after the right arrow", prints() != first)
         script(driver, "const s = arguments[0]; window.moved = 0; s.addEventListener('input', () => ++window.moved);", slider)
-        driver.find_element(By.ID, "play").click()
+        driver.find_element(By.ID, "play").send_keys(Keys.ENTER)
         time.sleep(1.5)
         expect(f"{name}: a slider that moves while it plays", script(driver, "return window.moved") > 0)
         if driver.find_element(By.ID, "play").text.startswith("❚"):
-            driver.find_element(By.ID, "play").click()
+            driver.find_element(By.ID, "play").send_keys(Keys.ENTER)
         slider.send_keys(Keys.END)
         expect(f"{name}: the same masks at the end again", prints() == end)
 
