@@ -106,7 +106,7 @@ TEST_F(Fit, ShufflesEachEpochAnew) {
   for (Index i = 0; i < 195; ++i) ASSERT_EQ(train.sample(i), expected.sample(i));
 }
 
-TEST_F(Fit, WritesNoProgressWhereStderrIsNoTerminal) {
+TEST_F(Fit, WritesNoProgressOfAShortTrainingWhereStderrIsNoTerminal) {
   ::testing::internal::CaptureStderr();  // a file
   fit(trainer, train, &validation, {.epochs = 30, .progress = true});
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");

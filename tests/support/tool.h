@@ -17,6 +17,16 @@ struct Ran {
   std::string out, err;
 };
 
+// Without the lines that say, every ten seconds, what is waited for: whether there are any depends on the machine.
+inline std::string without_waiting(const std::string& text) {
+  std::string rest;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    if (!line.ends_with(" so far")) rest += line + "\n";
+  if (!text.ends_with('\n') && !rest.empty()) rest.pop_back();
+  return rest;
+}
+
 // One command line, split at spaces.
 inline Ran tool(const std::string& line) {
   std::vector<std::string> words{"espalier"};
@@ -30,7 +40,7 @@ inline Ran tool(const std::string& line) {
   std::fflush(stdout);
   Ran ran{.code = code};
   ran.out = ::testing::internal::GetCapturedStdout();
-  ran.err = ::testing::internal::GetCapturedStderr();
+  ran.err = without_waiting(::testing::internal::GetCapturedStderr());
   return ran;
 }
 
