@@ -583,6 +583,9 @@ OpenedModel open_model(const std::filesystem::path& path, const Shape& input, In
     fail(model_key, "a model's name such as lenet-5 (one that is made by code of your own is loaded into that)");
   const bool complete = card.outputs > 0;
   if (!complete && outputs == 0) fail(input_key, "the shape of a sample, which files of espalier-1 do not have");
+  // Messages of make_model have the name in them as it is.
+  if (!std::ranges::all_of(card.model, [](char c) { return c > ' ' && c < '\x7f'; }))
+    refuse_in_file(path.string(), "metadata", std::string(model_key), "a name such as lenet-5", in_quotes(card.model));
   // Born with next to no weights, so that memory is only taken for those that are in the file, and a little more.
   constexpr double hardly_any = 1e-12;
   OpenedModel opened;

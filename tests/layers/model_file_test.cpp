@@ -902,6 +902,8 @@ TEST_F(ModelFile, OpensOnlyWhatSaysEnough) {
     EXPECT_PRED2(contains, set(key, "v"), "expected no such key in this format") << key;
   EXPECT_PRED2(contains, set("model", "resnet-21"), "[model] expected ");
   EXPECT_PRED2(contains, set("model", "lenet-5"), "[model] lenet-5: expected images");
+  for (const char* name : {"lenet\n5", "lenet\x1b[31m", "caf\u00e9", "tabular:5 "})
+    EXPECT_PRED2(contains, set("model", name), R"(metadata "model": expected a name such as lenet-5, found ")");
   EXPECT_PRED2(contains, set("input", "5"), R"(tensor "fc1.weight": expected )");
   EXPECT_PRED2(contains, refused([](SafeTensors& file) {
                  for (const char* key : {"model", "input", "outputs"}) file.metadata.erase(key);
