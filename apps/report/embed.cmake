@@ -17,4 +17,5 @@ foreach(name page_html page_css page_js charts charts_licence)
   endforeach()
   string(APPEND embedded "\"\";\n")
 endforeach()
-file(WRITE ${OUTPUT} "namespace espalier {\n${embedded}}  // namespace espalier\n")
+# The standard asks of a compiler no more than 65,536 bytes of a literal; g++ and clang take any number.
+file(WRITE ${OUTPUT} "#pragma GCC diagnostic ignored \"-Woverlength-strings\"\nnamespace espalier {\n${embedded}}  // namespace espalier\n")
