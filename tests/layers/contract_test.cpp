@@ -78,7 +78,7 @@ ModulePtr in_a_network(const LayerCase& row) {
     model->add<Conv2d>(Conv2dOptions{.name = "front", .in = row.input[0], .out = row.input[0], .window = {}}, 1);
   model->add(row.make(1));
   model->add<Linear>(LinearOptions{.name = "behind", .in = model->output_shape(row.input).features(), .out = 3}, 1);
-  return with_biases(std::move(model));
+  return testing::with_biases(std::move(model));
 }
 
 TEST_P(LayerContract, ComputesWithoutUnitsWhatItComputesWithThemMasked) {
