@@ -514,7 +514,11 @@ Recommendation raced(CLI::App& app, TrainFlags& f, const RunConfig& base, const 
 // too, are paid from the budget.
 Before race_for(CLI::App& app, TrainFlags& f, Sweep& sweep, DataParts& data) {
   Before before;
-  if (wants_baselines(sweep.base, data)) before.baselines = baselines_of(sweep.base, data);
+  try {
+    if (wants_baselines(sweep.base, data)) before.baselines = baselines_of(sweep.base, data);
+  } catch (const InterruptedError& error) {
+    throw InterruptedError(fmt::format("{}, before the race; it cannot be resumed", error.what()));
+  }
   const bool open = f.race.budget.epochs == 0 && app.count("--members") == 0;
   f.race.average = open;
   const Stopwatch watch;

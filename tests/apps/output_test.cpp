@@ -176,8 +176,8 @@ TEST(Page, ShowsNamesOfColumnsWithoutWhatATerminalWouldObey) {
   std::string csv = "a\x1b[31m,label\n";
   for (int r = 0; r < 60; ++r) csv += fmt::format("{},{}\n", r % 10, r % 10 < 5 ? "no\x1b[0m" : "yes");
   write_file_atomically(folder.path() / "rows.csv", csv);
-  const Ran ran = tool("train --model tabular:4 --epochs 1 --no-dense --data " + (folder.path() / "rows.csv").string() +
-                       " --out " + (folder.path() / "run").string());
+  const Ran ran = tool("train --model tabular:4 --density 0.5 --epochs 1 --no-dense --data " +
+                       (folder.path() / "rows.csv").string() + " --out " + (folder.path() / "run").string());
   EXPECT_EQ(ran.code, exit_done) << ran.err;
   EXPECT_EQ(ran.out.find('\x1b'), std::string::npos) << ran.out;
   EXPECT_EQ(ran.err.find('\x1b'), std::string::npos) << ran.err;

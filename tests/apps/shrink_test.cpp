@@ -103,7 +103,7 @@ TEST_F(Shrink, InspectSaysWhatGoesTogetherAndWhy) {
             "  fc1.weight  row 17                    makes it\n"
             "  fc1.bias    row 17                    is added to it\n"
             "  fc2.weight  column 17                 reads it\n");
-  EXPECT_EQ(tool("inspect " + path("run")).code, exit_usage);
+  EXPECT_EQ(tool("inspect " + path("run")).code, exit_done);
   EXPECT_EQ(tool("inspect " + path("run") + " --groups --layer fc9").code, exit_usage);
   EXPECT_EQ(tool("inspect " + path("run") + " --groups --layer fc1 --unit 40").code, exit_usage);
 }

@@ -78,9 +78,11 @@ class EveryModel : public ::testing::TestWithParam<ZooCase> {
 };
 
 TEST(Zoo, HasARowHereForEveryFamilyOfModels) {
-  for (const ModelFamily& family : models().entries())
+  for (const ModelFamily& family : models().entries()) {
+    if (family.name.starts_with("narrow:")) continue;  // models_test.cpp adds them to the catalogue
     EXPECT_TRUE(std::ranges::any_of(zoo_cases, [&](const ZooCase& row) { return family.matches(row.model); }))
         << family.name;
+  }
 }
 
 TEST_P(EveryModel, ComputesWithoutGroupsWhatItComputesWithThemMasked_2) {
