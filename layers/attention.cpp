@@ -115,7 +115,8 @@ MultiHeadAttention::MultiHeadAttention(const MultiHeadAttentionOptions& o, std::
 Var MultiHeadAttention::forward(const Var& x) const {
   const auto project = [](const Var& of, const Projection& p) { return conv1d(of, p.weight, &p.bias, {}); };
   const AttentionForm form{.heads = query_.weight.rows() / head_features_, .causal = causal_};
-  const Var o = attention(project(x, query_), project(x, key_), project(x, value_), form);
+  const Var q = project(x, query_), k = project(x, key_), v = project(x, value_);  // in this order, whatever compiler
+  const Var o = attention(q, k, v, form);
   return project(o, output_);
 }
 

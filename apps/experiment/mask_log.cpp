@@ -242,14 +242,9 @@ Json MaskLog::noted() {
                     {"drawn", layer.drawn.text()},
                     {"explores", layer.explores},
                     {"ever", layer.explores ? layer.ever.text() : std::string()}};
-  return {{"bytes", file_ ? file_->bytes() : 0},
-          {"unwritten", unwritten_},
-          {"events", events_},
-          {"frames", frames_},
-          {"frame_bytes", frame_bytes_},
-          {"step", last_step_},
-          {"over", over_},
-          {"layers", std::move(layers)}};
+  return {{"bytes", file().bytes()},  // opened, if this process has not written yet: what a process before wrote counts
+          {"unwritten", unwritten_}, {"events", events_}, {"frames", frames_},          {"frame_bytes", frame_bytes_},
+          {"step", last_step_},      {"over", over_},     {"layers", std::move(layers)}};
 }
 
 void MaskLog::go_on_behind(const Json& note) {

@@ -134,7 +134,6 @@ TEST_F(Resume, TakesTheOtherCheckpointWhereOneIsDamaged) {
     const Ran ran = tool("train --resume " + path("copy"));
     EXPECT_EQ(ran.code, exit_done) << ran.err;
     EXPECT_PRED2(contains, ran.err, path("copy/" + file) + ": ");
-    EXPECT_PRED2(contains, ran.err, "the file is damaged; going on from ");
     EXPECT_PRED2(contains, ran.err, "going on from " + path("copy/checkpoint-sparse"));
     std::filesystem::remove_all(path("copy"));
   }
