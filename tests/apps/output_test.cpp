@@ -18,6 +18,7 @@
 #include "espalier/experiment/run_folder.h"
 #include "espalier/experiment/text.h"
 #include "espalier/experiment/trained_network.h"
+#include "support/damage.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
 #include "support/tool.h"
@@ -204,13 +205,7 @@ TEST(Models, AreRefusedWhicheverBitIsFlippedAndWhereverTheirFileEnds) {
     }
     return false;
   };
-  EXPECT_FALSE(refused(whole));
-  for (std::size_t length = 0; length < whole.size(); ++length) ASSERT_TRUE(refused(whole.substr(0, length))) << length;
-  for (std::size_t bit = 0; bit < 8 * whole.size(); ++bit) {
-    std::string damaged = whole;
-    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
-    ASSERT_TRUE(refused(damaged)) << bit;
-  }
+  testing::expect_refused_if_damaged(whole, refused);
 }
 
 // 400 rows are 3 steps an epoch: 120 in all, of which the first 89 may be exchanged after, and 100 is the interval.

@@ -25,9 +25,9 @@ namespace espalier {
 namespace {
 
 using testing::contains;
+using testing::megabyte;
 using testing::Ran;
 using testing::tool;
-constexpr std::uintmax_t megabyte = 1 << 20;
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;

@@ -24,7 +24,7 @@ namespace {
 
 using testing::contains;
 
-constexpr std::uintmax_t megabyte = 1 << 20;
+using testing::megabyte;
 
 // --- files -----------------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ namespace {
 
 using testing::contains;
 
-constexpr std::uintmax_t megabyte = 1 << 20;
+using testing::megabyte;
 
 // Two seeds of: dense, magnitude at two densities, a ticket. One epoch, few weights.
 const std::string tiny = R"(

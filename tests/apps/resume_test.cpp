@@ -21,9 +21,9 @@ namespace espalier {
 namespace {
 
 using testing::contains;
+using testing::megabyte;
 using testing::Ran;
 using testing::tool;
-constexpr std::uintmax_t megabyte = 1 << 20;
 
 class Resume : public ::testing::Test {
  protected:

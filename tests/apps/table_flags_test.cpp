@@ -21,7 +21,7 @@ using testing::Ran;
 using testing::table_of;
 using testing::tool;
 
-constexpr std::uintmax_t megabyte = 1 << 20;
+using testing::megabyte;
 
 class TableFlags : public ::testing::Test {
  protected:

@@ -15,6 +15,7 @@
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
 #include "espalier/layers/weight_sharing.h"
+#include "support/damage.h"
 #include "support/patterns.h"
 #include "support/temporary_folder.h"
 #include "support/text.h"
@@ -134,13 +135,7 @@ TEST_F(CompressedFile, IsRefusedForAnyFlippedBitAndAnyTruncation) {
     }
     return false;
   };
-  EXPECT_FALSE(refused(whole));
-  for (std::size_t length = 0; length < whole.size(); ++length) ASSERT_TRUE(refused(whole.substr(0, length))) << length;
-  for (std::size_t bit = 0; bit < 8 * whole.size(); ++bit) {
-    std::string damaged = whole;
-    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
-    ASSERT_TRUE(refused(damaged)) << "bit " << bit % 8 << " of byte " << bit / 8;
-  }
+  testing::expect_refused_if_damaged(whole, refused);
 }
 
 // The checksums are right in all of these.
