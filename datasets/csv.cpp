@@ -343,6 +343,20 @@ bool CsvReader::fits() {
   return true;
 }
 
+// What is wrong with this row, which does not fit.
+std::string CsvReader::misfit() const {
+  const std::size_t columns = width_ - static_cast<std::size_t>(skipped_.trailing_columns);
+  if (fields_.size() <= columns || fields_.size() > width_)
+    return fmt::format("expected {} fields{}, found {}", columns, columns_.empty() ? ", as most rows have" : "",
+                       fields_.size());
+  std::size_t filled = columns;
+  while (filled + 1 < fields_.size() && fields_[filled].empty()) ++filled;
+  return fmt::format(
+      "expected nothing in field {}, where the header has no name and the first rows have nothing, found {} (a column "
+      "with a name may have it)",
+      filled + 1, quoted(fields_[filled]));
+}
+
 bool CsvReader::next() {
   while (true) {
     if (at_ == end_ && !refill()) return false;
@@ -351,9 +365,7 @@ bool CsvReader::next() {
     const bool nothing = fields_.size() == 1 && fields_[0].empty() && !quoted_;
     if (nothing && (width_ > 1 || columns_.empty())) continue;
     if (fits()) break;
-    if (skipped_.bad_rows >= options_.skip_bad_rows)
-      fail(fmt::format("expected {} fields{}, found {}", width_ - static_cast<std::size_t>(skipped_.trailing_columns),
-                       columns_.empty() ? ", as most rows have" : "", fields_.size()));
+    if (skipped_.bad_rows >= options_.skip_bad_rows) fail(misfit());
     if (skipped_.bad_rows++ == 0) skipped_.bad_row_line = row_line_;
   }
   if (!doubled_.empty()) unescape();
