@@ -6,8 +6,8 @@
 //   PGM, PPM (P2, P3, P5, P6)        one picture
 //   PNG                              one picture                     where the library was built with libpng
 //
-// A picture has at most 2^21 pixels, a file at most 1 GB. A file is recognised by how it begins, CIFAR's by its length. Bytes and pixels become numbers in [0, 1], floats stay
-// as they are: what a data set gives before it is standardised.
+// A picture has at most 2^21 pixels, a file at most 1 GB. A file is recognised by how it begins, CIFAR's by its length.
+// Bytes and pixels become numbers in [0, 1], floats stay as they are: what a data set gives before it is standardised.
 #pragma once
 
 #include <filesystem>

@@ -4,7 +4,8 @@
 
 namespace espalier {
 
-// Where a pipe's reader has left there is nothing to be said: ends as shells say that a program does which SIGPIPE ended.
+// Where a pipe's reader has left there is nothing to be said: ends as shells say that a program does which SIGPIPE
+// ended.
 constexpr int exit_closed_pipe = 141;
 
 // Runs a program's body, which returns its exit code; turns errors into one line on stderr and the documented exit

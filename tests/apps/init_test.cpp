@@ -68,9 +68,8 @@ class Init : public ::testing::Test {
 
 TEST_F(Init, WithoutEpochsWhatIsTrainedIsScoredAndPrunedAndNothingElse) {
   const std::vector<Real> before = weights("trained");
-  for (const std::string method :
-       {"magnitude", "magnitude --allocation lamp", "magnitude --allocation uniform", "random", "snip", "grasp",
-        "synflow", "taylor", "wanda", "obd"}) {
+  for (const std::string method : {"magnitude", "magnitude --allocation lamp", "magnitude --allocation uniform",
+                                   "random", "snip", "grasp", "synflow", "taylor", "wanda", "obd"}) {
     SCOPED_TRACE(method);
     const Ran ran = train_from("trained", "--epochs 0 --density 0.4 --method " + method);
     ASSERT_EQ(ran.code, exit_done) << ran.err;
