@@ -110,7 +110,15 @@ void CsvReader::begin() {
 std::string_view CsvReader::sample() {
   const auto lines = [&] { return std::count(at_, end_, '\n'); };
   while (!ended_ && (at_ == end_ || (lines() < 2 && view(at_, end_).size() < options_.longest_row_bytes))) refill();
-  const std::string_view all = view(at_, end_);
+  std::string_view all = view(at_, end_);
+  // How much more is in the buffer depends on the charset, and is not looked at: what was settled is settled again.
+  constexpr std::size_t sure_bytes = chunk_bytes - 2 * Utf8Source::least_room;  // and perhaps a line with sep= less
+  if (all.size() > sure_bytes) {
+    const std::string_view sure = all.substr(0, sure_bytes);
+    const std::size_t first = all.find('\n'), second = first == all.npos ? first : all.find('\n', first + 1);
+    if (second < sure_bytes) return sure.substr(0, sure.rfind('\n') + 1);
+    if (second != all.npos) return all.substr(0, second + 1);
+  }
   return ended_ ? all : all.substr(0, all.rfind('\n') + 1);
 }
 

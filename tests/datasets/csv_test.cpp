@@ -265,6 +265,18 @@ TEST(Csv, WhatStandsBehindTheNamesLateInTheFileIsRefusedWithItsLineAndPlace) {
   EXPECT_EQ(complaint(text + "1,x,,7\n"), "table.csv: line 302: expected 2 fields, found 4");
 }
 
+// How much of a file is in memory when its columns are settled depends on the charset, at the end of the first 256 KB.
+TEST(Csv, WhatWasSettledSettlesTheSameAgain) {
+  for (std::size_t comment = (1 << 18) - 60; comment < (1 << 18) + 10; ++comment) {
+    const std::string text = "#" + std::string(comment, '-') + "\n\x80,a,\n3\n,l,a3\n,l\n0,\n";
+    CsvReader first("t", text, {.skip_bad_rows = 3});
+    const Rows rows = rows_of(first);
+    CsvReader again("t", text, {.dialect = first.dialect(), .skip_bad_rows = 3});
+    EXPECT_EQ(rows_of(again), rows) << comment;
+    EXPECT_EQ(again.columns(), first.columns()) << comment;
+  }
+}
+
 TEST(Csv, WithoutAHeaderAColumnOfNothingStaysAndRowsMayEndBeforeIt) {
   CsvReader reader("t", "1,2,\n3,4,\n");
   EXPECT_EQ(reader.columns(), (Names{"c1", "c2", "c3"}));
