@@ -25,6 +25,8 @@ using nlohmann::json;
 
 constexpr std::size_t length_bytes = 8;
 constexpr std::size_t header_limit_bytes = 100'000'000;  // the reference implementation's
+// Of tensors and of keys of metadata: each takes some hundred bytes of memory, and may be seven of the file.
+constexpr std::size_t most_entries = 100'000;
 constexpr std::size_t data_alignment = 8;
 constexpr std::string_view metadata_key = "__metadata__";
 constexpr std::string_view seal_key = "crc32", seal_prefix = "crc32/", blank_seal = "00000000";
@@ -132,6 +134,9 @@ class HeaderReader final : public json::json_sax_t {
   }
 
   bool key(std::string& name) override {
+    if (place_ != Place::tensor && ++found_ > most_entries)
+      throw FileError(
+          fmt::format("{}: expected at most {} tensors and keys of metadata, found more", source_, most_entries));
     if (place_ == Place::file) {
       if (!names_.insert(name).second) fail(name, "a name that occurs once", "it a second time");
       entry_ = Entry{};
@@ -237,6 +242,7 @@ class HeaderReader final : public json::json_sax_t {
 
   const std::string& source_;
   Place place_ = Place::outside;
+  std::size_t found_ = 0;  // tensors and keys of metadata
   std::set<std::string> names_, fields_;
   Entry entry_;                        // the tensor being read; its name may also be the metadata's
   std::string field_;                  // the last key in it, or in the metadata

@@ -110,7 +110,15 @@ void CsvReader::begin() {
 std::string_view CsvReader::sample() {
   const auto lines = [&] { return std::count(at_, end_, '\n'); };
   while (!ended_ && (at_ == end_ || (lines() < 2 && view(at_, end_).size() < options_.longest_row_bytes))) refill();
-  const std::string_view all = view(at_, end_);
+  std::string_view all = view(at_, end_);
+  // How much more is in the buffer depends on the charset, and is not looked at: what was settled is settled again.
+  constexpr std::size_t sure_bytes = chunk_bytes - 2 * Utf8Source::least_room;  // and perhaps a line with sep= less
+  if (all.size() > sure_bytes) {
+    const std::string_view sure = all.substr(0, sure_bytes);
+    const std::size_t first = all.find('\n'), second = first == all.npos ? first : all.find('\n', first + 1);
+    if (second < sure_bytes) return sure.substr(0, sure.rfind('\n') + 1);
+    if (second != all.npos) return all.substr(0, second + 1);
+  }
   return ended_ ? all : all.substr(0, all.rfind('\n') + 1);
 }
 
@@ -343,6 +351,20 @@ bool CsvReader::fits() {
   return true;
 }
 
+// What is wrong with this row, which does not fit.
+std::string CsvReader::misfit() const {
+  const std::size_t columns = width_ - static_cast<std::size_t>(skipped_.trailing_columns);
+  if (fields_.size() <= columns || fields_.size() > width_)
+    return fmt::format("expected {} fields{}, found {}", columns, columns_.empty() ? ", as most rows have" : "",
+                       fields_.size());
+  std::size_t filled = columns;
+  while (filled + 1 < fields_.size() && fields_[filled].empty()) ++filled;
+  return fmt::format(
+      "expected nothing in field {}, where the header has no name and the first rows have nothing, found {} (a column "
+      "with a name may have it)",
+      filled + 1, quoted(fields_[filled]));
+}
+
 bool CsvReader::next() {
   while (true) {
     if (at_ == end_ && !refill()) return false;
@@ -351,9 +373,7 @@ bool CsvReader::next() {
     const bool nothing = fields_.size() == 1 && fields_[0].empty() && !quoted_;
     if (nothing && (width_ > 1 || columns_.empty())) continue;
     if (fits()) break;
-    if (skipped_.bad_rows >= options_.skip_bad_rows)
-      fail(fmt::format("expected {} fields{}, found {}", width_ - static_cast<std::size_t>(skipped_.trailing_columns),
-                       columns_.empty() ? ", as most rows have" : "", fields_.size()));
+    if (skipped_.bad_rows >= options_.skip_bad_rows) fail(misfit());
     if (skipped_.bad_rows++ == 0) skipped_.bad_row_line = row_line_;
   }
   if (!doubled_.empty()) unescape();

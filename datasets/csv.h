@@ -104,6 +104,7 @@ class CsvReader {
   char* scan_quoted(char* at, bool& complete);
   void add_field(const char* begin, const char* end);
   bool fits();
+  std::string misfit() const;
   void unescape();
   [[noreturn]] void fail_at(Index line, const std::string& what) const;
 

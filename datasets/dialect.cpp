@@ -168,17 +168,18 @@ std::size_t usual_fields(const SampleRows& rows, Counted&& counted) {
 }  // namespace
 
 SampleRows cut_sample(std::string_view sample, char delimiter) {
-  constexpr std::size_t most_rows = 200;
+  constexpr std::size_t most_rows = 200,
+                        most_fields = std::size_t{1} << 17;  // a row of more is refused when it is read
   SampleRows rows;
   std::string value;
   while (!sample.empty() && rows.size() < most_rows) {
     std::vector<std::string> row;
     Behind behind = Behind::delimiter;
-    while (behind == Behind::delimiter) {
+    while (behind == Behind::delimiter && row.size() <= most_fields) {
       behind = take_field(sample, delimiter, value);
       row.push_back(value);
     }
-    if (behind == Behind::open_quote) break;
+    if (behind == Behind::open_quote || row.size() > most_fields) break;
     if (row.size() > 1 || !row[0].empty()) rows.push_back(std::move(row));
   }
   return rows;

@@ -240,7 +240,12 @@ Idx read_idx(const std::filesystem::path& path, int expected_rank) {
   // Memory follows what really arrives, doubling: a small gzip file with a large promise costs nothing much.
   std::size_t got = 0;
   while (got < promise.data_bytes) {
-    idx.values.resize(std::min(promise.data_bytes, std::max(2 * got, first_growth_bytes)));
+    try {
+      idx.values.resize(std::min(promise.data_bytes, std::max(2 * got, first_growth_bytes)));
+    } catch (const std::bad_alloc&) {
+      source->fail(fmt::format("byte 4: expected extents of data that fit into memory, found {} = {} bytes",
+                               promise.text, promise.data_bytes));
+    }
     got += source->read(Bytes(idx.values).subspan(got));
     if (got < idx.values.size()) source->fail_truncated(promise, got);
   }

@@ -75,6 +75,7 @@ class SparsePart final : public Dataset {
       : data_(std::move(data)), rules_(std::move(rules)), rows_(std::move(rows)) {
     if (classes() == 0) return;
     const SparseClasses known(rules_->target.classes);
+    labels_.reserve(rows_.size());
     for (const std::uint32_t row : rows_) labels_.push_back(label_in(known, data_->targets[row], data_->name));
   }
 

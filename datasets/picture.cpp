@@ -106,6 +106,7 @@ Picture png_in(const std::string& bytes, const Path& file, Index height, Index w
   std::vector<std::uint8_t> pixels(PNG_IMAGE_SIZE(image));
   check(png_image_finish_read(&image, /*background=*/nullptr, pixels.data(), /*row_stride=*/0, /*colormap=*/nullptr));
   Picture picture{.channels = 3, .height = height, .width = width};
+  picture.values.reserve(pixels.size() / 4 * 3);
   for (std::size_t i = 0; i < pixels.size(); i += 4) {
     if (pixels[i + 3] != 255) fail(file, "a picture without transparent pixels", "some that are");
     for (std::size_t c = 0; c < 3; ++c) picture.values.push_back(static_cast<Real>(pixels[i + c]) / Real{255});
@@ -145,6 +146,7 @@ Picture with_channels(Picture picture, Index channels, const Path& file) {
     fail(file, fmt::format("samples of {} channels", channels), fmt::format("a picture of {}", picture.channels));
   std::vector<Real> values;
   const std::size_t step = static_cast<std::size_t>(picture.channels);
+  values.reserve(picture.values.size() / step * static_cast<std::size_t>(channels));
   for (std::size_t i = 0; i < picture.values.size(); i += step) {
     if (channels == 1 && (picture.values[i] != picture.values[i + 1] || picture.values[i] != picture.values[i + 2]))
       fail(file, "a gray picture, as the model reads them", "one in colours");

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "espalier/core/error.h"
+#include "espalier/datasets/json-inl.h"
 #include "espalier/datasets/preprocessing.h"
 #include "espalier/datasets/quoted.h"
 
@@ -181,7 +182,7 @@ std::string to_json(const Preprocessing& p) {
 Preprocessing preprocessing_from_json(const std::string& text, const std::string& file) {
   const JsonReader reader(file);
   try {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = json_in<nlohmann::json>(text, file);
     reader.expect(json.at("version") == format_version, "version 1");
     Preprocessing p;
     p.missing_marks = json.at("missing_marks").get<std::vector<std::string>>();

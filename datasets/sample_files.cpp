@@ -16,6 +16,7 @@ namespace {
 
 using Path = std::filesystem::path;
 constexpr std::uintmax_t most_bytes = std::uintmax_t{1} << 30;
+constexpr Index most_pixels = Index{1} << 21;  // of a picture, whose numbers are floats
 
 // Samples in memory.
 class Numbers final : public Dataset {
@@ -109,6 +110,9 @@ SampleFile from_npy(const Path& file, const SampleRules& rules, Index classes) {
 SampleFile from_picture(const Path& file, const SampleRules& rules, Index classes) {
   if (rules.shape.rank() != 3) refuse_file(file, fmt::format("samples {}", rules.shape.text()), "a picture");
   const Index channels = rules.shape[0], height = rules.shape[1], width = rules.shape[2];
+  if (height > most_pixels / width)
+    refuse_file(file, fmt::format("pictures of at most {} pixels", most_pixels),
+                fmt::format("a model of {} x {}", width, height));
   const Picture picture = with_channels(picture_in(read_file(file, most_bytes), file, height, width), channels, file);
   std::vector<Real> values;
   values.reserve(picture.values.size());

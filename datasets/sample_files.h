@@ -2,12 +2,12 @@
 //
 //   IDX (gzipped or not)             [n, H, W] bytes                 gray images
 //   CIFAR's binary records           [n] of label and [3, 32, 32]    colour images, with labels
-//   .npy (numpy, version 1 to 3)     [n, ...] or one sample          bytes, float32 or float64, little-endian, in C
-//   order PGM, PPM (P2, P3, P5, P6)        one picture PNG                              one picture, where the library
-//   was built with libpng
+//   .npy (numpy, version 1 to 3)     [n, ...] or one sample          bytes, float32, float64, little-endian, C order
+//   PGM, PPM (P2, P3, P5, P6)        one picture
+//   PNG                              one picture                     where the library was built with libpng
 //
-// A file is recognised by how it begins, CIFAR's by its length. Bytes and pixels become numbers in [0, 1], floats stay
-// as they are: what a data set gives before it is standardised.
+// A picture has at most 2^21 pixels, a file at most 1 GB. A file is recognised by how it begins, CIFAR's by its length.
+// Bytes and pixels become numbers in [0, 1], floats stay as they are: what a data set gives before it is standardised.
 #pragma once
 
 #include <filesystem>

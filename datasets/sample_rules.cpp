@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "espalier/core/error.h"
+#include "espalier/datasets/json-inl.h"
 
 namespace espalier {
 namespace {
@@ -69,7 +70,7 @@ std::string to_json(const SampleRules& rules) {
 
 SampleRules sample_rules_from_json(const std::string& text, const std::string& file) {
   try {
-    return rules_in(Json::parse(text));
+    return rules_in(json_in<Json>(text, file));
   } catch (const nlohmann::json::exception& error) {
     throw FileError(fmt::format("{}: expected rules for samples, found: {}", file, error.what()));
   } catch (const UsageError& error) {
@@ -79,7 +80,7 @@ SampleRules sample_rules_from_json(const std::string& text, const std::string& f
 
 std::string kind_of_preprocessing(const std::string& text, const std::string& file) {
   try {
-    return Json::parse(text).value("kind", table_kind);
+    return json_in<Json>(text, file).value("kind", table_kind);
   } catch (const nlohmann::json::exception& error) {
     throw FileError(fmt::format("{}: expected a preprocessing, found: {}", file, error.what()));
   }

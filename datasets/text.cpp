@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "espalier/core/error.h"
 
@@ -119,8 +120,10 @@ DataParts load_text_string(const std::string& name, const std::string& text, con
   return parts;
 }
 
-DataParts load_text(const std::filesystem::path& file, const TextOptions& options) {
+DataParts load_text(const std::filesystem::path& file, const TextOptions& options) try {
   return load_text_string(file.string(), contents_of(file), options);
+} catch (const std::bad_alloc&) {
+  throw FileError(fmt::format("{}: expected a text that fits into memory, found a longer one", file.string()));
 }
 
 }  // namespace espalier

@@ -21,6 +21,11 @@ std::string layer_of(const std::string& name) {
   return name.substr(0, name.rfind('.'));
 }
 
+bool is_of_ours(const SafeTensors& file) {
+  const auto format = file.metadata.find("format");
+  return format != file.metadata.end() && format->second.starts_with("espalier-");
+}
+
 class ForeignFile final {
  public:
   ForeignFile(const std::filesystem::path& path, SafeTensors file, std::map<std::string, std::string> names)
@@ -93,8 +98,7 @@ class ForeignFile final {
 void initialise_from(Module& model, const std::filesystem::path& file,
                      const std::map<std::string, std::string>& names) {
   SafeTensors content = load_safetensors(file);
-  if (const auto format = content.metadata.find("format");
-      format != content.metadata.end() && format->second.starts_with("espalier-")) {
+  if (is_of_ours(content)) {
     require(names.empty(), "[init-names] {}: expected none for a model's file of ours, got {}", file.string(),
             names.begin()->first);
     load_model(model, file);
@@ -113,6 +117,10 @@ void initialise_from(Module& model, const std::filesystem::path& file,
   });
   foreign.require_nothing_left();
   for (auto& [to, from] : read) std::ranges::copy(from, to.begin());
+}
+
+std::string model_of_weights(const std::filesystem::path& file) {
+  return is_of_ours(load_safetensors(file)) ? read_card(file).model : "";
 }
 
 }  // namespace espalier

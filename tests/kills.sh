@@ -2,7 +2,8 @@
 # Is anything lost when a training is killed, or a file cannot be written? Trains small networks, kills each of them by
 # `kill -9` at a random moment, resumes it until it is done, and compares with the run that was left alone: the bits of
 # the model, the metrics, the FLOPs, the files in the folder. Then the same with each write, fsync, rename and close in
-# turn failing, and with a disk that is full from some moment on.
+# turn failing, and with a disk that is full: from some moment on, or a tmpfs of a megabyte on which ever
+# more is left, which is skipped, aloud, where it may not be mounted.
 #
 #   tests/kills.sh          20 kills and some of the failing calls; two minutes on two cores
 #   tests/kills.sh 200      so many kills, and every failing call

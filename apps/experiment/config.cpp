@@ -226,7 +226,9 @@ void settle_training(RunConfig& c) {
   }
   require(c.lanes >= 1 && c.lanes <= 4096 && (c.lanes == 1 || c.lanes % lane_quantum == 0),
           "[lanes] expected 0 (what suits the model), 1 or a multiple of {} up to 4096, got {}", lane_quantum, c.lanes);
-  require(c.epochs >= 1 && c.epochs <= 1000000, "[epochs] expected 1 to 1000000, got {}", c.epochs);
+  const Index fewest = c.init.empty() ? 1 : 0;  // weights that are given can be pruned as they are
+  require(c.epochs >= fewest && c.epochs <= 1000000, "[epochs] expected {} to 1000000{}, got {}", fewest,
+          fewest ? ", or 0 with --init" : "", c.epochs);
   require(c.batch >= 1 && c.batch <= 1 << 24, "[batch] expected 1 to 2^24 samples, got {}", c.batch);
   require(c.clip_norm >= 0 && std::isfinite(c.clip_norm), "[clip-norm] expected at least 0, or -1, got {}",
           c.clip_norm);
@@ -261,6 +263,8 @@ void settle_pruning(RunConfig& c) {
     check_fixed_density(c, c.schedule.density, *fixed);
   }
   control_named(c.control);
+  require(c.epochs > 0 || c.control == "none", "[control] expected none with 0 epochs, for it is trained, got {}",
+          c.control);
   const Schedule schedule = schedule_of(c.schedule);
   const Rewind rewind = rewind_named(c.rewind);
   require(!rewind || method.criterion,
@@ -289,9 +293,10 @@ void check_continued(const RunConfig& c) {
   require(c.continued.size() == c.continued_rates.size(), "[continued] expected a rate for each of {} times, got {}",
           c.continued.size(), c.continued_rates.size());
   if (c.continued.empty()) return;
-  Index before = 0;
+  const Index fewest = c.init.empty() ? 1 : 0;
+  Index before = fewest - 1;
   for (const Index epochs : c.continued) {
-    require(epochs > before && epochs < c.epochs, "[continued] expected rising numbers from 1 to {}, got {}",
+    require(epochs > before && epochs < c.epochs, "[continued] expected rising numbers from {} to {}, got {}", fewest,
             c.epochs - 1, epochs);
     before = epochs;
   }

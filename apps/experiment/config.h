@@ -40,7 +40,7 @@ struct RunConfig {
   // model and run
   std::string recipe;  // that the configuration began with; says nothing that the other fields do not
   std::string model = "lenet-300-100";
-  std::string init;                     // a safetensors file with the weights to begin with; empty: drawn by the seed
+  std::string init;                     // a run, or a safetensors file, with weights to begin with; empty: drawn
   std::vector<std::string> init_names;  // what layers are called in it, as in fc1=0: see layers/initial_weights.h
   Index members = 1;  // above 1: so many networks, with seeds one after the other; their average is what is measured
   std::uint64_t seed = 1;
@@ -48,7 +48,7 @@ struct RunConfig {
   Index lanes = 0;  // 0: what suits the model
 
   // training
-  Index epochs = 40;  // in all
+  Index epochs = 40;  // in all; 0, with weights to begin with: they are pruned, and not trained
   // A run that was finished and trained on: after how many epochs each time, and at what rate from there on. Schedules
   // are over then, and what is pruned stays so.
   std::vector<Index> continued;

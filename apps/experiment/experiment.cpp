@@ -39,6 +39,14 @@ Experiment& complete(Experiment& e) {
   return e;
 }
 
+// Without epochs weights can be scored and pruned; all else that methods do takes place while a network is trained.
+void require_epochs_for(const Experiment& e) {
+  require(e.epochs > 0 || !e.pruning || (e.pruning->method.criterion && !e.pruning->rewind),
+          "[epochs] expected at least 1 with {}, which needs training, got 0 (magnitude, random, snip and others that "
+          "score weights as they are can do without)",
+          e.pruning->method.name);
+}
+
 std::unique_ptr<Method> method_of(const Experiment& e, Trainer& trainer, const Loader& train, Index steps,
                                   bool histograms = false) {
   if (!e.pruning) return nullptr;
@@ -69,7 +77,8 @@ class Training {
         rounds_(rewind_ ? e.pruning->options.schedule.rounds : 0),
         statistics_(state_of(*e.model)),
         best_(trainer_.parameters(), statistics_, e.patience) {
-    require(e.epochs_before >= 0 && e.epochs_before < e.epochs,
+    require_epochs_for(e);
+    require(e.epochs_before >= 0 && e.epochs_before < std::max<Index>(e.epochs, 1),
             "[experiment] expected fewer epochs before than the {} in all, got {}", e.epochs, e.epochs_before);
     require(checkpoint_.every >= 0, "[checkpoint] expected at least 0 seconds from one to the next, got {}",
             checkpoint_.every);
@@ -106,6 +115,7 @@ class Training {
     state_ = *found;
     trainer_.resume_at(state_.trainer_steps, state_.probe_flops);
     if (observer_.go_on_behind) observer_.go_on_behind(state_.noted);
+    if (state_.finished) result_.kept_in = checkpoint_file(checkpoint_.file, state_.number);
     return state_.finished;
   }
 
@@ -143,9 +153,19 @@ class Training {
     result_.checkpoint_seconds += seconds_of([&] {
       if (observer_.noted) state_.noted = observer_.noted();
       ++state_.number;
-      save_training(state_, parts, checkpoint_.file);
+      try {
+        save_training(state_, parts, checkpoint_.file);
+      } catch (const FileError&) {
+        if (!removed_older()) throw;
+        save_training(state_, parts, checkpoint_.file);
+      }
     });
     since_saved_ = Stopwatch();
+  }
+  // On a full disk there is room without the checkpoint that was to be replaced; the one that came after it stands.
+  bool removed_older() const {
+    std::error_code ignored;
+    return std::filesystem::remove(checkpoint_file(checkpoint_.file, state_.number), ignored);
   }
 
   FitOptions fit_options() {
@@ -202,6 +222,10 @@ class Training {
 
   // Without rewinding one training, with pruning inside. With it: train, prune by a factor, go back, train again ...
   void train_rounds(FitOptions options) {
+    if (steps_ == 0) {  // nothing happens after the pruning in front of the first step
+      result_.validation = trainer_.evaluate(validation_);
+      return;
+    }
     while (true) {
       fit(trainer_, train_, &validation_, options);
       // From step k on to the end, at the rates that belong there (Frankle et al. 2020).
@@ -244,6 +268,7 @@ class Training {
     state_.finished = true;
     try {
       write({.trained = result_, .config = checkpoint_.config});
+      result_.kept_in = checkpoint_file(checkpoint_.file, state_.number);
     } catch (const FileError& error) {
       result_.not_kept = error.what();
     }
@@ -321,6 +346,7 @@ Trained train(Experiment& e, const Observer& observer, const Checkpoint& checkpo
 
 void require_possible(Experiment& e, const std::vector<double>& densities) {
   complete(e);
+  require_epochs_for(e);
   model_bytes(*e.model, card_of(*e.model, e.data));  // that its file could be written
   Trainer trainer(*e.model, e.loss, *e.optimizer, {.seed = e.seed});
   const Loader train = shuffled(e);

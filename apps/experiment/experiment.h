@@ -59,7 +59,9 @@ struct Experiment {
   Loss loss;
   std::shared_ptr<const Optimizer> optimizer;
   RateOptions rate = {};
-  Index epochs = 10;        // of each round, with rewinding; with patience, at most; with epochs_before, those included
+  // Of each round, with rewinding; with patience, at most; with epochs_before, those included. 0: the model is pruned
+  // as it is, by a method that needs nothing but scores, and evaluated.
+  Index epochs = 10;
   Index epochs_before = 0;  // that the model was trained for before: this training goes on behind them
   // Above 0: of the epochs after pruning has ended, in the last round, that with the best validation counts; after so
   // many without a better one the training ends. 0: the last epoch counts.
@@ -88,7 +90,10 @@ struct Trained {
   std::optional<Origin> origin = {};    // of the weights, if none was ever trained
   std::vector<std::string> notes = {};  // for people: what went otherwise than might be expected
   std::uint64_t data = 0;               // fingerprint of the data; 0: not known, for no checkpoint was asked for
-  std::string not_kept = {};            // why the training, now done, could not be kept in its checkpoint; empty: it is
+  // The training, now done, as a checkpoint: its file or, where none could be written, why not. Both are empty if none
+  // was asked for, or where several trainings make one network.
+  std::filesystem::path kept_in = {};
+  std::string not_kept = {};
 };
 
 // What happens on the way, as it happens. A FileError that an observer throws ends the training where it can go on.

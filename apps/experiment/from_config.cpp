@@ -7,6 +7,7 @@
 #include "espalier/core/error.h"
 #include "espalier/core/random.h"
 #include "espalier/experiment/data.h"
+#include "espalier/experiment/trained_network.h"
 #include "espalier/experiment/training_state.h"
 #include "espalier/layers/average.h"
 #include "espalier/layers/initial_weights.h"
@@ -56,7 +57,7 @@ std::map<std::string, std::string> names_in_file(const std::vector<std::string>&
 ModulePtr model_of(const RunConfig& c, const DataParts& data) {
   ModulePtr model =
       make_model(c.model, {.input = data.train->shape(), .outputs = outputs_for(*data.train), .seed = c.seed});
-  if (!c.init.empty()) initialise_from(*model, c.init, names_in_file(c.init_names));
+  if (!c.init.empty()) initialise_from(*model, model_file_of(c.init), names_in_file(c.init_names));
   require(!c.init.empty() || c.init_names.empty(), "[init-names] expected none without weights to begin with, got {}",
           fmt::join(c.init_names, ", "));
   return model;
@@ -236,6 +237,7 @@ Trained average_of(const RunConfig& c, const DataParts& data, const std::vector<
     networks.push_back(make_model(member.model->name(), options));
     copy_into(*member.model, *networks.back());
     add_cost(member, all);
+    if (all.not_kept.empty()) all.not_kept = member.not_kept;
   }
   all.model = std::make_shared<Average>(trained_model_name(c), std::move(networks));
   Inference inference(*all.model, threads_of(c));

@@ -158,6 +158,13 @@ std::shared_ptr<const void> make_and_lock(const std::filesystem::path& folder) {
   return lock_or_throw(folder);
 }
 
+// Where a training that is done is to be found, if what it leaves cannot be written.
+std::string whereabouts_of(const Trained& trained, const RunFolder& folder) {
+  if (!trained.not_kept.empty()) return fmt::format("nor could the training be kept ({})", trained.not_kept);
+  return fmt::format("the training is done, and kept in {}",
+                     (trained.kept_in.empty() ? folder.path() : trained.kept_in).string());
+}
+
 // name, name-2, name-3 ...
 std::filesystem::path numbered(const std::string& name, int n) {
   return n == 1 ? std::filesystem::path(name) : std::filesystem::path(fmt::format("{}-{}", name, n));
@@ -438,10 +445,14 @@ void leave_model(const RunFolder& folder, const RunConfig& config, const DataPar
 
 void leave_behind(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Trained& sparse,
                   const Result& result) {
-  folder.write("config.toml", to_toml(config));
-  leave_model(folder, config, data, *sparse.model, sparse.data, sparse.origin);
-  folder.write("result.json", to_json(result).dump(2) + "\n");
-  write_report(folder.path());
+  try {
+    folder.write("config.toml", to_toml(config));
+    leave_model(folder, config, data, *sparse.model, sparse.data, sparse.origin);
+    folder.write("result.json", to_json(result).dump(2) + "\n");
+    write_report(folder.path());
+  } catch (const FileError& error) {
+    throw FileError(fmt::format("{}; {}", error.what(), whereabouts_of(sparse, folder)));
+  }
   folder.remove_checkpoints();  // not before: until then there is something to go on from
 }
 

@@ -114,7 +114,8 @@ Result result_of(const RunConfig& config, const DataParts& data, const Trained* 
 // The model, with all that predictions from it need. fingerprint: of the data; 0: not known.
 void leave_model(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Module& model,
                  std::uint64_t fingerprint, const std::optional<Origin>& origin = {});
-// Everything but the metrics; then the checkpoints go.
+// Everything but the metrics; then the checkpoints go. Throws FileError if any of it cannot be written: the checkpoints
+// stay, and it says in which of them the training is.
 void leave_behind(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Trained& sparse,
                   const Result& result);
 // The training that has left its network and its result in the folder, so that it can go on. Throws FileError.

@@ -190,14 +190,15 @@ std::string training_lines_of(const Result& result) {
                 ? fmt::format("standard error of the test accuracy: {:.2f} percentage points\n", 100 * error)
                 : fmt::format("standard error of the test RMSE: {:.2g}\n", error);
   }
-  text += fmt::format("trained for {} epoch{}", result.epochs, result.epochs == 1 ? "" : "s");
+  text += result.epochs == 0 ? std::string("pruned as it was, and not trained")
+                             : fmt::format("trained for {} epoch{}", result.epochs, result.epochs == 1 ? "" : "s");
   if (result.members > 1) text += fmt::format(", {} networks, of which the average is measured", result.members);
   if (sparse.best_epoch > 0)
     text += fmt::format("; epoch {} is kept: the best on validation samples", sparse.best_epoch);
-  if (sparse.checkpoint_seconds > 0 && sparse.train_seconds > 0)
+  if (sparse.checkpoint_seconds > 0 && sparse.train_seconds > 0 && result.epochs > 0)
     text += fmt::format("; checkpoints took {}, {:.2f} % of the training", text_of_seconds(sparse.checkpoint_seconds),
                         100 * sparse.checkpoint_seconds / sparse.train_seconds);
-  if (sparse.event_seconds > 0 && sparse.train_seconds > 0)
+  if (sparse.event_seconds > 0 && sparse.train_seconds > 0 && result.epochs > 0)
     text += fmt::format("; metrics and masks took {}, {:.2f} % of the training", text_of_seconds(sparse.event_seconds),
                         100 * sparse.event_seconds / sparse.train_seconds);
   if (result.race_seconds > 0) text += fmt::format("; the race before took {:.1f} s", result.race_seconds);

@@ -19,14 +19,6 @@ bool is_known(const std::string& model) {
   }
 }
 
-std::filesystem::path model_file_of(const std::filesystem::path& path) {
-  std::error_code none;
-  if (!std::filesystem::is_directory(path, none)) return path;
-  if (std::filesystem::exists(path / model_file_name, none)) return path / model_file_name;
-  throw FileError(fmt::format("{}: expected the folder of one run, or a model's file, found no {} in it", path.string(),
-                              model_file_name));
-}
-
 EncoderPtr encoder_in(const std::string& text, const std::string& file) {
   return std::make_shared<const Encoder>(preprocessing_from_json(text, file));
 }
@@ -86,6 +78,14 @@ ModelCard with_encoder(ModelCard card, const Encoder& encoder) {
   card.outputs = outputs_of(encoder.rules().target);
   card.preprocessing = in_one_line(encoder.rules());
   return card;
+}
+
+std::filesystem::path model_file_of(const std::filesystem::path& path) {
+  std::error_code none;
+  if (!std::filesystem::is_directory(path, none)) return path;
+  if (std::filesystem::exists(path / model_file_name, none)) return path / model_file_name;
+  throw FileError(fmt::format("{}: expected the folder of one run, or a model's file, found no {} in it", path.string(),
+                              model_file_name));
 }
 
 TrainedNetwork open_network(const std::filesystem::path& path) {

@@ -20,6 +20,9 @@ ModelCard card_of(const Module& model, const DataParts& data);
 // The card of a model whose preprocessing stands elsewhere, with it.
 ModelCard with_encoder(ModelCard card, const Encoder& encoder);
 
+// The file of a model that is named by the folder of its run or by itself. Throws FileError if the folder has none.
+std::filesystem::path model_file_of(const std::filesystem::path& path);
+
 struct TrainedNetwork {
   std::filesystem::path file;  // of the model
   ModulePtr model;

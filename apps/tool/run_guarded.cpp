@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -42,27 +43,39 @@ std::string line_of(std::string_view message) {
   return fmt::format("{} ... ({} bytes more) ... {}", begin, end - begin.size(), line.substr(end));
 }
 
-constexpr const char* unwritable = "error: standard output: cannot be written (disk full?)";
+// Whether a stream that could not be written is a pipe, or a socket, that is not read any more.
+bool reader_left(std::FILE* stream) {
+  pollfd asked{.fd = ::fileno(stream), .events = POLLOUT, .revents = 0};
+  return std::ferror(stream) && ::poll(&asked, 1, /*milliseconds=*/0) > 0 && (asked.revents & (POLLERR | POLLHUP));
+}
+
+// What `espalier trace | head` leaves unread is not missed: like other programs, this one then ends without a word.
+int unwritten() {
+  if (reader_left(stdout)) return exit_closed_pipe;
+  return failed("error: standard output: cannot be written (disk full?)", exit_file);
+}
 
 }  // namespace
 
 int run_guarded(const std::function<int()>& body) {
   reserve_standard_descriptors();
-  // A file that may not grow, and a pipe that is not read any more, are then errors of the write, which are reported.
+  // A file that may not grow, and a pipe that is not read any more, are then errors of the write: what is being done
+  // with other files comes to a good end.
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
   try {
     const int code = body();
     // What was printed may still be on its way, and has to arrive.
-    if (std::fflush(stdout) != 0 || std::ferror(stdout)) return failed(unwritable, exit_file);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) return unwritten();
     return code;
   } catch (const Error& error) {
+    if (reader_left(stdout)) return exit_closed_pipe;
     return failed(error_in_colours("error: " + line_of(error.what()), shows_colours(stderr)), error.code());
   } catch (const std::bad_alloc&) {
     return failed("error: out of memory", exit_internal);
   } catch (const std::system_error& error) {
-    if (std::ferror(stdout)) return failed(unwritable, exit_file);
-    if (std::ferror(stderr)) return exit_file;  // it could not be said
+    if (std::ferror(stdout)) return unwritten();
+    if (std::ferror(stderr)) return reader_left(stderr) ? exit_closed_pipe : exit_file;  // it could not be said
     return failed(fmt::format("internal error: {}", error.what()), exit_internal);
   } catch (const std::exception& error) {
     return failed(fmt::format("internal error: {}", error.what()), exit_internal);

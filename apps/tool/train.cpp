@@ -19,6 +19,8 @@
 #include "espalier/experiment/report.h"
 #include "espalier/experiment/run_folder.h"
 #include "espalier/experiment/text.h"
+#include "espalier/experiment/trained_network.h"
+#include "espalier/layers/initial_weights.h"
 #include "espalier/layers/loss.h"
 #include "espalier/layers/models.h"
 
@@ -92,7 +94,9 @@ void add_pruning_flags(CLI::App& app, TrainFlags& f) {
 
 void add_training_flags(CLI::App& app, RunConfig& c) {
   app.option_defaults()->group("Training");
-  app.add_option("--epochs", c.epochs, "Epochs (of each round, with --rewind)")->capture_default_str();
+  app.add_option("--epochs", c.epochs,
+                 "Epochs (of each round, with --rewind); 0, with --init: prune the weights as they are, and evaluate")
+      ->capture_default_str();
   app.add_option("--members", c.members, "Networks to train, each with a seed of its own; their average is the result")
       ->capture_default_str();
   app.add_option(
@@ -180,7 +184,8 @@ void add_flags(CLI::App& app, TrainFlags& f) {
       ->capture_default_str();
   app.option_defaults()->group("Model");
   app.add_option("--model", c.model, fmt::format("{}", fmt::join(known_models(), ", ")))->capture_default_str();
-  app.add_option("--init", c.init, "Weights to begin with: a model's file, or a safetensors file of another program")
+  app.add_option("--init", c.init,
+                 "Weights to begin with: a run, a model's file, or a safetensors file of another program")
       ->check(a_path());
   app.add_option("--init-names", c.init_names, "What layers are called in a file of another program, e.g. fc1=0,fc2=2")
       ->delimiter(',');
@@ -384,6 +389,13 @@ void settle_densities(Sweep& sweep, Module& model) {
   if (sweep.densities.empty()) sweep.densities = {base.schedule.density};
 }
 
+// Without a word about the model it is that of the weights to begin with, or one that suits a table.
+std::string unnamed_model(const RunConfig& c) {
+  const std::string of_weights = c.init.empty() ? "" : model_of_weights(model_file_of(c.init));
+  if (!of_weights.empty()) return of_weights;
+  return names_table(c.data, c.format) ? default_table_model : c.model;
+}
+
 // The configuration that the flags override: a file's, a recipe's, or the defaults.
 RunConfig base_of(const TrainFlags& f) {
   if (!f.config_file.empty()) return from_toml(f.config_file);
@@ -442,6 +454,7 @@ void require_to_train_on(const Sweep& sweep, const TrainFlags& f, CLI::App& app)
 // The learning rate of a run's last step.
 double last_rate(const RunConfig& c, const DataParts& data) {
   if (!c.continued.empty()) return c.continued_rates.back();
+  if (c.epochs == 0) return c.rate.rate;
   const Index steps = c.epochs * Loader(data.train, {.batch = c.batch, .lanes = c.lanes}).batches();
   return rate_at(c.rate, steps - 1, steps);
 }
@@ -463,9 +476,9 @@ Sweep sweep_of(TrainFlags& f, CLI::App& app) {
     f.config = with_flags(app, f.config, base_of(f));
     sweep = {f.config, f.densities, f.seeds};
     sweep.base.dense_twin = sweep.base.dense_twin && !f.no_dense;
-    if (f.recipe.empty() && app.count("--model") == 0 && names_table(sweep.base.data, sweep.base.format) &&
-        sweep.base.model == RunConfig().model)
-      sweep.base.model = default_table_model;
+    if (f.recipe.empty() && app.count("--model") == 0 && sweep.base.model == RunConfig().model)
+      sweep.base.model = unnamed_model(sweep.base);
+    require(!has_race(f) || sweep.base.epochs > 0, "[epochs] expected at least 1 with a race of recipes, got 0");
   } else {
     require_flags_of_resume(app);
     sweep = read_sweep(f.resume);

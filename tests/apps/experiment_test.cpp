@@ -2,19 +2,23 @@
 #include "espalier/experiment/experiment.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "consumer/outside.h"
 #include "espalier/core/checkpoint.h"
 #include "espalier/core/error.h"
+#include "espalier/core/file_calls.h"
 #include "espalier/datasets/fingerprint.h"
 #include "espalier/experiment/result_json.h"
 #include "espalier/experiment/run_folder.h"
 #include "espalier/experiment/text.h"
+#include "espalier/experiment/training_state.h"
 #include "espalier/optim/inference.h"
 #include "support/temporary_folder.h"
 
@@ -140,6 +144,62 @@ TEST(Experiment, AnObserverThatFailsLeavesACheckpoint) {
     remove_checkpoint(file);
     EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
   }
+}
+
+// A disk on which there is room for two checkpoints.
+class SmallDisk {
+ public:
+  explicit SmallDisk(const std::filesystem::path& checkpoint) : before_(file_calls()) {
+    first_ = checkpoint;
+    second_ = checkpoint_file(checkpoint, 2);
+    file_calls().write = write;
+  }
+  ~SmallDisk() { file_calls() = before_; }
+  static inline bool full = false;  // there is no room at all any more
+
+ private:
+  static ssize_t write(int file, const void* bytes, std::size_t count) {
+    if (!full && !(std::filesystem::exists(first_) && std::filesystem::exists(second_)))
+      return ::write(file, bytes, count);
+    errno = ENOSPC;
+    return -1;
+  }
+  static inline std::filesystem::path first_, second_;
+  FileCalls before_;
+};
+
+// Invariant 5: what was to be replaced makes room for what replaces it, and the newer one stands all the while.
+TEST(Experiment, OnADiskWithRoomForTwoCheckpointsATrainingEndsAndIsKept) {
+  const testing::TemporaryFolder folder;
+  const std::filesystem::path file = folder.path() / "checkpoint";
+  Experiment whole = experiment_outside(by_criterion());
+  train(whole);
+  const SmallDisk disk(file);
+  Experiment e = experiment_outside(by_criterion());
+  const Trained trained = train(e, {}, {.file = file, .every = 1e-9});
+  EXPECT_EQ(weights_of(*e.model), weights_of(*whole.model));
+  EXPECT_EQ(trained.not_kept, "");
+  EXPECT_TRUE(std::filesystem::exists(trained.kept_in)) << trained.kept_in;
+
+  remove_checkpoint(file);
+  Index asked = 0;
+  SmallDisk::full = false;
+  const auto fill = [&] {
+    SmallDisk::full = ++asked > 30;
+    return false;
+  };
+  Experiment ends = experiment_outside(by_criterion());
+  EXPECT_THROW(train(ends, {}, {.file = file, .stop = fill, .every = 1e-9}), FileError);
+  SmallDisk::full = false;
+  Experiment again = experiment_outside(by_criterion());
+  asked = 0;
+  train(again, {}, {.file = file, .stop = [&] { return ++asked, false; }});
+  EXPECT_EQ(weights_of(*again.model), weights_of(*whole.model));
+  EXPECT_GT(asked, 0);
+  Experiment done = experiment_outside(by_criterion());
+  asked = 0;
+  EXPECT_FALSE(train(done, {}, {.file = file, .stop = [&] { return ++asked, false; }}).kept_in.empty());
+  EXPECT_EQ(asked, 0) << "it is done";
 }
 
 // A checkpoint whose checksum is right, and whose contents are not.

@@ -31,16 +31,16 @@ using testing::megabyte;
 using testing::Ran;
 using testing::tool;
 
-// One command line whose standard output is a full disk.
-Ran tool_on_a_full_disk(const std::string& line) {
+// One command line whose standard output is this file, which is closed afterwards.
+Ran tool_that_prints_to(int file, const std::string& line) {
   std::vector<std::string> words{"espalier"};
   std::istringstream stream(line);
   for (std::string word; stream >> word;) words.push_back(word);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   std::fflush(stdout);
-  const int before = ::dup(STDOUT_FILENO), full = ::open("/dev/full", O_WRONLY);
-  ::dup2(full, STDOUT_FILENO);
+  const int before = ::dup(STDOUT_FILENO);
+  ::dup2(file, STDOUT_FILENO);
   ::testing::internal::CaptureStderr();
   Ran ran{.code = run_tool(static_cast<int>(argv.size()), argv.data())};
   ran.err = ::testing::internal::GetCapturedStderr();
@@ -49,30 +49,72 @@ Ran tool_on_a_full_disk(const std::string& line) {
   std::cout.clear();  // with which CLI11 prints help
   ::dup2(before, STDOUT_FILENO);
   ::close(before);
-  ::close(full);
+  ::close(file);
   return ran;
 }
 
-TEST(StandardOutput, ThatCannotBeWrittenIsAFileErrorOfEveryCommand) {
-  const testing::TemporaryFolder folder;
-  const std::string out = (folder.path() / "run").string(), data = (folder.path() / "rows.csv").string();
-  std::string csv = "x,label\n";
-  for (int r = 0; r < 60; ++r) csv += fmt::format("{},{}\n", r % 10, r % 10 < 5 ? "no" : "yes");
-  write_file_atomically(data, csv);
-  const std::string train =
-      "train --data " + data + " --model tabular:4 --epochs 1 --density 0.5 --no-dense --overwrite --out " + out;
-  ASSERT_EQ(tool(train).code, exit_done);
-  for (const std::string& line :
-       {std::string("--help"), std::string("--version"), std::string("train --help"), std::string("methods"),
-        std::string("explain rigl"), std::string("recipes"), train, train + " --json", "predict " + out + " " + data,
-        "predict " + out + " " + data + " --out " + (folder.path() / "answers.csv").string(),
-        "recommend " + data + " --budget 1epochs --rungs 1",
-        std::string("bench --model mlp:8-8-2 --batch 4 --lanes 1 --repetitions 1 --json")}) {
+Ran tool_on_a_full_disk(const std::string& line) {
+  return tool_that_prints_to(::open("/dev/full", O_WRONLY), line);
+}
+
+Ran tool_into_a_closed_pipe(const std::string& line) {
+  int ends[2] = {};
+  EXPECT_EQ(::pipe(ends), 0);
+  ::close(ends[0]);
+  return tool_that_prints_to(ends[1], line);
+}
+
+// A command of each kind that prints, with a table and a run of it to print about.
+class StandardOutput : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string csv = "x,label\n";
+    for (int r = 0; r < 60; ++r) csv += fmt::format("{},{}\n", r % 10, r % 10 < 5 ? "no" : "yes");
+    write_file_atomically(data_, csv);
+    ASSERT_EQ(tool(train_).code, exit_done);
+  }
+  std::vector<std::string> commands() const {
+    return {"--help",
+            "--version",
+            "train --help",
+            "methods",
+            "explain rigl",
+            "recipes",
+            "trace",
+            "completion bash",
+            "inspect " + run_,
+            "evaluate " + run_ + " --data " + data_,
+            "shrink " + run_ + " --out " + (folder_.path() / "small").string(),
+            "export " + run_ + " --to csr --out " + (folder_.path() / "csr").string(),
+            train_,
+            train_ + " --json",
+            "predict " + run_ + " " + data_,
+            "predict " + run_ + " " + data_ + " --out " + (folder_.path() / "answers.csv").string(),
+            "recommend " + data_ + " --budget 1epochs --rungs 1",
+            "bench --model mlp:8-8-2 --batch 4 --lanes 1 --repetitions 1 --json"};
+  }
+  const testing::TemporaryFolder folder_;
+  const std::string run_ = (folder_.path() / "run").string(), data_ = (folder_.path() / "rows.csv").string();
+  const std::string train_ =
+      "train --data " + data_ + " --model tabular:4 --epochs 1 --density 0.5 --no-dense --overwrite --out " + run_;
+};
+
+TEST_F(StandardOutput, ThatCannotBeWrittenIsAFileErrorOfEveryCommand) {
+  for (const std::string& line : commands()) {
     const Ran ran = tool_on_a_full_disk(line);
     EXPECT_EQ(ran.code, exit_file) << line << ": " << ran.err;
     EXPECT_TRUE(ran.err.ends_with("error: standard output: cannot be written (disk full?)\n"))
         << line << ": " << ran.err;
   }
+}
+
+TEST_F(StandardOutput, ThatNothingReadsAnyMoreEndsEveryCommandWithoutAWord) {
+  for (const std::string& line : commands()) {
+    const Ran ran = tool_into_a_closed_pipe(line);
+    EXPECT_EQ(ran.code, exit_closed_pipe) << line << ": " << ran.err;
+    EXPECT_EQ(ran.err.find("error"), std::string::npos) << line << ": " << ran.err;
+  }
+  EXPECT_TRUE(std::filesystem::exists(run_ + "/result.json")) << "its files are whole";
 }
 
 // What a command writes into a FIFO of this folder, which is still there afterwards.

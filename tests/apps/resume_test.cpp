@@ -1,15 +1,19 @@
 // What a run that goes on notices: other data, another configuration.
 #include <gtest/gtest.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "espalier/core/atomic_file.h"
 #include "espalier/core/error.h"
+#include "espalier/core/file_calls.h"
 #include "espalier/experiment/config.h"
 #include "espalier/experiment/config_changes.h"
 #include "espalier/experiment/interrupt.h"
@@ -139,6 +143,49 @@ TEST_F(Resume, TakesTheOtherCheckpointWhereOneIsDamaged) {
   }
   for (const std::string& file : files) damage(path("run/" + file));
   EXPECT_EQ(resume().code, exit_file) << "no other one is left";
+}
+
+// Renaming a file to the name of a model fails, as on a disk that has become full.
+class ModelsCannotBeWritten {
+ public:
+  ModelsCannotBeWritten() : before_(file_calls()) { file_calls().rename = refuse_models; }
+  ~ModelsCannotBeWritten() { file_calls() = before_; }
+
+ private:
+  static int refuse_models(const char* from, const char* to) {
+    if (!std::string_view(to).ends_with("model.safetensors")) return ::rename(from, to);
+    errno = ENOSPC;
+    return -1;
+  }
+  FileCalls before_;
+};
+
+TEST_F(Resume, ATrainingWhoseModelCannotBeWrittenIsKeptAndNotDoneAgain) {
+  write_rows("yes");
+  for (const std::string flags : {"", "--members 2"}) {
+    const std::string command =
+        "train --data " + path("live.csv") +
+        " --epochs 4 --batch 32 --model tabular:8 --density 0.5 --no-dense --threads 1 --overwrite " + flags +
+        " --out ";
+    ASSERT_EQ(tool(command + path("whole")).code, exit_done);
+    {
+      const ModelsCannotBeWritten full;
+      const Ran ran = tool(command + path("run"));
+      EXPECT_EQ(ran.code, exit_file) << ran.err;
+      EXPECT_PRED2(contains, ran.err, path("run/model.safetensors") + ": expected to write it, but ");
+      EXPECT_PRED2(contains, ran.err,
+                   "; the training is done, and kept in " + path(flags.empty() ? "run/checkpoint-sparse" : "run") +
+                       "; to go on: espalier train --resume " + path("run") + "\n");
+      EXPECT_EQ(resume().code, exit_file) << "it is still full";
+    }
+    const std::string metrics = read_file(path("run/metrics.jsonl"), megabyte);
+    const Ran ran = resume();
+    EXPECT_EQ(ran.code, exit_done) << ran.err;
+    EXPECT_EQ(ran.err.find("epoch"), std::string::npos) << "nothing is trained again: " << ran.err;
+    EXPECT_EQ(read_file(path("run/metrics.jsonl"), megabyte), metrics);
+    EXPECT_EQ(read_file(path("run/model.safetensors"), megabyte), read_file(path("whole/model.safetensors"), megabyte));
+    EXPECT_FALSE(std::filesystem::exists(path("run/checkpoint-sparse")));
+  }
 }
 
 // --- trained on ------------------------------------------------------------------------------------------------------

@@ -445,5 +445,21 @@ TEST(SealedSafeTensors, KeepTheNamesOfChecksumsForThemselves) {
       EXPECT_THROW(encode({.metadata = {{key, "mine"}}, .sealed = sealed}), UsageError) << key;
 }
 
+// An entry takes more memory than bytes of the file.
+TEST(SafeTensorsReader, RefusesMoreTensorsAndKeysThanAnyModelHas) {
+  std::string keys, tensors;
+  for (int i = 0; i < 100'000; ++i) {
+    keys += fmt::format(R"({}"{:x}":"")", i ? "," : "", i);
+    tensors += fmt::format(R"(,"{:x}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})", i);
+  }
+  EXPECT_EQ(
+      decode(raw_file(R"({"__metadata__":{)" + keys.substr(0, keys.rfind(',')) + "}}", ""), "model").metadata.size(),
+      99'999u);
+  EXPECT_PRED2(contains, refuse(raw_file(R"({"__metadata__":{)" + keys + R"(,"z":""}})", "")),
+               "expected at most 100000 tensors and keys of metadata, found more");
+  EXPECT_PRED2(contains, refuse(raw_file("{" + tensors.substr(1) + R"(,"z":{}})", "")),
+               "expected at most 100000 tensors and keys of metadata, found more");
+}
+
 }  // namespace
 }  // namespace espalier

@@ -225,15 +225,56 @@ TEST(Csv, DelimitersAtTheEndOfEveryLineMakeNoColumn) {
     EXPECT_EQ(rows_of(reader), two_rows) << text;
     EXPECT_GE(reader.skipped().trailing_columns, 1);
   }
-  std::string late = "a,b,\n";
-  for (int r = 0; r < 300; ++r) late += "1,x,\n";
-  EXPECT_EQ(complaint(late + "1,x,7\n"), "table.csv: line 302: expected 2 fields, found 3");
   EXPECT_EQ(CsvReader("t", "a,b,\n1,x,\n2,y,7\n").columns(), (Names{"a", "b", "Unnamed: 2"}));
   EXPECT_TRUE(CsvReader("t", "a,b,\nx,u,\ny,v,\n").has_header()) << "a column of nothing is no evidence";
   EXPECT_EQ(rows_of("a,b\n1,x,\n"), (Rows{{"1", "x"}}));
   EXPECT_EQ(rows_of("a,b\n1,x,,\n"), (Rows{{"1", "x"}}));
   EXPECT_EQ(CsvReader("t", "note,b,\nx;y,1\nz;w,2\n").delimiter(), ',');
   EXPECT_EQ(complaint("Report,,,\na,b\n1,x\n2,y\n"), "table.csv: line 1: expected 2 fields, found 4") << "a title";
+}
+
+// More rows than are looked at before the columns are settled.
+TEST(Csv, WhatStandsBehindTheNamesLateInTheFileIsRefusedWithItsLineAndPlace) {
+  struct Late {
+    std::string header, row, late;
+    int field;
+  };
+  for (const Late& c :
+       {Late{"a,b,", "1,x,", "1,x,7", 3}, Late{"a,b,,,", "1,x,,,", "1,x,,7,", 4}, Late{"a,b,,", "1,x", "1,x,7", 3},
+        Late{"a,b", "1,x,", "1,x,7", 3}, Late{"a;b;", "1;x;", "1;x;\"7\"", 3}}) {
+    std::string text = c.header + "\n";
+    for (int r = 0; r < 300; ++r) text += c.row + "\n";
+    EXPECT_EQ(
+        complaint(text + c.late + "\n"),
+        fmt::format("table.csv: line 302: expected nothing in field {}, where the header has no name and the first "
+                    "rows have nothing, found \"7\" (a column with a name may have it)",
+                    c.field))
+        << c.header;
+    EXPECT_EQ(rows_of(text + c.late + "\n" + c.row + "\n", {.skip_bad_rows = 1}).size(), 301u) << c.header;
+    EXPECT_EQ(rows_of(text + c.row + "\n").size(), 301u) << c.header;
+    std::string named = c.header;  // with names it is a column
+    for (std::size_t at = named.size(); at-- > 0 && (named[at] == ',' || named[at] == ';');)
+      named.insert(at + 1, fmt::format("name{}", at));
+    if (c.row.back() == 'x' || named == c.header) continue;
+    text.replace(0, c.header.size(), named);
+    EXPECT_EQ(rows_of(text + c.late + "\n").back()[static_cast<std::size_t>(c.field - 1)], "7") << named;
+  }
+  std::string text = "a,b,\n";
+  for (int r = 0; r < 300; ++r) text += "1,x,\n";
+  EXPECT_EQ(complaint(text + "1\n"), "table.csv: line 302: expected 2 fields, found 1");
+  EXPECT_EQ(complaint(text + "1,x,,7\n"), "table.csv: line 302: expected 2 fields, found 4");
+}
+
+// How much of a file is in memory when its columns are settled depends on the charset, at the end of the first 256 KB.
+TEST(Csv, WhatWasSettledSettlesTheSameAgain) {
+  for (std::size_t comment = (1 << 18) - 60; comment < (1 << 18) + 10; ++comment) {
+    const std::string text = "#" + std::string(comment, '-') + "\n\x80,a,\n3\n,l,a3\n,l\n0,\n";
+    CsvReader first("t", text, {.skip_bad_rows = 3});
+    const Rows rows = rows_of(first);
+    CsvReader again("t", text, {.dialect = first.dialect(), .skip_bad_rows = 3});
+    EXPECT_EQ(rows_of(again), rows) << comment;
+    EXPECT_EQ(again.columns(), first.columns()) << comment;
+  }
 }
 
 TEST(Csv, WithoutAHeaderAColumnOfNothingStaysAndRowsMayEndBeforeIt) {

@@ -173,6 +173,12 @@ TEST_F(SampleFiles, Png) {
     refusal(testing::first_bytes(small_png, length), {1, 2, 2});
 }
 
+TEST_F(SampleFiles, PicturesHaveAtMostTwoMillionPixels) {
+  EXPECT_PRED2(contains, refusal(joined("P5 2048 1025 255\n", {}), {1, 1025, 2048}),
+               "expected pictures of at most 2097152 pixels, found a model of 2048 x 1025");
+  EXPECT_PRED2(contains, refusal(joined("P5 2048 1024 255\n", {}), {1, 1024, 2048}), "the end of the file");
+}
+
 TEST_F(SampleFiles, AreRegularFiles) {
   for (const std::filesystem::path& path : {folder_.path(), folder_.path() / "missing"})
     EXPECT_THROW(read_samples(path, {.shape = {2}}, 2), FileError) << path;

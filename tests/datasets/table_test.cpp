@@ -7,12 +7,15 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "espalier/core/error.h"
 #include "espalier/core/random.h"
+#include "espalier/datasets/sample_rules.h"
 #include "espalier/datasets/synthetic_table.h"
 #include "support/table.h"
 #include "support/temporary_folder.h"
@@ -545,6 +548,25 @@ TEST(Preprocessing, RefusesJsonThatMakesNoSense) {
 }
 
 // The keys of scalings with points: each is refused, with file and column, unless it is what was written.
+// Each of them takes more memory than bytes of the text.
+TEST(Preprocessing, RefusesJsonOfMoreValuesThanATextOfItsLengthHasUseFor) {
+  for (const std::string_view value : {"{},", "[],", "0,", "\"\","}) {
+    std::string text = R"({"version":1,"missing_marks":[)";
+    while (text.size() < std::size_t{4} << 20) text += value;
+    text.back() = ']';
+    for (const auto& read : std::vector<std::function<void()>>{[&] { preprocessing_from_json(text + "}", "p.json"); },
+                                                               [&] { kind_of_preprocessing(text + "}", "p.json"); },
+                                                               [&] { sample_rules_from_json(text + "}", "p.json"); }})
+      try {
+        read();
+        ADD_FAILURE() << "was read";
+      } catch (const FileError& error) {
+        EXPECT_TRUE(std::string_view(error.what()).starts_with("p.json: expected at most 786432 values in 4194"))
+            << error.what();
+      }
+  }
+}
+
 TEST(Preprocessing, RefusesPointsThatAreNotInOrder) {
   const auto column = [](const std::string& keys) {
     return fmt::format(R"({{"version": 1, "target": {{"name": "y", "mean": 0, "deviation": 1}}, "missing_marks": [],

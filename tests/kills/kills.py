@@ -6,12 +6,14 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 
 EVERY = 0.2  # seconds between two checkpoints
+DISK_BYTES = 1 << 20  # the page of a run is the largest file, of a quarter of that
 LOST = 1.0   # seconds more than that may be lost, of a step and of a write; and a quarter of the whole run, in which it scores
 
 TABLE = "--data synthetic-table --epochs 4 --batch 64"
@@ -146,6 +148,64 @@ class Check:
         return True
 
 
+    def refuse_model(self, flags):
+        """The training is done, and its model has no place: it is kept, and resuming trains nothing."""
+        folder = self.new_folder()
+        shim = {"LD_PRELOAD": self.shim, "FAILING_CALL": "rename", "FAILING_NUMBER": "1", "FAILING_EVER": "1",
+                "FAILING_FOLDER": str(folder / "model.safetensors")}
+        code, said = self.run(f"{flags} --checkpoint-every {EVERY} --out {folder}", shim)
+        self.require_kept(folder, code, said)
+        self.resume_untrained(folder, flags)
+
+    def require_kept(self, folder, code, said):
+        if code != 3 or f"the training is done, and kept in {folder}/checkpoint-sparse" not in said:
+            raise Failed(f"expected exit code 3 and where the training is kept, found {code}: {said}")
+
+    def resume_untrained(self, folder, flags):
+        code, said = self.run(f"--resume {folder}")
+        if code != 0 or "epoch" in said:
+            raise Failed(f"expected a run that is finished without training, found exit code {code}: {said}")
+        self.compare(folder, flags)
+
+    def fill(self, flags, spare_bytes):
+        """A disk of a megabyte, a tmpfs, on which so much is left. How the run ended: done, kept or stopped."""
+        disk = self.folder / "disk"
+        folder, ballast = disk / "run", disk / "ballast"
+        if folder.exists():
+            shutil.rmtree(folder)
+        ballast.write_bytes(bytes(DISK_BYTES - spare_bytes))
+        code, said = self.run(f"{flags} --checkpoint-every 0 --out {folder}")
+        ballast.unlink()
+        if code == 0:
+            self.compare(folder, flags)
+            return "done"
+        errors = [line for line in said.splitlines() if line.startswith("error: ")]
+        if code != 3 or len(errors) != 1:
+            raise Failed(f"expected exit code 3 and a line that says why, found {code}: {said}")
+        if "the training is done, and kept in" in said:
+            self.resume_untrained(folder, flags)
+            return "kept"
+        self.resume(folder, flags)
+        self.compare(folder, flags)
+        return "stopped"
+
+    def fill_disks(self, flags):
+        disk = self.folder / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", disk], capture_output=True, text=True,
+                                 check=False)
+        if mounted.returncode != 0:
+            print(f"SKIPPED: a disk that is really full, for it may not be mounted: {mounted.stderr.strip()}")
+            return
+        try:
+            ends = [self.fill(flags, spare) for spare in [*range(0, 1 << 17, 1 << 13), DISK_BYTES]]
+        finally:
+            subprocess.run(["umount", disk], check=True)
+        print(f"a disk of {DISK_BYTES} bytes: {', '.join(f'{ends.count(end)} {end}' for end in ('stopped', 'kept', 'done'))}")
+        if "stopped" not in ends or "kept" not in ends:
+            raise Failed(f"expected trainings that end, and others that are kept, on a full disk, found {ends}")
+
+
 def write_table(folder):
     """A small one: the runs with failing calls are many."""
     file = pathlib.Path(folder) / "rows.csv"
@@ -226,6 +286,9 @@ def main():
                       f" (after {time.monotonic() - begun:.0f} s)", flush=True)
                 if failures < 3:
                     raise Failed("expected more calls that can fail")
+            check.refuse_model(small)
+            print("a model that cannot be written: its training is kept, and resumed without training")
+            check.fill_disks(small)
         except Failed as error:
             print(f"kills.py: {error}", file=sys.stderr)
             return 1

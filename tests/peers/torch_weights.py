@@ -53,8 +53,10 @@ def trained(out, *flags):
 with tempfile.TemporaryDirectory() as scratch:
     weights = scratch + "/torch.safetensors"
     safetensors.torch.save_file(model.state_dict(), weights)
-    same = trained(scratch + "/same", "--density", "1", "--epochs", "1", "--rate", "1e-12")
+    same = trained(scratch + "/same", "--density", "1", "--epochs", "0")
+    untrained = trained(scratch + "/untrained", "--density", "0.1", "--epochs", "0")
     pruned = trained(scratch + "/pruned", "--density", "0.1", "--epochs", str(2 * epochs), "--rate", "0.05")
-print(f"test accuracy: PyTorch {100 * theirs:.2f} %, the same weights here {100 * same:.2f} %, a tenth of them {100 * pruned:.2f} %")
+print(f"test accuracy: PyTorch {100 * theirs:.2f} %, the same weights here {100 * same:.2f} %, a tenth of them "
+      f"{100 * untrained:.2f} %, fine-tuned {100 * pruned:.2f} %")
 assert abs(same - theirs) < 0.001, "the mean and deviation here are those of 55,000 of the images: a few samples may differ"
 assert pruned > theirs - 0.003, "a standard error is about 0.0015"
