@@ -249,6 +249,11 @@ void settle_training(RunConfig& c) {
 // What goes together with whole units, and what goes with those alone.
 void check_units(const RunConfig& c, const MethodInfo& method, const Structure& structure) {
   check(method, structure);
+  if (c.units.criterion != "auto" && !group_criteria().find(c.units.criterion)) {
+    std::vector<std::string> known = group_criteria().all_names();
+    known.insert(known.begin(), "auto");
+    throw not_among(known, "criterion", c.units.criterion);
+  }
   if (!structure.of_units()) {
     require(c.units == UnitOptions{}, "[{}] expected none with a structure of {}, for it is of whole units, got {}",
             c.units.criterion != "auto" ? "criterion"
@@ -260,7 +265,6 @@ void check_units(const RunConfig& c, const MethodInfo& method, const Structure& 
                                         : fmt::format("{}", c.units.minimum));
     return;
   }
-  if (c.units.criterion != "auto") group_criteria().named(c.units.criterion);
   require(c.allocation == "global" || c.allocation == "uniform",
           "[allocation] expected global or uniform with a structure of {}, got {}", c.structure, c.allocation);
   require(c.units.round_to >= 1, "[round-to] expected at least 1, got {}", c.units.round_to);
