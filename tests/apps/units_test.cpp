@@ -30,9 +30,9 @@ class Units : public ::testing::Test {
   void TearDown() override { interrupt_after(-1); }
   std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
   Ran train(const std::string& name, const std::string& flags) const {
-    return tool(
-        "train --data synthetic-digits --model mlp:784-24-16-10 --no-dense --threads 1 --epochs 3 --structure " +
-        flags + " --out " + path(name));
+    const char* const model = contains(flags, "--model ") ? "" : " --model mlp:784-24-16-10";
+    return tool(fmt::format("train --data synthetic-digits{} --no-dense --threads 1 --epochs 3 --structure {} --out {}",
+                            model, flags, path(name)));
   }
   json result_of(const std::string& name) const { return json::parse(std::ifstream(path(name + "/result.json"))); }
   std::vector<std::vector<Real>> bits(const std::string& name) const {
@@ -137,7 +137,6 @@ TEST_F(Units, TakePartInSweepsAveragesAndLaterTraining) {
   ASSERT_EQ(evaluated.code, exit_done) << evaluated.err;
   EXPECT_EQ(json::parse(evaluated.out)["test_accuracy"], result_of("average")["sparse"]["test_accuracy"]);
 
-  const std::string one = "sweep/density-0.25-seed-2";
   ASSERT_EQ(train("run", "neurons --density 0.25 --interval 20").code, exit_done);
   const Ran later = tool("train --resume " + path("run") + " --epochs 4");
   ASSERT_EQ(later.code, exit_done) << later.err;
