@@ -18,7 +18,7 @@ Kept kept_of_whole(const Kept& before, const Kept& kept) {
 }
 
 // The width with these groups alone, numbered anew.
-Width narrowed(const Width& whole, const std::vector<Index>& kept) {
+Width width_left(const Width& whole, const std::vector<Index>& kept) {
   Width width = whole;
   width.groups = std::ssize(kept);
   for (Place& place : width.places) {
@@ -137,7 +137,7 @@ PatternPtr Narrowing::pattern_of(const Matrix& matrix) const {
 void Narrowing::remember(const Kept& kept) {
   kept_ = kept;
   for (std::size_t w = 0; w < whole_.size(); ++w)
-    if (std::ssize(kept_[w]) != now_[w].groups) now_[w] = narrowed(whole_[w], kept_[w]);
+    if (std::ssize(kept_[w]) != now_[w].groups) now_[w] = width_left(whole_[w], kept_[w]);
 }
 
 std::vector<PruneEvent> Narrowing::keep(const Kept& kept, Index step, bool histograms) {
@@ -170,7 +170,7 @@ void Narrowing::go_to(const Kept& kept) {
   std::size_t next = 0;
   model_.visit_state([&](const std::string&, std::vector<Real>& numbers) { numbers.resize(lengths_[next++]); });
   narrow(model_, whole_, kept);
-  for (std::size_t w = 0; w < whole_.size(); ++w) now_[w] = narrowed(whole_[w], kept[w]);
+  for (std::size_t w = 0; w < whole_.size(); ++w) now_[w] = width_left(whole_[w], kept[w]);
   kept_ = kept;
 }
 

@@ -99,7 +99,7 @@ struct Trained {
 
 // What happens on the way, as it happens. A FileError that an observer throws ends the training where it can go on.
 struct Observer {
-  // density: of all weights, at the end of the epoch
+  // density: of all weights, or of the units where whole units go, at the end of the epoch
   std::function<void(const EpochResult&, Index round, double density)> epoch = nullptr;
   std::function<void(const std::vector<PruneEvent>&)> pruned = nullptr;
   // Training diverged; the model as it would be had it ended after `epoch`, the last one that ended well (or where the
