@@ -9,6 +9,7 @@
 
 #include "espalier/core/catalogue.h"
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 
 namespace espalier {
 namespace {
@@ -139,6 +140,7 @@ class Couplings {
     const bool makes =
         end.of == TieEnd::Of::rows ? other.of != TieEnd::Of::input : other.of == TieEnd::Of::value && !of_states;
     place.does = makes ? "makes it" : "reads it";
+    place.makes = makes;
   }
 
   std::optional<Width> width_of(std::size_t root) {
@@ -243,7 +245,8 @@ const Width& width_named(const std::vector<Width>& widths, const std::string& na
   const auto found = std::ranges::find(widths, name, &Width::name);
   std::vector<std::string> names;
   for (const Width& width : widths) names.push_back(width.name);
-  require(found != widths.end(), "[{}] expected {}, got \"{}\"", what, listed(names), name);
+  require(found != widths.end(), "[{}] expected {}, got \"{}\"{}", what, listed(names), name,
+          did_you_mean(name, names));
   return *found;
 }
 

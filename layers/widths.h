@@ -38,6 +38,7 @@ struct Place {
   std::string does = {};          // "makes it", "reads it": for people
   std::size_t node = 0;           // of units: on the tape
   std::vector<Index> group = {};  // that index i belongs to
+  bool makes = false;             // a matrix whose rows or columns compute the units from what is before them
 
   std::vector<Index> indices_of(Index which) const;  // of a group, ascending
 };

@@ -105,10 +105,17 @@ Scores random_group_scores(const GroupQuestion& asked) {
   return scores;
 }
 
+bool is_whole(const Width& width, const WidthGuards& guards) {
+  return !width.fixed.empty() || std::ranges::find(guards.protect, width.name) != guards.protect.end();
+}
+
 // How many groups of a width stay at least.
 Index fewest_of(const Width& width, const WidthGuards& guards) {
-  const bool whole = !width.fixed.empty() || std::ranges::find(guards.protect, width.name) != guards.protect.end();
-  return whole ? width.groups : std::min(width.groups, guards.minimum);
+  return is_whole(width, guards) ? width.groups : std::min(width.groups, guards.minimum);
+}
+
+Index all_groups_of(std::size_t w, const std::vector<Width>& widths, const GroupShare& share) {
+  return share.whole.empty() ? widths[w].groups : share.whole[w];
 }
 
 // All groups of a width, the best first.
@@ -135,19 +142,19 @@ std::vector<Index> counts_in_competition(const std::vector<Width>& widths, const
   std::vector<Candidate> candidates;
   std::vector<Index> counts;
   Index total = 0;
+  Index taken = 0;
   for (std::size_t w = 0; w < widths.size(); ++w) {
     const Index fewest = counts.emplace_back(fewest_of(widths[w], share.guards));
-    if (fewest == widths[w].groups) continue;
-    total += widths[w].groups;
+    if (is_whole(widths[w], share.guards)) continue;
+    total += all_groups_of(w, widths, share);
+    taken += fewest;
     const double mean =
         std::accumulate(scores[w].begin(), scores[w].end(), 0.0) / static_cast<double>(scores[w].size());
     Index place = 0;
     for (const Index g : ranked(scores[w]))
-      if (place++ >= fewest) candidates.push_back({mean > 0 ? scores[w][g] / mean : scores[w][g], w});
+      if (place++ >= fewest) candidates.push_back({share.relative && mean > 0 ? scores[w][g] / mean : scores[w][g], w});
   }
-  Index left = static_cast<Index>(std::llround(share.fraction * static_cast<double>(total)));
-  for (std::size_t w = 0; w < widths.size(); ++w)
-    if (counts[w] < widths[w].groups) left -= counts[w];
+  Index left = static_cast<Index>(std::llround(share.fraction * static_cast<double>(total))) - taken;
   std::ranges::stable_sort(candidates, std::greater{}, &Candidate::score);
   for (const Candidate& candidate : candidates)
     if (left-- > 0) ++counts[candidate.width];
@@ -176,6 +183,8 @@ Kept keep_best(const std::vector<Width>& widths, const std::vector<std::vector<d
           share.round_to, share.guards.minimum);
   require(scores.size() == widths.size(), "[groups] expected scores of {} widths, got {}", widths.size(),
           scores.size());
+  require(share.whole.empty() || share.whole.size() == widths.size(), "[groups] expected {} counts, got {}",
+          widths.size(), share.whole.size());
   for (const std::string& name : share.guards.protect) width_named(widths, name, "protect");
   for (std::size_t w = 0; w < widths.size(); ++w)
     require(!widths[w].fixed.empty() || std::ssize(scores[w]) == widths[w].groups,
@@ -187,7 +196,8 @@ Kept keep_best(const std::vector<Width>& widths, const std::vector<std::vector<d
     const Width& width = widths[w];
     const Index fewest = fewest_of(width, share.guards);
     if (fewest == width.groups) continue;
-    const auto own = static_cast<Index>(std::llround(share.fraction * static_cast<double>(width.groups)));
+    const auto own =
+        static_cast<Index>(std::llround(share.fraction * static_cast<double>(all_groups_of(w, widths, share))));
     const Index count = rounded(std::max(share.global ? counts[w] : own, fewest), width, fewest, share.round_to);
     std::vector<Index> order = ranked(scores[w]);
     order.resize(static_cast<std::size_t>(count));

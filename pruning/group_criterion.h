@@ -53,6 +53,9 @@ struct GroupShare {
   bool global = true;   // they compete with each other; else each width keeps this fraction of its own
   Index round_to = 1;   // each width keeps a multiple of so many, if that is possible
   WidthGuards guards = {};
+  // Of each width, how many groups count as all, where some have gone before; empty: those that it has.
+  std::vector<Index> whole = {};
+  bool relative = true;  // in competition scores count relative to the mean of their width; false: as they are
 };
 
 // The best groups. scores: of each width; of fixed ones they are not looked at. Ties go to the lowest group.

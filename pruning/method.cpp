@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
+#include "espalier/pruning/group_method.h"
 
 namespace espalier {
 namespace {
@@ -69,11 +71,32 @@ std::unique_ptr<Method> make_method(const MethodInfo& method, MethodContext cont
   context.method = method.name;
   context.settings = settings_of(method, context.settings);
   context.options.threads = context.trainer.threads();
+  context.group_criterion = method.group_criterion;
+  check(method, context.options.structure);
+  if (method.criterion && context.options.structure.of_units()) return std::make_unique<GroupMethod>(context);
   if (method.criterion) return std::make_unique<ByScores>(method.criterion(context.settings), context);
-  require(context.options.structure == Structure{},
-          "[structure] expected elements, for {} chooses weights one by one, got {}", method.name,
-          name_of(context.options.structure));
   return method.make(context);
+}
+
+void check(const MethodInfo& method, const Structure& structure) {
+  if (structure.of_units()) {
+    std::vector<std::string> others;
+    for (const MethodInfo& other : methods().entries())
+      if (!other.group_criterion.empty()) others.push_back(other.name);
+    require(!method.group_criterion.empty(),
+            "[structure] expected a method that takes out whole units ({}) with {}, got {}", listed(others),
+            name_of(structure), method.name);
+    return;
+  }
+  require(!method.defaults.structure.of_units(),
+          "[structure] expected neurons, channels, heads or units, for {} takes out whole units, got {}", method.name,
+          name_of(structure));
+  require(method.criterion || structure == Structure{},
+          "[structure] expected elements, for {} chooses weights one by one, got {}", method.name, name_of(structure));
+}
+
+bool needs_scores_alone(const MethodInfo& method) {
+  return method.criterion != nullptr || (!method.group_criterion.empty() && method.scores_alone);
 }
 
 std::unique_ptr<Criterion> criterion_named(const std::string& name, const Settings& settings) {

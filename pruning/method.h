@@ -18,6 +18,7 @@
 
 #include "espalier/core/catalogue.h"
 #include "espalier/layers/initialise.h"
+#include "espalier/pruning/narrowing.h"
 #include "espalier/pruning/pruner.h"
 #include "espalier/pruning/rewind.h"
 
@@ -28,9 +29,10 @@ struct MethodContext {
   Trainer& trainer;
   const Loader& train;
   PrunerOptions options = {};
-  Index steps = 0;          // of the whole training, where it is known beforehand
-  Settings settings = {};   // the method's own
-  std::string method = {};  // its name, for messages; make_method fills it in
+  Index steps = 0;                   // of the whole training, where it is known beforehand
+  Settings settings = {};            // the method's own
+  std::string method = {};           // its name, for messages; make_method fills it in
+  std::string group_criterion = {};  // likewise: MethodInfo's
 
   double setting(const std::string& name) const;  // throws UsageError if there is none of that name
 };
@@ -55,6 +57,11 @@ class Method {
   virtual std::vector<NamedNumbers> state() { return {}; }
   // Where the weights come from, if the method never trains any: a file then need not hold them.
   virtual std::optional<Origin> origin() const { return {}; }
+  // Of a method that takes whole units out of the model (group_method.h): the model's shape, which a checkpoint has to
+  // restore before it can be read, and how many are left. Spans of the model's state, and copies of it, have to be made
+  // anew after each event. None: the model keeps its shape.
+  virtual Narrowing* narrowing() { return nullptr; }
+  virtual std::optional<UnitsLeft> units() const { return {}; }
 };
 
 // A number that one method has and others have not.
@@ -88,6 +95,10 @@ struct MethodInfo {
   std::vector<Setting> settings = {};
   CriterionFactory criterion = nullptr;  // importance; the pruner does the rest
   MethodFactory make = nullptr;          // or a hook of its own
+  // By which of group_criteria() whole units are chosen, where the structure is one of units; empty: the method chooses
+  // single weights only.
+  std::string group_criterion = {};
+  bool scores_alone = true;  // false: of a hook for units that also changes how the network is trained
 };
 
 // All methods that can be chosen by name.
@@ -95,6 +106,10 @@ Catalogue<MethodInfo>& methods();
 // The method, in the catalogue or not, for a training. Settings that the context does not give have the method's own
 // values; unknown ones throw UsageError.
 std::unique_ptr<Method> make_method(const MethodInfo& method, MethodContext context);
+// Throws UsageError if the method does not go with the structure.
+void check(const MethodInfo& method, const Structure& structure);
+// Whether it needs no training: it scores what there is, and prunes.
+bool needs_scores_alone(const MethodInfo& method);
 Settings settings_of(const MethodInfo& method, const Settings& given);
 
 }  // namespace espalier

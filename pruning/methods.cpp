@@ -24,7 +24,11 @@
   X(lottery)                \
   X(edge_popup)             \
   X(supermask)              \
-  X(neuron_subnetwork)
+  X(neuron_subnetwork)      \
+  X(neuron_magnitude)       \
+  X(fpgm)                   \
+  X(slimming)               \
+  X(group_lasso)
 
 namespace espalier {
 namespace method_pages {  // one function in each file of pruning/methods

@@ -15,15 +15,24 @@
 
 namespace espalier {
 
+// How whole units are chosen, where the structure is one of units (group_method.h).
+struct UnitOptions {
+  std::string criterion = "auto";  // of group_criteria(); auto: the method's
+  Index round_to = 1;              // each layer keeps a multiple of so many, if that is possible
+  Index minimum = 1;               // so many of each layer stay, if it has so many
+  bool operator==(const UnitOptions&) const = default;
+};
+
 struct PrunerOptions {
   Allocation allocation = Allocation::global;
   Structure structure{};
   Schedule schedule{};
   StorageRules storage{};
-  std::vector<std::string> protect{};  // parameter names that are never pruned
+  std::vector<std::string> protect{};  // parameters that are never pruned; of units, names of widths (fc1)
   std::uint64_t seed = 1;
   int threads = 1;                                  // a method takes its trainer's; never changes the result
   std::map<std::string, LayerGeometry> geometry{};  // geometries_of(model, input), which erk wants to know
+  UnitOptions units{};
 };
 
 class Pruner {

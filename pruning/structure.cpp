@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "espalier/core/error.h"
+#include "espalier/core/nearest.h"
 #include "espalier/pruning/allocation.h"
 
 namespace espalier {
@@ -91,6 +92,9 @@ std::optional<double> Structure::density() const {
 Structure structure_named(const std::string& text) {
   if (text == "elements") return {};
   if (text == "fan-in") return {.kind = Structure::Kind::fan_in};
+  for (const Structure::Kind kind :
+       {Structure::Kind::neurons, Structure::Kind::channels, Structure::Kind::heads, Structure::Kind::units})
+    if (const Structure structure{.kind = kind}; text == name_of(structure)) return structure;
   constexpr std::string_view block = "block:";
   if (text.starts_with(block)) {
     if (const auto extents = two_numbers(std::string_view(text).substr(block.size()), 'x'))
@@ -99,9 +103,9 @@ Structure structure_named(const std::string& text) {
     return {.kind = Structure::Kind::n_of_m, .n = group->first, .m = group->second};
   }
   throw UsageError(fmt::format(
-      "[structure] expected elements, N:M (such as 2:4, N below M), block:RxC (such as block:4x4) or fan-in, got "
-      "\"{}\"",
-      text));
+      "[structure] expected elements, N:M (such as 2:4, N below M), block:RxC (such as block:4x4), fan-in, neurons, "
+      "channels, heads or units, got \"{}\"{}",
+      text, did_you_mean(text, {"elements", "fan-in", "neurons", "channels", "heads", "units"})));
 }
 
 std::string name_of(const Structure& s) {
@@ -114,11 +118,20 @@ std::string name_of(const Structure& s) {
       return fmt::format("block:{}x{}", s.height, s.width);
     case Structure::Kind::fan_in:
       return "fan-in";
+    case Structure::Kind::neurons:
+      return "neurons";
+    case Structure::Kind::channels:
+      return "channels";
+    case Structure::Kind::heads:
+      return "heads";
+    case Structure::Kind::units:
+      return "units";
   }
   return "?";
 }
 
 void check(const Structure& s, const Parameter& W) {
+  require(!s.of_units(), "[structure] {}: expected a structure of weights, not of units", W.name());
   if (s.kind == Structure::Kind::n_of_m)
     require(
         W.cols() % s.m == 0,
@@ -134,7 +147,7 @@ void check(const Structure& s, const Parameter& W) {
 
 Index fewest(const Structure& s, const Parameter& W) {
   switch (s.kind) {
-    case Structure::Kind::elements:
+    default:  // elements
       return 1;
     case Structure::Kind::n_of_m:
       return W.positions() / s.m * s.n;
@@ -143,7 +156,6 @@ Index fewest(const Structure& s, const Parameter& W) {
     case Structure::Kind::fan_in:
       return W.rows();
   }
-  return 1;
 }
 
 void share_scores(const Structure& s, const Parameter& W, std::span<Real> scores) {
@@ -175,7 +187,7 @@ std::vector<std::uint32_t> select(const Structure& s, const Parameter& W, std::s
   check(s, W);
   std::vector<std::uint32_t> kept;
   switch (s.kind) {
-    case Structure::Kind::elements:
+    default:  // elements
       kept = top_k(scores, keep);
       break;
     case Structure::Kind::n_of_m: {

@@ -8,6 +8,15 @@
 //   fan-in       every row keeps equally many (Lasby et al., "Dynamic sparse training with structured
 //                sparsity", 2023)
 //
+//   neurons      whole units of linear and recurrent layers         with all that is coupled to them (layers/widths.h);
+//   channels     whole channels of convolutions                     they are *taken out*, so that the network becomes
+//   heads        whole heads of attention                           narrower while it trains (group_method.h)
+//   units        all three
+//
+// The first four choose weights, the last four units. Of units the density is the share of units that stay: of 300 and
+// 100 neurons, 0.3 leaves 120, and all weights of those that stay. Fewer weights are left than that, since a matrix
+// becomes narrower on both sides: both figures are printed.
+//
 // The rows of W are the units, or channels, of a layer's output; a convolution's columns are in / groups * taps, so
 // that a row's group of four is a piece of its kernel window. An allocation says how many weights a layer may keep; a
 // structure keeps that many, or the next smaller number that its shape allows:
@@ -22,6 +31,7 @@
 // Cost: one pass over the live weights, and a sort of the blocks.
 // Caveat: only the *pattern* has the shape. The csr kernels run any pattern, and know nothing of shapes.
 // Try: espalier train --structure 2:4            espalier train --structure fan-in --density 0.1
+//      espalier train --structure neurons --density 0.3
 // Exercise: which of the shapes keeps most of the magnitude that `elements` keeps, at density 0.5? Sum it and see.
 #pragma once
 
@@ -35,13 +45,15 @@
 namespace espalier {
 
 struct Structure {
-  enum class Kind { elements, n_of_m, blocks, fan_in };
+  enum class Kind { elements, n_of_m, blocks, fan_in, neurons, channels, heads, units };
   Kind kind = Kind::elements;
   Index n = 0, m = 0;           // n_of_m: n of every m columns
   Index height = 0, width = 0;  // blocks: rows and columns of each
 
   // The density that the shape itself asks for in the end: n / m. None: the schedule's.
   std::optional<double> density() const;
+  // Whether whole units go, with all that is coupled to them; the functions below are for the others.
+  bool of_units() const { return kind >= Kind::neurons; }
   bool operator==(const Structure&) const = default;
 };
 Structure structure_named(const std::string& text);  // throws UsageError listing what is known

@@ -47,7 +47,9 @@ gru-grasp --data synthetic-signals --model gru:16 --epochs 1 --method grasp --va
 cnn-1d-synflow --data synthetic-signals --model cnn-1d --epochs 1 --method synflow --validation 100
 RUNS
   for method in $METHODS; do
-    echo "method-$method --data synthetic-table --model tabular:32-16 --epochs 3 --method $method"
+    local model=tabular:32-16
+    [ "$method" != slimming ] || model=tabular:32-16+norm # which it needs
+    echo "method-$method --data synthetic-table --model $model --epochs 3 --method $method"
   done
 }
 

@@ -24,6 +24,9 @@ class BestEpoch {
   BestEpoch(std::span<Parameter* const> parameters, std::vector<NamedNumbers> state, Index patience)
       : parameters_(parameters.begin(), parameters.end()), state_(std::move(state)), patience_(patience) {}
 
+  // The model has become narrower: its state stands elsewhere. Not once an epoch was added.
+  void watch(std::vector<NamedNumbers> state) { state_ = std::move(state); }
+
   bool watches() const { return patience_ > 0; }
   // An epoch has ended, after which no weight leaves the network or comes back.
   void add(Index epoch, const Evaluation& validation);

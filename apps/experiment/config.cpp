@@ -20,6 +20,7 @@
 #include "espalier/layers/model_file.h"
 #include "espalier/layers/models.h"
 #include "espalier/pruning/controls.h"
+#include "espalier/pruning/group_criterion.h"
 #include "espalier/pruning/method.h"
 #include "espalier/pruning/structure.h"
 
@@ -101,6 +102,9 @@ void for_each_field(Config& c, Field&& field) {
   field("pruning", "rewind", c.rewind);
   field("pruning", "control", c.control);
   field("pruning", "protect", c.protect);
+  field("pruning", "criterion", c.units.criterion);
+  field("pruning", "round_to", c.units.round_to);
+  field("pruning", "minimum", c.units.minimum);
   field("pruning", "settings", c.settings);
   field("storage", "csr_below", c.storage.csr_below);
   field("storage", "csr_below_of", c.storage.csr_below_of);
@@ -123,6 +127,8 @@ constexpr std::array<std::string_view, 30> later_keys{"training.continued", "tra
                                                       "table.use",          "table.header",
                                                       "table.delimiter",    "table.decimal",
                                                       "table.charset",      "table.skip_bad_rows"};
+constexpr std::array<std::string_view, 3> later_keys_of_units{"pruning.criterion", "pruning.round_to",
+                                                              "pruning.minimum"};
 
 // Values as TOML writes them; numbers in the shortest form that reads back the same.
 std::string text_of(const std::string& value) {
@@ -240,12 +246,45 @@ void settle_training(RunConfig& c) {
   c.rate = settled(c.rate);
 }
 
+// What goes together with whole units, and what goes with those alone.
+void check_units(const RunConfig& c, const MethodInfo& method, const Structure& structure) {
+  check(method, structure);
+  if (c.units.criterion != "auto" && !group_criteria().find(c.units.criterion)) {
+    std::vector<std::string> known = group_criteria().all_names();
+    known.insert(known.begin(), "auto");
+    throw not_among(known, "criterion", c.units.criterion);
+  }
+  if (!structure.of_units()) {
+    require(c.units == UnitOptions{}, "[{}] expected none with a structure of {}, for it is of whole units, got {}",
+            c.units.criterion != "auto" ? "criterion"
+            : c.units.round_to != 1     ? "round-to"
+                                        : "minimum",
+            c.structure,
+            c.units.criterion != "auto" ? c.units.criterion
+            : c.units.round_to != 1     ? fmt::format("{}", c.units.round_to)
+                                        : fmt::format("{}", c.units.minimum));
+    return;
+  }
+  require(c.allocation == "global" || c.allocation == "uniform",
+          "[allocation] expected global or uniform with a structure of {}, got {}", c.structure, c.allocation);
+  require(c.units.round_to >= 1, "[round-to] expected at least 1, got {}", c.units.round_to);
+  require(c.units.minimum >= 1, "[minimum] expected at least 1, got {}", c.units.minimum);
+  require(c.control == "none",
+          "[control] expected none with a structure of {}, for it takes patterns of weights, got {}", c.structure,
+          c.control);
+  require(
+      rewind_named(c.rewind).kind != Rewind::Kind::step,
+      "[rewind] expected none or rate with a structure of {}, for a narrower network has no earlier weights, got {}",
+      c.structure, c.rewind);
+}
+
 // What the user left open of the pruning is as the method has it.
 void settle_pruning(RunConfig& c) {
   const MethodInfo& method = methods().named(c.method);
   const MethodDefaults& own = method.defaults;
   if (c.structure == "auto") c.structure = name_of(own.structure);
-  const std::optional<double> fixed = structure_named(c.structure).density();  // N:M: the same everywhere
+  const Structure structure = structure_named(c.structure);
+  const std::optional<double> fixed = structure.density();  // N:M: the same everywhere
   if (c.allocation == "auto") c.allocation = fixed ? "uniform" : name_of(own.allocation);
   if (c.rewind == "auto") c.rewind = name_of(own.rewind);
   if (c.schedule.kind == "auto") c.schedule.kind = name_of(own.schedule.kind);
@@ -265,9 +304,10 @@ void settle_pruning(RunConfig& c) {
   control_named(c.control);
   require(c.epochs > 0 || c.control == "none", "[control] expected none with 0 epochs, for it is trained, got {}",
           c.control);
+  check_units(c, method, structure);
   const Schedule schedule = schedule_of(c.schedule);
   const Rewind rewind = rewind_named(c.rewind);
-  require(!rewind || method.criterion,
+  require(!rewind || needs_scores_alone(method),
           "[rewind] expected a method that prunes by scores, such as lottery or magnitude, got {}", c.method);
   require(!rewind || schedule.kind == Schedule::Kind::iterative,
           "[rewind] expected an iterative schedule, whose rounds can begin again, got {}", c.schedule.kind);
@@ -354,7 +394,8 @@ std::string to_toml(const RunConfig& config) {
   const RunConfig plain;
   for_each_field(plain, [&](const char* section, const char* key, const auto& value) {
     const std::string name = fmt::format("{}.{}", section, key);
-    if (std::ranges::count(later_keys, name) > 0) defaults[name] = text_of(value);
+    if (std::ranges::count(later_keys, name) + std::ranges::count(later_keys_of_units, name) > 0)
+      defaults[name] = text_of(value);
   });
   std::string text =
       "# Everything that produced this run. Again, to the same bits:  espalier train --config config.toml\n";

@@ -10,6 +10,7 @@
 #include "espalier/optim/optimizer.h"
 #include "espalier/optim/rate.h"
 #include "espalier/pruning/allocation.h"
+#include "espalier/pruning/pruner.h"
 #include "espalier/pruning/schedule.h"
 #include "espalier/pruning/storage_rules.h"
 
@@ -72,6 +73,7 @@ struct RunConfig {
   std::string control = "none";  // what is trained in the pruned network's place: see pruning/controls.h
   std::map<std::string, double> settings;  // the method's own
   std::vector<std::string> protect;
+  UnitOptions units;  // where the structure is one of whole units; its protected names are then those of layers
   StorageRules storage;
 
   std::string layout = "smallest";  // of the model's file: smallest, csr

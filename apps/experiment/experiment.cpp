@@ -41,7 +41,7 @@ Experiment& complete(Experiment& e) {
 
 // Without epochs weights can be scored and pruned; all else that methods do takes place while a network is trained.
 void require_epochs_for(const Experiment& e) {
-  require(e.epochs > 0 || !e.pruning || (e.pruning->method.criterion && !e.pruning->rewind),
+  require(e.epochs > 0 || !e.pruning || (needs_scores_alone(e.pruning->method) && !e.pruning->rewind),
           "[epochs] expected at least 1 with {}, which needs training, got 0 (magnitude, random, snip and others that "
           "score weights as they are can do without)",
           e.pruning->method.name);
@@ -102,6 +102,7 @@ class Training {
         throw;
       }
     }
+    if (method_) result_.units = method_->units();
     return std::move(result_);
   }
 
@@ -111,6 +112,7 @@ class Training {
     state_.position.step = first_step();
     if (checkpoint_.file.empty()) return false;
     const auto found = load_training(parts(), limits(), checkpoint_.file);
+    watch_anew();
     if (!found) return false;
     state_ = *found;
     trainer_.resume_at(state_.trainer_steps, state_.probe_flops);
@@ -128,9 +130,14 @@ class Training {
 
   Index first_step() const { return e_.epochs_before * train_.batches(); }
   TrainingParts parts() {
-    return {
-        .trained = result_, .method = method_.get(), .early = &early_, .best = &best_, .config = checkpoint_.config};
+    return {.trained = result_,
+            .method = method_.get(),
+            .early = &early_,
+            .best = &best_,
+            .config = checkpoint_.config,
+            .narrowing = narrowing()};
   }
+  const Narrowing* narrowing() const { return method_ ? method_->narrowing() : nullptr; }
   TrainingLimits limits() const {
     return {.steps = steps_,
             .batches = train_.batches(),
@@ -176,7 +183,7 @@ class Training {
     options.save = [this](const FitPosition& position) { save(position); };
     options.after_step = [this](Index step, Index steps) {
       if (rewind_ && !early_ && step == rewind_.step) early_.emplace(trainer_.parameters(), statistics_);
-      if (method_ && !rewind_) report(method_->after_step(step, steps));
+      if (method_ && !rewind_) report(pruned(method_->after_step(step, steps)));
     };
     options.after_epoch = [this](const EpochResult& epoch) {
       result_.train_seconds += epoch.seconds;
@@ -194,6 +201,17 @@ class Training {
     return options;
   }
 
+  // What a method that takes units out of the model leaves of it: its state stands elsewhere.
+  void watch_anew() {
+    if (!method_ || !method_->narrowing()) return;
+    statistics_ = state_of(*e_.model);
+    best_.watch(statistics_);
+  }
+  std::vector<PruneEvent> pruned(std::vector<PruneEvent> events) {
+    if (!events.empty()) watch_anew();
+    return events;
+  }
+
   // The model as it would be if the training ended now, for the case that it diverges.
   void remember(Index epochs) {
     trainer_.show_as_trained([&] {
@@ -205,7 +223,11 @@ class Training {
   }
   void show_last_epoch() {
     if (last_epoch_number_ == 0) return;
-    last_statistics_->restore({}, statistics_);
+    const std::vector<NamedNumbers> then = last_statistics_->state();  // perhaps of a wider network
+    std::size_t next = 0;
+    e_.model->visit_state(
+        [&](const std::string&, std::vector<Real>& numbers) { numbers.resize(then[next++].numbers.size()); });
+    last_statistics_->restore({}, state_of(*e_.model));
     for (std::size_t i = 0; i < last_epoch_.size(); ++i) *trainer_.parameters()[i] = std::move(last_epoch_[i]);
     observer_.diverged(*e_.model, last_epoch_number_);
   }
@@ -217,7 +239,7 @@ class Training {
     const Schedule& schedule = e_.pruning->options.schedule;
     constexpr double rounding = 1e-3;
     return static_cast<double>(epoch) >= schedule.end * static_cast<double>(e_.epochs) &&
-           method_->density() <= schedule.density + rounding;
+           (method_->narrowing() || method_->density() <= schedule.density + rounding);
   }
 
   // Without rewinding one training, with pruning inside. With it: train, prune by a factor, go back, train again ...
@@ -238,7 +260,7 @@ class Training {
 
   void begin_round() {
     const double done = static_cast<double>(state_.round) / static_cast<double>(rounds_);
-    report(method_->prune_to(std::pow(e_.pruning->options.schedule.density, done), state_.round * steps_));
+    report(pruned(method_->prune_to(std::pow(e_.pruning->options.schedule.density, done), state_.round * steps_)));
     if (rewind_.kind == Rewind::Kind::step) early_->restore(trainer_.parameters(), statistics_);
     trainer_.restart();
   }
@@ -248,7 +270,7 @@ class Training {
       result_.validation = *validation;
       result_.epoch = best_.epoch();
     }
-    if (method_) timed([&] { report(method_->finish(steps_)); });
+    if (method_) timed([&] { report(pruned(method_->finish(steps_))); });
     result_.train_flops += trainer_.take_probe_flops();
     const Score score = trainer_.score(in_order(e_.data.test, e_));
     result_.test = score.evaluation;
@@ -256,6 +278,7 @@ class Training {
     if (e_.data.test->classes() > 0 && e_.data.test->tokens() == 0)  // characters are many, and have no names
       result_.confusion = confusion_of(score.outputs, *e_.data.test);
     if (method_ && !rewind_ && method_->idle(steps_)) note_idle();
+    if (method_ && method_->narrowing()) note_units();
     if (result_.metrics.classes == 0 && result_.metrics.samples > 0 && !std::isfinite(result_.metrics.rmse))
       throw DivergedError("training diverged at its last step: outputs are not finite; try a smaller learning rate");
     keep_finished();
@@ -267,7 +290,7 @@ class Training {
     if (checkpoint_.file.empty()) return;
     state_.finished = true;
     try {
-      write({.trained = result_, .config = checkpoint_.config});
+      write({.trained = result_, .config = checkpoint_.config, .narrowing = narrowing()});
       result_.kept_in = checkpoint_file(checkpoint_.file, state_.number);
     } catch (const FileError& error) {
       result_.not_kept = error.what();
@@ -280,6 +303,17 @@ class Training {
         "{} exchanged no weights, and was the method static: its interval is {} steps, and exchanges end at "
         "{:g} of the {} steps",
         e_.pruning->method.name, schedule.interval, schedule.end, steps_));
+  }
+
+  // Guards, multiples and rounding come before the density.
+  void note_units() {
+    constexpr double rounding = 0.01;
+    const double left = method_->density(), asked = e_.pruning->options.schedule.density;
+    if (std::abs(left - asked) > rounding)
+      result_.notes.push_back(
+          fmt::format("{:.1f} % of the units are left where {:.1f} % were asked for: a minimum, multiples, or the "
+                      "rounding of layers",
+                      100 * left, 100 * asked));
   }
 
   void report(const std::vector<PruneEvent>& events) {

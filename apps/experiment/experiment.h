@@ -88,6 +88,7 @@ struct Trained {
   double event_seconds = 0;             // of train_seconds: observers', and counting what they are told of prunings
   Flops train_flops;                    // all rounds; of a control, with what it took to find its pattern
   std::optional<Origin> origin = {};    // of the weights, if none was ever trained
+  std::optional<UnitsLeft> units = {};  // if whole units were taken out
   std::vector<std::string> notes = {};  // for people: what went otherwise than might be expected
   std::uint64_t data = 0;               // fingerprint of the data; 0: not known, for no checkpoint was asked for
   // The training, now done, as a checkpoint: its file or, where none could be written, why not. Both are empty if none
@@ -98,7 +99,7 @@ struct Trained {
 
 // What happens on the way, as it happens. A FileError that an observer throws ends the training where it can go on.
 struct Observer {
-  // density: of all weights, at the end of the epoch
+  // density: of all weights, or of the units where whole units go, at the end of the epoch
   std::function<void(const EpochResult&, Index round, double density)> epoch = nullptr;
   std::function<void(const std::vector<PruneEvent>&)> pruned = nullptr;
   // Training diverged; the model as it would be had it ended after `epoch`, the last one that ended well (or where the

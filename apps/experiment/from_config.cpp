@@ -69,7 +69,8 @@ Pruning pruning_of(const RunConfig& c) {
                       .structure = structure_named(c.structure),
                       .schedule = schedule_of(c.schedule),
                       .storage = c.storage,
-                      .protect = c.protect},
+                      .protect = c.protect,
+                      .units = c.units},
           .settings = c.settings,
           .rewind = rewind_named(c.rewind)};
 }
@@ -152,6 +153,22 @@ void add_cost(const Trained& before, Trained& all) {
   all.train_flops += before.train_flops;
 }
 
+// Units of several networks are counted together, layer by layer.
+void add_units(const Trained& one, Trained& all) {
+  if (!one.units) return;
+  if (!all.units) {
+    all.units = one.units;
+    return;
+  }
+  all.units->whole.positions += one.units->whole.positions;
+  all.units->whole.live += one.units->whole.live;
+  all.units->whole.unprunable += one.units->whole.unprunable;
+  for (std::size_t w = 0; w < all.units->widths.size(); ++w) {
+    all.units->widths[w].whole += one.units->widths[w].whole;
+    all.units->widths[w].kept += one.units->widths[w].kept;
+  }
+}
+
 }  // namespace
 
 std::string trained_model_name(const RunConfig& c) {
@@ -207,21 +224,27 @@ Trained go_on(const RunConfig& c, std::size_t which, const DataParts& data, cons
   Trained trained =
       train(e, observer, checkpoint_in(checkpoint, later_file(checkpoint.file, which + 1), fingerprint(c)));
   add_cost(before, trained);
+  trained.units = before.units;
   trained.notes.insert(trained.notes.begin(), before.notes.begin(), before.notes.end());
   return trained;
 }
 
-// Values, pattern, storage and state of a part of a larger model.
+// Values, shape, pattern, storage and state of a part of a larger model.
 void copy_into(const Module& from, Module& to) {
   const std::vector<const Parameter*> source = parameters_of(from);
   const std::vector<Parameter*> target = parameters_of(to);
   for (std::size_t i = 0; i < source.size(); ++i) {
+    if (target[i]->rows() != source[i]->rows() || target[i]->cols() != source[i]->cols())
+      *target[i] = Parameter(source[i]->name(), source[i]->rows(), source[i]->cols(), source[i]->role());
     target[i]->become(source[i]->pattern(), source[i]->storage());
     std::ranges::copy(source[i]->value(), target[i]->value().begin());
   }
   const auto before = state_of(from);
-  const auto after = state_of(to);
-  for (std::size_t i = 0; i < before.size(); ++i) std::ranges::copy(before[i].numbers, after[i].numbers.begin());
+  std::size_t next = 0;
+  to.visit_state([&](const std::string&, std::vector<Real>& numbers) {
+    numbers.assign(before[next].numbers.begin(), before[next].numbers.end());
+    ++next;
+  });
 }
 
 std::filesystem::path member_file(const std::filesystem::path& checkpoint, Index member) {
@@ -237,6 +260,7 @@ Trained average_of(const RunConfig& c, const DataParts& data, const std::vector<
     networks.push_back(make_model(member.model->name(), options));
     copy_into(*member.model, *networks.back());
     add_cost(member, all);
+    add_units(member, all);
     if (all.not_kept.empty()) all.not_kept = member.not_kept;
   }
   all.model = std::make_shared<Average>(trained_model_name(c), std::move(networks));

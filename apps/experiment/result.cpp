@@ -100,7 +100,7 @@ Result result_of(const Experiment& e, const Trained* dense, const Trained& train
                 .processor = processor_name(),
                 .dense = {},
                 .sparse = side_of(trained, measured.back()),
-                .layers = layers_of(measured.back(), dense ? &measured.front() : nullptr),
+                .layers = layers_of(measured.back(), dense ? &measured.front() : nullptr, trained.units.has_value()),
                 .sample = picture_in(*e.data.train),
                 .confusion = trained.confusion,
                 .notes = trained.notes};
@@ -138,10 +138,16 @@ SideResult side_of(const Trained& trained, const ModelMeasurement& m) {
   side.event_seconds = trained.event_seconds;
   side.train_flops = trained.train_flops;
   if (trained.origin) side.mask_entropy_bytes = m.mask_entropy_bytes;
+  if (trained.units) {  // beside the network as it was before
+    side.units = trained.units;
+    side.parameters = trained.units->whole.parameters();
+    side.density = static_cast<double>(m.census.live) / static_cast<double>(trained.units->whole.positions);
+    side.removed_units += trained.units->removed();
+  }
   return side;
 }
 
-std::vector<LayerResult> layers_of(const ModelMeasurement& m, const ModelMeasurement* dense) {
+std::vector<LayerResult> layers_of(const ModelMeasurement& m, const ModelMeasurement* dense, bool narrowed) {
   std::vector<LayerResult> layers;
   for (const LayerMeasurement& layer : m.layers) {
     LayerResult& result = layers.emplace_back(LayerResult{layer.name, layer.rows, layer.cols, layer.density,
@@ -151,7 +157,7 @@ std::vector<LayerResult> layers_of(const ModelMeasurement& m, const ModelMeasure
       if (stored.name == layer.name) result.file_form = stored.form, result.file_bytes = stored.bytes;
     if (!dense) continue;
     for (const LayerMeasurement& twin : dense->layers)
-      if (twin.name == layer.name && twin.rows == layer.rows && twin.cols == layer.cols) {
+      if (twin.name == layer.name && (narrowed || (twin.rows == layer.rows && twin.cols == layer.cols))) {
         result.dense_seconds = twin.seconds;
         result.dense_forward_flops = twin.forward_flops;
       }

@@ -26,12 +26,13 @@ struct SideResult {
   double event_seconds = 0;               // of train_seconds: spent in writing metrics and masks
   Flops train_flops = {};                 // all rounds
 
-  Index parameters = 0;          // if nothing were pruned
-  Index nonzeros = 0;            // what is left of them, with biases and normalisation
-  Index effective_nonzeros = 0;  // without units that no path leads through
-  Index removed_units = 0;       // dead ones, that go when it is shrunk
-  double density = 1;            // of the prunable weights
-  Flops forward_flops = {};      // one sample
+  Index parameters = 0;                 // if nothing were pruned
+  Index nonzeros = 0;                   // what is left of them, with biases and normalisation
+  Index effective_nonzeros = 0;         // without units that no path leads through
+  Index removed_units = 0;              // taken out while it trained; and dead ones, that go when it is shrunk
+  double density = 1;                   // of the prunable weights
+  std::optional<UnitsLeft> units = {};  // if whole units were taken out
+  Flops forward_flops = {};             // one sample
   std::uintmax_t file_bytes = 0;
   std::optional<double> mask_entropy_bytes = {};  // of weights that were never trained: all that a file has to hold
   Timing train_step, inference, latency;          // seconds: a full batch; a full batch; one sample
@@ -98,8 +99,9 @@ Result result_of(const Experiment& e, const Trained* dense, const Trained& train
 
 SideResult side_of(const ModelMeasurement& measured);
 SideResult side_of(const Trained& trained, const ModelMeasurement& measured);
-// dense: of the twin; null: there is none.
-std::vector<LayerResult> layers_of(const ModelMeasurement& measured, const ModelMeasurement* dense = nullptr);
+// dense: of the twin; null: there is none. narrowed: its layers of the same name are the same, however wide
+std::vector<LayerResult> layers_of(const ModelMeasurement& measured, const ModelMeasurement* dense = nullptr,
+                                   bool narrowed = false);
 // The first of them; none if they are no images of one or three channels, or large ones.
 std::optional<SamplePicture> picture_in(const Dataset& data);
 

@@ -31,6 +31,25 @@ Timing timing_of(const Json& json, const std::string& name) {
   return {json.at(name + "_seconds"), quartiles.at(0), quartiles.at(1)};
 }
 
+// Of the network before its weights and other numbers; of each layer the units before and after.
+Json to_json(const UnitsLeft& units) {
+  Json layers = Json::object();
+  for (const UnitsLeft::OfWidth& width : units.widths) layers[width.name] = {width.whole, width.kept};
+  return {{"before", units.before()},
+          {"kept", units.kept()},
+          {"weights_before", units.whole.positions},
+          {"others_before", units.whole.unprunable},
+          {"layers", std::move(layers)}};
+}
+UnitsLeft units_of(const Json& json) {
+  UnitsLeft units;
+  units.whole.positions = units.whole.live = json.at("weights_before");
+  units.whole.unprunable = json.at("others_before");
+  for (const auto& [name, counts] : json.at("layers").items())
+    units.widths.push_back({name, counts.at(0).get<Index>(), counts.at(1).get<Index>()});
+  return units;
+}
+
 SideResult side_of(const Json& json) {
   SideResult side{.test = metrics_of(json),
                   .test_loss = json.at("test_loss").is_number() ? json["test_loss"].get<double>() : Metrics::unknown,
@@ -53,6 +72,7 @@ SideResult side_of(const Json& json) {
   const char* key = validation_key(side.test->classes > 0);
   if (json.at(key).is_number()) side.validation = json[key].get<double>();
   if (json.contains("mask_entropy_bytes")) side.mask_entropy_bytes = json["mask_entropy_bytes"].get<double>();
+  if (json.contains("units")) side.units = units_of(json["units"]);
   return side;
 }
 
@@ -166,6 +186,7 @@ Json to_json(const SideResult& side) {
     json["removed_units"] = side.removed_units;
   }
   if (side.mask_entropy_bytes) json["mask_entropy_bytes"] = *side.mask_entropy_bytes;
+  if (side.units) json["units"] = to_json(*side.units);
   return json;
 }
 

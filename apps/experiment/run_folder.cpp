@@ -467,6 +467,7 @@ Trained trained_in(const RunFolder& folder, const RunConfig& config, const DataP
   trained.event_seconds = result->sparse.event_seconds;
   trained.train_flops = result->sparse.train_flops;
   trained.notes = result->notes;
+  trained.units = result->sparse.units;
   return trained;
 }
 

@@ -170,6 +170,10 @@ std::string verdict_on_linear(const Result& result) {
                      classes ? "accuracy" : "RMSE", text(other), text(own));
 }
 
+std::string units_line_of(const Result& result) {
+  return result.sparse.units ? "left are " + text_of(*result.sparse.units) + "\n" : "";
+}
+
 std::string inputs_line_of(const Result& result) {
   if (!result.surviving_inputs) return "";
   constexpr std::size_t most = 20;
@@ -235,7 +239,7 @@ std::string page_of(const Result& result) {
   const std::string classes = class_table_of(result.confusion, result.class_names, {.classes = 5, .mistakes = 5});
   for (const std::string& part : {table_of(result) + training_lines_of(result) + noise_line_of(result),
                                   baseline_table_of(result) + verdict_on_linear(result), classes,
-                                  layer_table_of(result), inputs_line_of(result), notes})
+                                  layer_table_of(result), units_line_of(result) + inputs_line_of(result), notes})
     if (!part.empty()) text += "\n" + part;
   return text;
 }

@@ -160,6 +160,33 @@ FitPosition position_of(const json& j, const TrainingLimits& limits, Index first
   return p;
 }
 
+// --- units that were taken out ---------------------------------------------------------------------------------------
+
+// {"fc1": [0, 2, 5], ...}: of each width that has lost groups those that are left, by their first numbers.
+json to_json(const Narrowing& narrowing) {
+  json left = json::object();
+  for (std::size_t w = 0; w < narrowing.whole().size(); ++w)
+    if (narrowing.widths()[w].groups != narrowing.whole()[w].groups)
+      left[narrowing.whole()[w].name] = narrowing.kept()[w];
+  return left;
+}
+
+Kept kept_of(const json& j, const Narrowing& narrowing) {
+  Kept kept = all_of(narrowing.whole());
+  if (!j.contains("units")) return kept;
+  if (!j["units"].is_object()) refuse("units", "an object", j["units"]);
+  for (const auto& [name, groups] : j["units"].items()) {
+    const auto found = std::ranges::find(narrowing.whole(), name, &Width::name);
+    if (found == narrowing.whole().end() || !found->fixed.empty()) refuse("units", "names of layers", name);
+    if (!groups.is_array() || groups.empty()) refuse("units", "lists of units", groups);
+    std::vector<Index>& left = kept[static_cast<std::size_t>(found - narrowing.whole().begin())];
+    left.clear();
+    for (const json& group : groups)
+      left.push_back(whole_number({{"units", group}}, "units", left.empty() ? 0 : left.back() + 1, found->groups - 1));
+  }
+  return kept;
+}
+
 // What there is to remember: of the model and, while it is in training, of the method.
 std::vector<CheckpointPart> parts_of(const TrainingParts& p) {
   CheckpointPart now{.parameters = parameters_of(*p.trained.model), .state = state_of(*p.trained.model)};
@@ -237,6 +264,10 @@ TrainingState load(const CheckpointFile& file, const json& j, const TrainingPart
     if (into.best) into.best->forget();
   };
   forget();
+  if (Narrowing* narrowing = into.method ? into.method->narrowing() : nullptr) {
+    narrowing->go_to(kept_of(j, *narrowing));
+    if (into.best) into.best->watch(state_of(*into.trained.model));
+  }
   if (parts.early && p.early) parts.early->emplace(parameters_of(*parts.trained.model), state_of(*parts.trained.model));
   if (parts.best && p.best) parts.best->go_on(*p.best);
   try {
@@ -293,6 +324,7 @@ void save_training(const TrainingState& s, const TrainingParts& parts, const std
             {"metrics", to_json(t.metrics)},
             {"confusion", to_json(t.confusion)},
             {"notes", t.notes}};
+  if (parts.narrowing) j["units"] = to_json(*parts.narrowing);
   if (!s.finished) {
     j["round"] = s.round;
     j["position"] = to_json(s.position);

@@ -33,7 +33,8 @@ struct TrainingParts {
   Method* method = nullptr;
   std::optional<Snapshot>* early = nullptr;  // what rewinding goes back to
   BestEpoch* best = nullptr;
-  std::uint64_t config = 0;  // fingerprint of what else the training depends on; 0: it is not known
+  std::uint64_t config = 0;              // fingerprint of what else the training depends on; 0: it is not known
+  const Narrowing* narrowing = nullptr;  // to be saved: the method's, also once the training is finished
 };
 
 // The numbers that a training can have.
@@ -47,8 +48,8 @@ struct TrainingLimits {
 void save_training(const TrainingState& state, const TrainingParts& parts, const std::filesystem::path& file);
 
 // The newest checkpoint that is valid, if there is one: what is said of one that is not goes to stderr. Throws
-// FileError, naming the file, if there are checkpoints and none is valid, or if the training began with other data or
-// another configuration.
+// FileError, naming the file, if there are checkpoints and none is valid (a model that units are taken out of then has
+// no meaning), or if the training began with other data or another configuration.
 std::optional<TrainingState> load_training(const TrainingParts& parts, const TrainingLimits& limits,
                                            const std::filesystem::path& file);
 

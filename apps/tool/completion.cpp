@@ -16,6 +16,7 @@
 #include "espalier/layers/loss.h"
 #include "espalier/layers/models.h"
 #include "espalier/optim/optimizer.h"
+#include "espalier/pruning/group_criterion.h"
 #include "espalier/pruning/method.h"
 
 namespace espalier {
@@ -57,9 +58,8 @@ const std::map<std::string, std::function<Words()>>& tables() {
          return Words{"uniform", "er", "erk", "global", "lamp"};
        }},
       {"--structure",
-       [] {
-         return Words{"elements", "2:4", "block:4x4", "fan-in"};
-       }},
+       [] { return Words{"elements", "2:4", "block:4x4", "fan-in", "neurons", "channels", "heads", "units"}; }},
+      {"--criterion", [] { return with_auto(group_criteria().all_names()); }},
       {"--control",
        [] {
          return Words{"none", "reinit", "random-pattern", "shuffled-mask", "small-dense"};

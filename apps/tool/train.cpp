@@ -23,6 +23,7 @@
 #include "espalier/layers/initial_weights.h"
 #include "espalier/layers/loss.h"
 #include "espalier/layers/models.h"
+#include "espalier/pruning/group_criterion.h"
 
 namespace espalier {
 namespace {
@@ -63,8 +64,10 @@ void add_pruning_flags(CLI::App& app, TrainFlags& f) {
          "--set", [&c](const std::vector<std::string>& texts) { set_settings(c.settings, texts); },
          "The method's own settings, e.g. drop=0.3; `espalier explain METHOD` lists them")
       ->delimiter(',');
-  app.add_option("--density", f.densities,
-                 "Fraction of weights kept, in (0, 1]; several give several runs (default: the method's)")
+  app.add_option(
+         "--density", f.densities,
+         "Fraction of weights kept, in (0, 1]; with a structure of whole units, the share of units kept; several "
+         "give several runs (default: the method's)")
       ->delimiter(',');
   app.option_defaults()->group("Pruning: when");
   app.add_option("--schedule", c.schedule.kind, "one-shot, linear, cubic or iterative (default: the method's)");
@@ -84,12 +87,24 @@ void add_pruning_flags(CLI::App& app, TrainFlags& f) {
       "uniform, er, erk, global, lamp, or a density for each layer, e.g. fc1=0.05,fc2=0.1,output=1 (default: "
       "the method's)");
   app.add_option("--structure", c.structure,
-                 "elements, N:M (e.g. 2:4), block:RxC (e.g. block:4x4) or fan-in (default: the method's)");
+                 "elements, N:M (e.g. 2:4), block:RxC (e.g. block:4x4) or fan-in; or whole units, which are taken out: "
+                 "neurons, channels, heads, or units for all three (default: the method's)");
+  app.add_option("--criterion", c.units.criterion,
+                 fmt::format("By what whole units are chosen: auto (the method's), {}", group_criteria().names()))
+      ->capture_default_str();
+  app.add_option("--round-to", c.units.round_to, "Of whole units: each layer keeps a multiple of so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--minimum", c.units.minimum, "Of whole units: so many of each layer stay, if it has so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--control", c.control,
                  "none, reinit, random-pattern, shuffled-mask or small-dense: what is trained in the pruned network's "
                  "place, for comparison")
       ->capture_default_str();
-  app.add_option("--protect", c.protect, "Weights never to prune, e.g. output.weight")->delimiter(',');
+  app.add_option("--protect", c.protect,
+                 "Weights never to prune, e.g. output.weight; of whole units, layers that keep all of theirs, e.g. fc1")
+      ->delimiter(',');
 }
 
 void add_training_flags(CLI::App& app, RunConfig& c) {
@@ -469,6 +484,16 @@ void train_on(Sweep& sweep, const TrainFlags& f, CLI::App& app, const DataParts&
   sweep.metrics_bytes = std::filesystem::file_size(std::filesystem::path(f.resume) / "metrics.jsonl");
 }
 
+// A method of whole units takes those of every kind, unless it is told which.
+void say_implied_structure(const RunConfig& c) {
+  const MethodInfo* const method = methods().find(c.method);
+  if (c.structure == "auto" && method && method->defaults.structure.of_units())
+    fmt::print(
+        stderr,
+        "  {} takes out whole units of all kinds: --structure neurons, channels or heads takes out those alone\n",
+        c.method);
+}
+
 // What is asked for, by the flags or by the folder of an interrupted run. Throws UsageError, FileError.
 Sweep sweep_of(TrainFlags& f, CLI::App& app) {
   Sweep sweep;
@@ -488,6 +513,7 @@ Sweep sweep_of(TrainFlags& f, CLI::App& app) {
     require(density > 0 && density <= 1 && std::ranges::count(sweep.densities, density) == 1,
             "[--density] expected different fractions in (0, 1], got {}", fmt::join(sweep.densities, ","));
   require(sweep.seeds >= 1 && sweep.seeds <= 1000, "[--seeds] expected 1 to 1000, got {}", sweep.seeds);
+  say_implied_structure(sweep.base);
   sweep.open = has_race(f) || sweep.base.schedule.density == 0;
   if (!has_race(f)) sweep.base = settled(sweep.base);
   return sweep;

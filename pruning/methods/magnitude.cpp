@@ -39,7 +39,8 @@ MethodInfo magnitude() {
           .caveat = "blind to how strongly an input varies and to differences of scale between layers",
           .example = "espalier train --method magnitude --density 0.05",
           .defaults = {.schedule = {.begin = 0.2}},
-          .criterion = [](const auto&) { return std::make_unique<Magnitude>(); }};
+          .criterion = [](const auto&) { return std::make_unique<Magnitude>(); },
+          .group_criterion = "l1"};
 }
 }  // namespace method_pages
 

@@ -39,7 +39,8 @@ MethodInfo random() {
               "with a global allocation thin layers lose their share; in a small network at low density units "
               "lose all inputs",
           .example = "espalier train --method random --density 0.1",
-          .criterion = [](const auto&) { return std::make_unique<RandomScore>(); }};
+          .criterion = [](const auto&) { return std::make_unique<RandomScore>(); },
+          .group_criterion = "random"};
 }
 }  // namespace method_pages
 

@@ -38,7 +38,8 @@ MethodInfo taylor() {
           .caveat = "first order: the larger the step to zero, the less it says",
           .example = "espalier train --method taylor --density 0.05",
           .settings = {batches_setting()},
-          .criterion = [](const auto&) { return std::make_unique<Taylor>(); }};
+          .criterion = [](const auto&) { return std::make_unique<Taylor>(); },
+          .group_criterion = "taylor"};
 }
 }  // namespace method_pages
 

@@ -66,7 +66,7 @@ TEST(Completion, LeavesFilesToTheShell) {
 TEST(Completion, OffersTheWordsThatTheLibraryKnows) {
   for (const char* flag : {"--method", "--optimizer", "--schedule", "--control", "--rate-schedule", "--augment",
                            "--task", "--class-weights", "--scaling", "--encoding", "--impute", "--header",
-                           "--delimiter", "--decimal", "--charset"}) {
+                           "--delimiter", "--decimal", "--charset", "--criterion"}) {
     const Ran ran = tool(std::string("train --data synthetic-table --model linear --epochs 1 ") + flag + " zzzz");
     EXPECT_EQ(ran.code, exit_usage) << flag;
     const std::size_t from = ran.err.find("expected "), to = ran.err.find(", got");

@@ -100,6 +100,27 @@ TEST(GroupCriterion, TheBestStayWithinTheirGuards) {
   EXPECT_THROW(kept({.guards = {.protect = {"fc9"}}}), UsageError);
 }
 
+TEST(GroupCriterion, SharesAreOfWhatThereWasAtFirstAndScoresMayCountAsTheyAre) {
+  const ModulePtr model = make_model("mlp:3-8-4-2", {.input = {3}, .outputs = 2});
+  const auto widths = widths_of(*model, {3});
+  std::vector<std::vector<double>> scores(widths.size());
+  std::vector<Index> whole;
+  for (const Width& width : widths) whole.push_back(width.name == "fc1" ? 20 : width.name == "fc2" ? 10 : width.groups);
+  const auto place = [&](const char* name) { return &width_named(widths, name) - widths.data(); };
+  scores[place("fc1")] = {1, 2, 3, 4, 5, 6, 7, 8};
+  scores[place("fc2")] = {40, 30, 20, 10};
+  const auto kept = [&](const GroupShare& share) {
+    const Kept all = keep_best(widths, scores, share);
+    return std::pair(std::ssize(all[place("fc1")]), std::ssize(all[place("fc2")]));
+  };
+  using Counts = std::pair<std::ptrdiff_t, std::ptrdiff_t>;
+  EXPECT_EQ(kept({.fraction = 0.2, .global = false, .whole = whole}), Counts(4, 2));
+  EXPECT_EQ(kept({.fraction = 0.9, .global = false, .whole = whole}), Counts(8, 4)) << "what is gone stays so";
+  const Counts six = kept({.fraction = 0.2, .whole = whole});
+  EXPECT_EQ(six.first + six.second, 6);
+  EXPECT_EQ(kept({.fraction = 0.2, .whole = whole, .relative = false}), Counts(2, 4)) << "8, 7 and all of fc2";
+}
+
 TEST(GroupCriterion, WhatStaysIsTakenOutOfAModelThatStillFits) {
   for (const char* criterion : {"l1", "l2", "fpgm", "random"}) {
     const ModulePtr model = make_model("lenet-5", {.input = {1, 16, 16}, .outputs = 10});

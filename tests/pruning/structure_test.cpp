@@ -171,7 +171,8 @@ TEST(Structure, ErrorsNameLayerAndShape) {
 }
 
 TEST(StructureNamed, IsTheInverseOfNameOfAndListsWhatIsKnown) {
-  for (const char* text : {"elements", "1:2", "2:4", "7:16", "block:1x4", "block:16x1", "fan-in"})
+  for (const char* text :
+       {"elements", "1:2", "2:4", "7:16", "block:1x4", "block:16x1", "fan-in", "neurons", "channels", "heads", "units"})
     EXPECT_EQ(name_of(structure_named(text)), text);
   EXPECT_EQ(two_of_four.density(), 0.5);
   EXPECT_EQ(square.density(), std::nullopt);
@@ -182,7 +183,7 @@ TEST(StructureNamed, IsTheInverseOfNameOfAndListsWhatIsKnown) {
     structure_named("rows");
     FAIL() << "expected an error";
   } catch (const UsageError& error) {
-    for (const char* part : {"elements", "N:M", "block:RxC", "fan-in", "\"rows\""})
+    for (const char* part : {"elements", "N:M", "block:RxC", "fan-in", "neurons", "heads", "\"rows\""})
       EXPECT_PRED2(contains, error.what(), part);
   }
 }
