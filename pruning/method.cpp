@@ -17,6 +17,7 @@ class ByScores final : public Method {
   std::vector<PruneEvent> prune_to(double density, Index step) override { return pruner_.prune_to(density, step); }
   void require_possible(double density) const override { pruner_.require_possible(density); }
   double density() const override { return density_of(pruner_.layers()); }
+  std::vector<NamedNumbers> state() override { return pruner_.state(); }
 
  private:
   static Index batches_of(const MethodContext& context) {
@@ -70,6 +71,9 @@ std::unique_ptr<Method> make_method(const MethodInfo& method, MethodContext cont
   context.settings = settings_of(method, context.settings);
   context.options.threads = context.trainer.threads();
   if (method.criterion) return std::make_unique<ByScores>(method.criterion(context.settings), context);
+  require(context.options.allocation.rule != Allocation::sensitivity,
+          "[allocation] expected one by shape or global, for {} does not prune by scores, got {}", method.name,
+          name_of(context.options.allocation));
   require(context.options.structure == Structure{},
           "[structure] expected elements, for {} chooses weights one by one, got {}", method.name,
           name_of(context.options.structure));

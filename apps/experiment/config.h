@@ -72,6 +72,7 @@ struct RunConfig {
   std::string control = "none";  // what is trained in the pruned network's place: see pruning/controls.h
   std::map<std::string, double> settings;  // the method's own
   std::vector<std::string> protect;
+  bool recalibrate = true;  // running statistics, where no step follows the last pruning
   StorageRules storage;
 
   std::string layout = "smallest";  // of the model's file: smallest, csr

@@ -71,7 +71,8 @@ Pruning pruning_of(const RunConfig& c) {
                       .storage = c.storage,
                       .protect = c.protect},
           .settings = c.settings,
-          .rewind = rewind_named(c.rewind)};
+          .rewind = rewind_named(c.rewind),
+          .recalibrate = c.recalibrate};
 }
 
 namespace {
