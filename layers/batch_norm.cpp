@@ -82,6 +82,35 @@ Var batch_norm(const Var& x, const Parameter& gamma, const Parameter& beta, cons
                      });
 }
 
+Var scale_and_shift(const Var& x, const Parameter* gamma, const Parameter& beta, Activation f, Halo halo) {
+  Tape& tape = x.tape();
+  Tensor y = tape.make(x.shape(), halo);
+  const kernels::Pixels pixels = pixels_of({&x.value(), &y});
+  const Index C = beta.rows();
+  const auto scale = [gamma](Index c) { return gamma ? gamma->value()[c] : Real{1}; };
+  const Real* const b = beta.value().data();
+  for (Index c = 0; c < C; ++c)
+    kernels::normalise(pixels, plane(x.value(), c), Real{0}, scale(c), b[c], f, plane(y, c));
+  return tape.record({.operation = "scale_and_shift", .inputs = {x}, .parameters = {gamma, &beta}}, y,
+                     [x, y, C, f, scale, gamma, &beta](Tape& t, Tensor& dY) {
+                       // dZ = dY f'(Z);  dbeta = sum dZ;  dgamma = sum dZ x;  dX = gamma dZ
+                       const auto dX = t.image_gradient_of(x);
+                       Tensor dgamma = t.make_numbers(C), dbeta = t.make_numbers(C);
+                       const kernels::Pixels p = pixels_of({&x.value(), &y, &dY, dX ? dX->tensor : &dY});
+                       for (Index c = 0; c < C; ++c) {
+                         const kernels::ConstPlane X = plane(x.value(), c), Y = plane(y, c), dy = plane(dY, c);
+                         const kernels::NormaliseSums sums = kernels::normalise_sums(p, X, Real{0}, f, Y, dy);
+                         dbeta.data()[c] = static_cast<Real>(sums.dZ);
+                         dgamma.data()[c] = static_cast<Real>(sums.dZ_X);
+                         if (dX)
+                           kernels::normalise_backward(p, X, Real{0}, f, Y, dy, scale(c), Real{0}, Real{0},
+                                                       plane(*dX->tensor, c), dX->write == Write::add);
+                       }
+                       if (gamma) t.owe(std::move(dgamma), *gamma);
+                       t.owe(std::move(dbeta), beta);
+                     });
+}
+
 BatchNorm::BatchNorm(BatchNormOptions options)
     : options_(std::move(options)),
       gamma_(options_.name + ".gamma", options_.channels, 1, Role::scale),
@@ -97,14 +126,23 @@ BatchNorm::BatchNorm(BatchNormOptions options)
 }
 
 Shape BatchNorm::output_shape(const Shape& input) const {
-  require((input.rank() == 1 || input.rank() == 3) && input[0] == gamma_.rows(),
-          "[batch_norm] {}: expected [{}] or an image [{}, H, W], got {}", options_.name, gamma_.rows(), gamma_.rows(),
-          input.text());
+  const Index C = beta_.rows();
+  require((input.rank() == 1 || input.rank() == 3) && input[0] == C,
+          "[batch_norm] {}: expected [{}] or an image [{}, H, W], got {}", options_.name, C, C, input.text());
   return input;
 }
 
 OnnxValue BatchNorm::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
-  const Index C = options_.channels;
+  const Index C = beta_.rows();
+  if (!has_statistics()) {
+    // Numbers for each channel stand before the pixels' axes.
+    std::vector<std::int64_t> extents{C};
+    extents.resize(x.shape.rank() == 3 ? 3 : 1, 1);
+    const OnnxValue scaled =
+        has_scale() ? graph.add("Mul", name(), {x.name, graph.weights(gamma_, extents)}, x.shape) : x;
+    return graph.activate(name(), options_.activation,
+                          graph.add("Add", name(), {scaled.name, graph.weights(beta_, extents)}, x.shape));
+  }
   const OnnxValue z = graph.add("BatchNormalization", name(),
                                 {x.name, graph.weights(gamma_, {C}), graph.weights(beta_, {C}),
                                  graph.numbers(name() + ".running_mean", {C}, running_.mean),
@@ -113,14 +151,31 @@ OnnxValue BatchNorm::to_onnx(OnnxGraph& graph, const OnnxValue& x) const {
   return graph.activate(name(), options_.activation, z);
 }
 
+bool BatchNorm::has_scale() const {
+  return has_statistics() || std::ranges::any_of(gamma_.value(), [](Real g) { return g != 1; });
+}
+
+// Without statistics from now on: gamma and beta have them in them.
+void BatchNorm::absorb(const RunningStatistics& s) {
+  for (std::size_t c = 0; c < s.mean.size(); ++c) {
+    Real &gamma = gamma_.value()[c], &beta = beta_.value()[c];
+    gamma /= std::sqrt(s.variance[c] + options_.epsilon);
+    beta -= gamma * s.mean[c];
+  }
+}
+
 void BatchNorm::visit_parameters(const std::function<void(Parameter&)>& visit) {
-  visit(gamma_);
+  if (has_scale()) visit(gamma_);
   visit(beta_);
 }
 
 void BatchNorm::visit_state(const std::function<void(const std::string&, std::vector<Real>&)>& visit) {
+  if (!has_statistics()) return;
+  const RunningStatistics before = running_;
   visit(options_.name + ".running_mean", running_.mean);
   visit(options_.name + ".running_variance", running_.variance);
+  if (!running_.mean.empty() || !running_.variance.empty()) return;
+  absorb(before);
 }
 
 // From the tiles' means and variances to the batch's: the sum of squares about the common mean is what each tile has

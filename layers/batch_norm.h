@@ -10,6 +10,15 @@
 //
 // The running statistics move once a step, after all tiles: forward, which is const, leaves what it saw on the tape,
 // and merge_state puts the tiles together in their order.
+//
+// A layer without statistics. Of a trained network they are constants, and the layer is a scale and a shift of each
+// channel. A visitor of the state that leaves both arrays empty asks for just that, and for good: the layer then keeps
+//
+//   gamma' = gamma / sqrt(running variance + epsilon)      beta' = beta - gamma' running mean      y = f(gamma' x +
+//   beta')
+//
+// which is the same to rounding, in training as well. A gamma' that is 1 everywhere is a parameter no longer: so a
+// layer whose scale was multiplied into the matrix before it has only beta' left (layers/fold_norm.h).
 #pragma once
 
 #include "espalier/layers/module.h"
@@ -33,11 +42,17 @@ struct RunningStatistics {
 Var batch_norm(const Var& x, const Parameter& gamma, const Parameter& beta, const RunningStatistics& running,
                Activation f = Activation::none, Real epsilon = Real{1e-5}, Halo halo = {});
 
+// y = f(gamma x + beta), channel by channel; without gamma f(x + beta)
+Var scale_and_shift(const Var& x, const Parameter* gamma, const Parameter& beta, Activation f = Activation::none,
+                    Halo halo = {});
+
 class BatchNorm final : public Module {
  public:
   // gamma = 1, beta = 0, running mean 0 and variance 1.
   explicit BatchNorm(BatchNormOptions options);
   Var forward(const Var& x) const override {
+    if (!has_statistics())
+      return scale_and_shift(x, has_scale() ? &gamma_ : nullptr, beta_, options_.activation, halo_);
     return batch_norm(x, gamma_, beta_, running_, options_.activation, options_.epsilon, halo_);
   }
   Shape output_shape(const Shape& input) const override;
@@ -49,6 +64,9 @@ class BatchNorm final : public Module {
   void set_output_halo(Halo halo) override { halo_ = halo; }
 
  private:
+  bool has_statistics() const { return !running_.mean.empty(); }
+  bool has_scale() const;
+  void absorb(const RunningStatistics& statistics);
   BatchNormOptions options_;
   Parameter gamma_, beta_;
   RunningStatistics running_;

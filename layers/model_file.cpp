@@ -16,6 +16,7 @@
 #include "espalier/core/safetensors.h"
 #include "espalier/core/version.h"
 #include "espalier/layers/compressed_forms.h"
+#include "espalier/layers/fold_norm.h"
 #include "espalier/layers/models.h"
 #include "espalier/layers/widths.h"
 
@@ -201,6 +202,9 @@ class ModelFile final {
 
   // Rows or columns of a parameter, as the file has them; none if it does not say.
   std::optional<Index> extent(const std::string& parameter, Place::Of of) const;
+
+  bool has_state(const std::string& name) const { return tensors_.contains(key_of(state_prefix, name)); }
+  bool has_parameter(const std::string& name) const { return metadata_.contains(key_of(form_prefix, name)); }
 
   // Each of these may be asked for once.
   Content parameter(const Parameter& W);
@@ -520,6 +524,20 @@ ModelCard load(Module& model, ModelFile& file) {
   return card;
 }
 
+// Batch norms of which the file has only the shift were folded into what stands before them (layers/fold_norm.h).
+void fold_as_in(const ModelFile& file, Module& model) {
+  constexpr std::string_view suffix = ".running_mean";
+  std::vector<std::string> folded;
+  model.visit_state([&](const std::string& state, std::span<const Real>) {
+    if (!state.ends_with(suffix)) return;
+    const std::string norm = state.substr(0, state.size() - suffix.size());
+    if (!file.has_state(state) && !file.has_state(norm + ".running_variance") && !file.has_parameter(norm + ".gamma") &&
+        file.has_parameter(norm + ".beta"))
+      folded.push_back(norm);
+  });
+  forget_norms(model, folded);
+}
+
 // Makes the model as narrow as the one in the file: where groups may go at all, and fewer are in the file. Whether all
 // parameters then have the extents that the file says is asked when they are loaded.
 void narrow_as_in(const ModelFile& file, Module& model, const Shape& input) {
@@ -569,6 +587,7 @@ ModelCard load_model(Module& model, const std::filesystem::path& path) {
 
 ModelCard load_narrowed(Module& model, const Shape& input, const std::filesystem::path& path) {
   ModelFile file(path);
+  fold_as_in(file, model);
   narrow_as_in(file, model, input);
   return load(model, file);
 }
@@ -595,6 +614,7 @@ OpenedModel open_model(const std::filesystem::path& path, const Shape& input, In
                                 .outputs = complete ? card.outputs : outputs,
                                 .density = hardly_any,
                                 .most_bytes_at_birth = 32e6 + static_cast<double>(std::filesystem::file_size(path))});
+    fold_as_in(file, *opened.model);
     narrow_as_in(file, *opened.model, complete ? card.input : input);
   } catch (const UsageError& error) {
     throw FileError(fmt::format("{}: {}", path.string(), error.what()));

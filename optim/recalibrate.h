@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "espalier/core/flops.h"
 #include "espalier/core/threads.h"
 #include "espalier/datasets/loader.h"
 #include "espalier/layers/module.h"
@@ -21,6 +22,7 @@ struct RecalibrateOptions {
 
 // Every layer's running statistics become their mean over the batches, each weighing as many as it has samples; what
 // they were is forgotten. Parameters stay as they are.
-void recalibrate(Module& model, const Loader& loader, const RecalibrateOptions& options = {});
+// Returns the FLOPs of the passes.
+Flops recalibrate(Module& model, const Loader& loader, const RecalibrateOptions& options = {});
 
 }  // namespace espalier

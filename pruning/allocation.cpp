@@ -86,11 +86,6 @@ std::vector<Index> allocate_by_scores(std::span<const Scored> layers, Index tota
   return global(scores, total);
 }
 
-std::string layer_of(const std::string& name) {
-  constexpr std::string_view suffix = ".weight";
-  return name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : name;
-}
-
 std::vector<Index> as_given(const Allocation& given, std::span<const Scored> layers, double density) {
   const double final_density = overall_density(given, layers);
   const double part = final_density < 1 ? std::min(1.0, (1 - density) / (1 - final_density)) : 0;
@@ -100,6 +95,19 @@ std::vector<Index> as_given(const Allocation& given, std::span<const Scored> lay
     keep.push_back(std::min(layer.W->nonzeros(), rounded(of_layer * static_cast<double>(layer.W->positions()))));
   }
   return keep;
+}
+
+// What each layer may fall to alone, all times the same factor. The factor depends on the density only, and counts fall
+// with it: so along a schedule no weight is asked back.
+std::vector<Index> by_sensitivity(const Allocation& measured, std::span<const Scored> layers, Index total) {
+  std::vector<double> share;
+  for (const Scored& layer : layers) {
+    const auto found = measured.density_of.find(layer_of(layer.W->name()));
+    require(found != measured.density_of.end(), "[allocation] {}: expected a measured density of {}, got none",
+            name_of(measured), layer.W->name());
+    share.push_back(found->second * static_cast<double>(layer.W->positions()));
+  }
+  return proportional(layers, share, total);
 }
 
 std::vector<Index> counts_of(const Allocation& allocation, std::span<const Scored> layers, double density,
@@ -113,6 +121,8 @@ std::vector<Index> counts_of(const Allocation& allocation, std::span<const Score
     case Allocation::global:
     case Allocation::lamp:
       return allocate_by_scores(layers, total, allocation.rule == Allocation::lamp);
+    case Allocation::sensitivity:
+      return by_sensitivity(allocation, layers, total);
     case Allocation::given:
       return as_given(allocation, layers, density);
   }
@@ -125,15 +135,38 @@ constexpr std::pair<Allocation::Rule, const char*> allocation_rules[] = {{Alloca
                                                                          {Allocation::global, "global"},
                                                                          {Allocation::lamp, "lamp"}};
 
-// "0.05": a density in (0, 1], or nothing.
-std::optional<double> density_in(std::string_view text) {
-  double density = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), density);
-  if (error != std::errc() || end != text.data() + text.size() || !(density > 0 && density <= 1)) return std::nullopt;
-  return density;
+// "0.05": a number above 0 and up to `most`, or nothing.
+std::optional<double> number_in(std::string_view text, double most) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || !(number > 0 && number <= most)) return std::nullopt;
+  return number;
+}
+
+constexpr std::string_view sensitivity_word = "sensitivity";
+
+// "sensitivity:1"
+Allocation by_sensitivity_named(const std::string& name) {
+  constexpr double most_points = 100;
+  Allocation allocation(Allocation::sensitivity);
+  const auto drop = name.size() > sensitivity_word.size()
+                        ? number_in(std::string_view(name).substr(sensitivity_word.size() + 1), most_points)
+                        : std::nullopt;
+  require(
+      drop.has_value(),
+      "[allocation] expected sensitivity:DROP, the points above 0 and up to 100 that each layer alone may lose, such "
+      "as sensitivity:1, got \"{}\"",
+      name);
+  allocation.drop = *drop;
+  return allocation;
 }
 
 }  // namespace
+
+std::string layer_of(const std::string& parameter) {
+  constexpr std::string_view suffix = ".weight";
+  return parameter.ends_with(suffix) ? parameter.substr(0, parameter.size() - suffix.size()) : parameter;
+}
 
 Allocation allocation_named(const std::string& name) {
   std::vector<std::string> rules;
@@ -141,6 +174,9 @@ Allocation allocation_named(const std::string& name) {
     if (name == known) return rule;
     rules.emplace_back(known);
   }
+  if (name == sensitivity_word || name.starts_with(std::string(sensitivity_word) + ":"))
+    return by_sensitivity_named(name);
+  rules.emplace_back("sensitivity:DROP");
   require(name.find('=') != std::string::npos,
           "[allocation] expected {} or densities such as fc1=0.05,output=1, got \"{}\"{}", fmt::join(rules, ", "), name,
           did_you_mean(name, rules));
@@ -149,7 +185,7 @@ Allocation allocation_named(const std::string& name) {
     const std::size_t end = std::min(name.find(',', begin), name.size());
     const std::string part = name.substr(begin, end - begin);
     const std::size_t equals = part.rfind('=');
-    const auto density = equals == std::string::npos ? std::nullopt : density_in(part.substr(equals + 1));
+    const auto density = equals == std::string::npos ? std::nullopt : number_in(part.substr(equals + 1), 1);
     require(density && equals > 0, "[allocation] expected layer=density with a density in (0, 1], got \"{}\"", part);
     const std::string layer = layer_of(part.substr(0, equals));
     require(given.density_of.emplace(layer, *density).second, "[allocation] expected every layer once, got {} again",
@@ -162,6 +198,7 @@ Allocation allocation_named(const std::string& name) {
 std::string name_of(const Allocation& allocation) {
   for (const auto& [rule, known] : allocation_rules)
     if (allocation.rule == rule) return known;
+  if (allocation.rule == Allocation::sensitivity) return fmt::format("{}:{}", sensitivity_word, allocation.drop);
   std::string text;
   for (const auto& [layer, density] : allocation.density_of)
     text += fmt::format("{}{}={}", text.empty() ? "" : ",", layer, density);

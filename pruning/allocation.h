@@ -9,6 +9,8 @@
 //   lamp      the same with scores that are comparable between layers: score^2 over the sum of score^2 of all weights
 //             of the layer that are at least as important (Lee et al., "Layer-adaptive sparsity for the magnitude-based
 //             pruning", 2021). The best weight of every layer has 1, so that no layer is emptied.
+//   sensitivity:1   density of a layer proportional to the lowest one at which the network loses no more than 1 point
+//             when that layer alone is pruned (pruning/sensitivity.h), capped at 1 likewise
 //   fc1=0.05,fc2=0.1,output=1     given: the density of each layer; the overall one follows
 #pragma once
 
@@ -30,15 +32,20 @@ struct Scored {
 };
 
 struct Allocation {
-  enum Rule { uniform, er, erk, global, lamp, given };
+  enum Rule { uniform, er, erk, global, lamp, sensitivity, given };
   Rule rule = global;
-  std::map<std::string, double> density_of{};  // given: by layer, without ".weight"
+  // By layer, without ".weight". given: what it keeps; sensitivity: what it alone may fall to, once that is measured
+  std::map<std::string, double> density_of{};
+  double drop = 0;  // sensitivity: points that a layer alone may lose
 
   Allocation(Rule which, std::map<std::string, double> densities = {})  // a rule is an allocation
       : rule(which), density_of(std::move(densities)) {}
-  bool looks_at_scores() const { return rule == global || rule == lamp; }
+  // What cannot be shared out by shapes alone.
+  bool looks_at_scores() const { return rule == global || rule == lamp || rule == sensitivity; }
   bool operator==(const Allocation&) const = default;
 };
+// "fc1" of "fc1.weight": what layers are called in allocations.
+std::string layer_of(const std::string& parameter);
 // Throws UsageError listing what is known; given densities must be in (0, 1].
 Allocation allocation_named(const std::string& name);
 std::string name_of(const Allocation& allocation);
@@ -47,9 +54,9 @@ std::string name_of(const Allocation& allocation);
 // (with or without ".weight") and nothing else is.
 double overall_density(const Allocation& given, std::span<const Scored> layers);
 
-// How many weights each layer keeps at this overall density, never more than it has live. With `er`, `erk`, `global`
-// and `lamp` the sum is exactly round(density * all positions), or all live weights if those are fewer; with `uniform`
-// each layer keeps round(density * its positions). With `given`, layer l of density d_l in the end keeps
+// How many weights each layer keeps at this overall density, never more than it has live. With `er`, `erk`, `global`,
+// `lamp` and `sensitivity` the sum is exactly round(density * all positions), or all live weights if those are fewer;
+// with `uniform` each layer keeps round(density * its positions). With `given`, layer l of density d_l in the end keeps
 // round(n_l (1 - (1 - d_l) (1 - density) / (1 - overall_density))): all layers have gone the same part of their ways.
 // Throws UsageError if a layer would keep none.
 std::vector<Index> allocate(const Allocation& allocation, std::span<const Scored> layers, double density);

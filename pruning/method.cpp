@@ -19,6 +19,7 @@ class ByScores final : public Method {
   std::vector<PruneEvent> prune_to(double density, Index step) override { return pruner_.prune_to(density, step); }
   void require_possible(double density) const override { pruner_.require_possible(density); }
   double density() const override { return density_of(pruner_.layers()); }
+  std::vector<NamedNumbers> state() override { return pruner_.state(); }
 
  private:
   static Index batches_of(const MethodContext& context) {
@@ -75,6 +76,9 @@ std::unique_ptr<Method> make_method(const MethodInfo& method, MethodContext cont
   check(method, context.options.structure);
   if (method.criterion && context.options.structure.of_units()) return std::make_unique<GroupMethod>(context);
   if (method.criterion) return std::make_unique<ByScores>(method.criterion(context.settings), context);
+  require(context.options.allocation.rule != Allocation::sensitivity,
+          "[allocation] expected one by shape or global, for {} does not prune by scores, got {}", method.name,
+          name_of(context.options.allocation));
   return method.make(context);
 }
 

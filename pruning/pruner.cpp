@@ -62,6 +62,12 @@ Pruner::Pruner(std::span<Parameter* const> parameters, std::shared_ptr<const Cri
   }
   if (options_.allocation.rule == Allocation::given)
     options_.schedule.density = overall_density(options_.allocation, scored());
+  if (options_.allocation.rule == Allocation::sensitivity) {
+    require(options_.judge != nullptr,
+            "[allocation] {}: expected validation samples to measure on (--validation above 0), got none",
+            name_of(options_.allocation));
+    tolerated_.assign(layers_.size(), 0);
+  }
   if (options_.allocation.rule == Allocation::erk)
     for (const Parameter* W : layers_)
       require(options_.geometry.contains(W->name()), "[pruner] erk: expected the geometry of {}, got none", W->name());
@@ -126,6 +132,42 @@ std::vector<PruneEvent> Pruner::prune_to(double density, Index step) {
   return events;
 }
 
+std::vector<NamedNumbers> Pruner::state() {
+  if (tolerated_.empty()) return {};
+  return {{"pruner.tolerated", tolerated_}};
+}
+
+void Pruner::know_sensitivity(std::span<const std::vector<Real>> scores, Index step) {
+  if (std::ranges::any_of(tolerated_, [](Real d) { return !(d > 0 && d <= 1); })) {
+    const Evaluation before = options_.judge();
+    tolerated_ = tolerated_densities(
+        layers_, scores,
+        {.drop = options_.allocation.drop, .structure = options_.structure, .storage = options_.storage}, before,
+        options_.judge, options_.measuring);
+    say_sensitivity(before, step);
+  }
+  for (std::size_t l = 0; l < layers_.size(); ++l)
+    options_.allocation.density_of[layer_of(layers_[l]->name())] = static_cast<double>(tolerated_[l]);
+}
+
+void Pruner::say_sensitivity(const Evaluation& before, Index step) const {
+  if (!options_.measured) return;
+  std::string text;
+  double live = 0, positions = 0;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    text += fmt::format("{}{} {:g}", l ? ", " : "", layer_of(layers_[l]->name()), static_cast<float>(tolerated_[l]));
+    live += static_cast<double>(tolerated_[l]) * static_cast<double>(layers_[l]->positions());
+    positions += static_cast<double>(layers_[l]->positions());
+  }
+  const std::string unit = before.classes > 0 ? "points of accuracy" : "% of the RMSE";
+  options_.measured(fmt::format(
+      "sensitivity, measured after step {} on {} validation samples: losing at most {:g} {}, each layer alone may keep "
+      "as "
+      "little as: {}; together that is density {:.4g}, and {:g} was asked for: {}",
+      step, before.samples, options_.allocation.drop, unit, text, live / positions, options_.schedule.density,
+      live / positions <= options_.schedule.density ? "each keeps more" : "each keeps less"));
+}
+
 std::vector<PruneEvent> Pruner::prune_once(double density, Index step) {
   const CriterionContext context{options_.seed, static_cast<std::uint64_t>(step), evidence_};
   if (evidence_) evidence_->begin(step);
@@ -136,6 +178,7 @@ std::vector<PruneEvent> Pruner::prune_once(double density, Index step) {
     criterion_->score(*W, context, scores.back());
     share_scores(options_.structure, *W, scores.back());
   }
+  if (!tolerated_.empty()) know_sensitivity(scores, step);
   const std::vector<Index> keep = allocate(options_.allocation, scored(scores), density);
   std::vector<std::vector<std::uint32_t>> kept(layers_.size());
   const auto each_layer = [&](auto&& work) {

@@ -105,6 +105,7 @@ void for_each_field(Config& c, Field&& field) {
   field("pruning", "criterion", c.units.criterion);
   field("pruning", "round_to", c.units.round_to);
   field("pruning", "minimum", c.units.minimum);
+  field("pruning", "recalibrate", c.recalibrate);
   field("pruning", "settings", c.settings);
   field("storage", "csr_below", c.storage.csr_below);
   field("storage", "csr_below_of", c.storage.csr_below_of);
@@ -112,21 +113,37 @@ void for_each_field(Config& c, Field&& field) {
 
 // Keys that are written only where they differ from the default: a configuration from before they came keeps its text,
 // and with it its digest in `espalier reproduce`.
-constexpr std::array<std::string_view, 30> later_keys{"training.continued", "training.continued_rates",
-                                                      "run.init",           "run.layout",
-                                                      "run.init_names",     "run.recipe",
-                                                      "run.members",        "training.patience",
-                                                      "data.format",        "run.baselines",
-                                                      "loss.name",          "loss.huber_delta",
-                                                      "loss.quantile",      "loss.class_weights",
-                                                      "table.test_data",    "table.target",
-                                                      "table.task",         "table.scaling",
-                                                      "table.encoding",     "table.impute",
-                                                      "table.missing",      "table.ignore",
-                                                      "table.categorical",  "table.test_fraction",
-                                                      "table.use",          "table.header",
-                                                      "table.delimiter",    "table.decimal",
-                                                      "table.charset",      "table.skip_bad_rows"};
+constexpr std::array<std::string_view, 31> later_keys{"pruning.recalibrate",
+                                                      "training.continued",
+                                                      "training.continued_rates",
+                                                      "run.init",
+                                                      "run.layout",
+                                                      "run.init_names",
+                                                      "run.recipe",
+                                                      "run.members",
+                                                      "training.patience",
+                                                      "data.format",
+                                                      "run.baselines",
+                                                      "loss.name",
+                                                      "loss.huber_delta",
+                                                      "loss.quantile",
+                                                      "loss.class_weights",
+                                                      "table.test_data",
+                                                      "table.target",
+                                                      "table.task",
+                                                      "table.scaling",
+                                                      "table.encoding",
+                                                      "table.impute",
+                                                      "table.missing",
+                                                      "table.ignore",
+                                                      "table.categorical",
+                                                      "table.test_fraction",
+                                                      "table.use",
+                                                      "table.header",
+                                                      "table.delimiter",
+                                                      "table.decimal",
+                                                      "table.charset",
+                                                      "table.skip_bad_rows"};
 constexpr std::array<std::string_view, 3> later_keys_of_units{"pruning.criterion", "pruning.round_to",
                                                               "pruning.minimum"};
 
@@ -278,6 +295,16 @@ void check_units(const RunConfig& c, const MethodInfo& method, const Structure& 
       c.structure, c.rewind);
 }
 
+// Throws UsageError for an allocation that cannot be: what has not learnt anything loses nothing, whatever goes.
+void check_allocation(const RunConfig& c) {
+  const bool untrained = c.init.empty() && c.schedule.begin == 0 && !rewind_named(c.rewind);
+  require(
+      allocation_named(c.allocation).rule != Allocation::sensitivity || !untrained,
+      "[allocation] expected pruning that begins after some training (--begin above 0) or of weights that are given "
+      "(--init), got {} of an untrained network",
+      c.allocation);
+}
+
 // What the user left open of the pruning is as the method has it.
 void settle_pruning(RunConfig& c) {
   const MethodInfo& method = methods().named(c.method);
@@ -295,7 +322,7 @@ void settle_pruning(RunConfig& c) {
   if (c.schedule.interval == 0) c.schedule.interval = own.schedule.interval;
   if (c.schedule.rounds == 0) c.schedule.rounds = own.schedule.rounds;
   c.settings = settings_of(method, c.settings);
-  allocation_named(c.allocation);
+  check_allocation(c);
   if (fixed) {
     require(c.allocation == "uniform", "[allocation] expected none or uniform with a structure of {}, got {}",
             c.structure, c.allocation);

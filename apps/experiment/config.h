@@ -74,6 +74,7 @@ struct RunConfig {
   std::map<std::string, double> settings;  // the method's own
   std::vector<std::string> protect;
   UnitOptions units;  // where the structure is one of whole units; its protected names are then those of layers
+  bool recalibrate = true;  // running statistics, where no step follows the last pruning
   StorageRules storage;
 
   std::string layout = "smallest";  // of the model's file: smallest, csr

@@ -10,6 +10,8 @@
 #include "espalier/experiment/best_epoch.h"
 #include "espalier/experiment/trained_network.h"
 #include "espalier/experiment/training_state.h"
+#include "espalier/optim/progress.h"
+#include "espalier/optim/recalibrate.h"
 #include "espalier/pruning/storage_rules.h"
 
 namespace espalier {
@@ -47,12 +49,23 @@ void require_epochs_for(const Experiment& e) {
           e.pruning->method.name);
 }
 
+// What a method may ask of a training, and say to it.
+struct Listening {
+  bool histograms = false;
+  Judge judge = nullptr;
+  SensitivityProgress measuring = nullptr;
+  std::function<void(const std::string&)> measured = nullptr;
+};
+
 std::unique_ptr<Method> method_of(const Experiment& e, Trainer& trainer, const Loader& train, Index steps,
-                                  bool histograms = false) {
+                                  Listening listening) {
   if (!e.pruning) return nullptr;
   PrunerOptions options = e.pruning->options;
   options.seed = e.seed;
-  options.storage.histograms = histograms;
+  options.storage.histograms = listening.histograms;
+  if (e.data.validation->samples() > 0) options.judge = std::move(listening.judge);
+  options.measuring = std::move(listening.measuring);
+  options.measured = std::move(listening.measured);
   if (options.geometry.empty()) options.geometry = geometries_of(*e.model, e.data.train->shape());
   return make_method(e.pruning->method, {.trainer = trainer,
                                          .train = train,
@@ -72,7 +85,12 @@ class Training {
         train_(shuffled(e)),
         validation_(in_order(e.data.validation, e)),
         steps_(e.epochs * train_.batches()),
-        method_(method_of(e, trainer_, train_, steps_, /*histograms=*/observer.pruned != nullptr)),
+        method_(method_of(
+            e, trainer_, train_, steps_,
+            {.histograms = observer.pruned != nullptr,
+             .judge = [this] { return judged(); },
+             .measuring = [this](Index done, Index most, const std::string& layer) { measuring(done, most, layer); },
+             .measured = [this](const std::string& text) { measured(text); }})),
         rewind_(e.pruning ? e.pruning->rewind : Rewind{}),
         rounds_(rewind_ ? e.pruning->options.schedule.rounds : 0),
         statistics_(state_of(*e.model)),
@@ -183,7 +201,10 @@ class Training {
     options.save = [this](const FitPosition& position) { save(position); };
     options.after_step = [this](Index step, Index steps) {
       if (rewind_ && !early_ && step == rewind_.step) early_.emplace(trainer_.parameters(), statistics_);
-      if (method_ && !rewind_) report(pruned(method_->after_step(step, steps)));
+      if (!method_ || rewind_) return;
+      const std::vector<PruneEvent> events = pruned(method_->after_step(step, steps));
+      if (!events.empty()) state_.pruned_step = step;
+      report(events);
     };
     options.after_epoch = [this](const EpochResult& epoch) {
       result_.train_seconds += epoch.seconds;
@@ -270,7 +291,7 @@ class Training {
       result_.validation = *validation;
       result_.epoch = best_.epoch();
     }
-    if (method_) timed([&] { report(pruned(method_->finish(steps_))); });
+    if (method_) timed([&] { prune_in_the_end(); });
     result_.train_flops += trainer_.take_probe_flops();
     const Score score = trainer_.score(in_order(e_.data.test, e_));
     result_.test = score.evaluation;
@@ -283,6 +304,45 @@ class Training {
       throw DivergedError("training diverged at its last step: outputs are not finite; try a smaller learning rate");
     keep_finished();
     if (failure_) std::rethrow_exception(failure_);
+  }
+
+  // The method's own pruning behind the last step. If that, or the step that counts, was the last change of the
+  // weights, running statistics are those of the network before.
+  void prune_in_the_end() {
+    const std::vector<PruneEvent> events = pruned(method_->finish(steps_));
+    report(events);
+    const Index counted = result_.epoch > 0 ? result_.epoch * train_.batches() : steps_;
+    if (statistics_.empty() || !e_.pruning->recalibrate || (events.empty() && state_.pruned_step != counted)) return;
+    result_.train_flops += recalibrate(*e_.model, shuffled(e_), {.threads = e_.threads, .seed = e_.seed});
+    result_.validation = trainer_.evaluate(validation_);
+    result_.notes.push_back(
+        fmt::format("running statistics were taken anew from the {} training samples, for no step followed the last "
+                    "pruning (--no-recalibrate leaves them)",
+                    e_.data.train->samples()));
+  }
+
+  // --- what a method asks and says ---
+  // How good the network is now, on samples that it does not learn from; counted as what it costs.
+  Evaluation judged() {
+    const Evaluation now = trainer_.evaluate(validation_);
+    Flops probes = trainer_.probe_flops();
+    trainer_.resume_at(trainer_.steps(), probes += now.flops);
+    return now;
+  }
+  void measuring(Index done, Index most, const std::string& layer) {
+    const Index samples = e_.data.validation->samples();
+    if (!progress_) {
+      if (!e_.label.empty())
+        fmt::print(stderr, "  measuring sensitivity of {} layers on {} validation samples ...\n",
+                   most / std::ssize(tolerance_densities()), samples);
+      progress_.emplace("sensitivity", most * samples, !e_.label.empty());
+    }
+    progress_->update(done * samples, layer);
+  }
+  void measured(const std::string& text) {
+    progress_.reset();
+    if (!e_.label.empty()) fmt::print(stderr, "  {}\n", text);
+    result_.notes.push_back(text);
   }
 
   // A model that cannot be kept here may still be written elsewhere.
@@ -355,7 +415,8 @@ class Training {
   std::vector<Parameter> last_epoch_;  // with observer_.diverged
   std::optional<Snapshot> last_statistics_;
   Index last_epoch_number_ = 0;
-  std::exception_ptr failure_;  // an observer's
+  std::exception_ptr failure_;        // an observer's
+  std::optional<Progress> progress_;  // of measuring sensitivity
   Stopwatch since_saved_;
   TrainingState state_;
   Trained result_;
@@ -384,7 +445,8 @@ void require_possible(Experiment& e, const std::vector<double>& densities) {
   model_bytes(*e.model, card_of(*e.model, e.data));  // that its file could be written
   Trainer trainer(*e.model, e.loss, *e.optimizer, {.seed = e.seed});
   const Loader train = shuffled(e);
-  const auto method = method_of(e, trainer, train, /*steps=*/0);
+  const auto method = method_of(e, trainer, train, /*steps=*/0,
+                                {.judge = [&] { return trainer.evaluate(in_order(e.data.validation, e)); }});
   if (!method) return;
   for (const double density : densities) method->require_possible(density);
   if (densities.empty()) method->require_possible(e.pruning->options.schedule.density);

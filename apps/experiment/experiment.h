@@ -47,6 +47,10 @@ struct Pruning {
   Settings settings = {};      // the method's own numbers; those that are not given have its defaults
   // With rounds of the iterative schedule as whole trainings: what each of them begins with.
   Rewind rewind = {};
+  // Where pruning is the last that happens to a network, no step follows in which running statistics (batch norm) would
+  // come to describe it: they are then taken anew from the training samples. false: they stay those of the network
+  // before.
+  bool recalibrate = true;
 };
 
 // A method of the catalogue with its own structure, allocation, schedule and rewinding.

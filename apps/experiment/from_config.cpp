@@ -72,7 +72,8 @@ Pruning pruning_of(const RunConfig& c) {
                       .protect = c.protect,
                       .units = c.units},
           .settings = c.settings,
-          .rewind = rewind_named(c.rewind)};
+          .rewind = rewind_named(c.rewind),
+          .recalibrate = c.recalibrate};
 }
 
 namespace {

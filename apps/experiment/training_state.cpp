@@ -221,6 +221,7 @@ Progress progress_of(const json& j, const TrainingLimits& limits) {
     s.position = position_of(j.at("position"), limits, first);
     s.trainer_steps = whole_number(j, "trainer_steps", s.position.step - first, s.position.step - first);
     s.probe_flops = flops_of(j, "probe_flops");
+    if (j.contains("pruned_step")) s.pruned_step = whole_number(j, "pruned_step", 0, s.position.step);
     p.early = truth(j, "early");
     if (const json& best = j.at("best"); !best.is_null())
       p.best = {.epoch = whole_number(best, "epoch", 1, limits.steps / limits.batches),
@@ -330,6 +331,7 @@ void save_training(const TrainingState& s, const TrainingParts& parts, const std
     j["position"] = to_json(s.position);
     j["trainer_steps"] = s.trainer_steps;
     j["probe_flops"] = to_json(s.probe_flops);
+    if (s.pruned_step >= 0) j["pruned_step"] = s.pruned_step;
     j["early"] = parts.early && *parts.early;
     const auto best = parts.best ? parts.best->found() : std::nullopt;
     j["best"] = best ? to_json(*best) : json();

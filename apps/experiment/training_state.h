@@ -25,6 +25,7 @@ struct TrainingState {
   Flops probe_flops = {};    // that no step has counted yet
   std::string noted = {};    // by the observer
   std::uint64_t number = 0;  // of the checkpoint, counted from 1
+  Index pruned_step = -1;    // after which weights last left or came, without rewinding; -1: after none
 };
 
 // What a checkpoint is made of, and read into. `method`, `early` and `best`: null once the training is finished.

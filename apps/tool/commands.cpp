@@ -69,6 +69,7 @@ constexpr CommandEntry command_entries[] = {
     {"shrink", "A trained network without its dead units, as a smaller file", use_group, add_shrink},
     {"report", "The page that shows a run, or compares several", look_group, add_report},
     {"inspect", "What a trained network looks like: layers, weights, first layer, curves", look_group, add_inspect},
+    {"sensitivity", "What a trained network loses when one layer alone is pruned", look_group, add_sensitivity},
     {"trace", "One pruning step on a small net, every number of it", look_group, add_trace},
     {"methods", "List the pruning methods", look_group, add_methods},
     {"explain", "What a pruning method computes, costs and is not good at", look_group, add_explain},

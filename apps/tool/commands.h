@@ -35,6 +35,7 @@ Command add_predict(CLI::App& app);
 Command add_evaluate(CLI::App& app);
 Command add_export(CLI::App& app);
 Command add_shrink(CLI::App& app);
+Command add_sensitivity(CLI::App& app);
 Command add_report(CLI::App& app);
 Command add_inspect(CLI::App& app);
 Command add_trace(CLI::App& app);

@@ -53,10 +53,7 @@ const std::map<std::string, std::function<Words()>>& tables() {
        [] {
          return Words{"one-shot", "linear", "cubic", "iterative"};
        }},
-      {"--allocation",
-       [] {
-         return Words{"uniform", "er", "erk", "global", "lamp"};
-       }},
+      {"--allocation", [] { return Words{"uniform", "er", "erk", "global", "lamp", "sensitivity:1"}; }},
       {"--structure",
        [] { return Words{"elements", "2:4", "block:4x4", "fan-in", "neurons", "channels", "heads", "units"}; }},
       {"--criterion", [] { return with_auto(group_criteria().all_names()); }},

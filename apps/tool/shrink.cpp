@@ -14,7 +14,7 @@ namespace {
 
 struct ShrinkFlags {
   std::string model, out;
-  WidthGuards guards;
+  ShrinkOptions options;
   bool json = false;
 };
 
@@ -23,7 +23,7 @@ void run_shrink(const ShrinkFlags& f) {
   require(!is_file_of_run(f.out, f.model) && !std::filesystem::equivalent(f.out, f.model, none),
           "[out] expected a file that is none of the run's own, got {}", f.out);
   TrainedNetwork network = open_network(f.model);
-  const Shrunk shrunk = shrink(network, f.guards);
+  const Shrunk shrunk = shrink(network, f.options);
   const ModelCard card = network.encoder && network.card.preprocessing.empty()
                              ? with_encoder(network.card, *network.encoder)
                              : network.card;
@@ -37,11 +37,15 @@ Command add_shrink(CLI::App& app) {
   auto flags = std::make_shared<ShrinkFlags>();
   app.add_option("model", flags->model, "The folder of a run, or a model's file")->required();
   app.add_option("--out", flags->out, "The file to write")->required();
-  app.add_option("--protect", flags->guards.protect,
+  app.add_option("--protect", flags->options.guards.protect,
                  "Layers of which nothing goes: fc1,conv2 (inspect --groups lists them)")
       ->delimiter(',');
-  app.add_option("--minimum", flags->guards.minimum, "So many units of each layer stay, if it has so many")
+  app.add_option("--minimum", flags->options.guards.minimum, "So many units of each layer stay, if it has so many")
       ->capture_default_str();
+  app.add_flag("--fold-norm", flags->options.fold_norm,
+               "Make batch norms part of the layers before them, where that is possible: the answers stay the same");
+  app.add_flag("--keep-inputs", flags->options.keep_inputs,
+               "Columns of a table that nothing reads stay in the model and in its preprocessing");
   app.add_flag("--json", flags->json, "Print the sizes as JSON, and which inputs are still read");
   return [flags] { run_shrink(*flags); };
 }

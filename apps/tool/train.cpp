@@ -84,8 +84,9 @@ void add_pruning_flags(CLI::App& app, TrainFlags& f) {
   app.option_defaults()->group("Pruning: how, and how much");
   app.add_option(
       "--allocation", c.allocation,
-      "uniform, er, erk, global, lamp, or a density for each layer, e.g. fc1=0.05,fc2=0.1,output=1 (default: "
-      "the method's)");
+      "uniform, er, erk, global, lamp, sensitivity:DROP (by how far each layer alone can be pruned for DROP points of "
+      "accuracy, or per cent of the RMSE, measured on validation samples), or a density for each layer, e.g. "
+      "fc1=0.05,fc2=0.1,output=1 (default: the method's)");
   app.add_option("--structure", c.structure,
                  "elements, N:M (e.g. 2:4), block:RxC (e.g. block:4x4) or fan-in; or whole units, which are taken out: "
                  "neurons, channels, heads, or units for all three (default: the method's)");
@@ -105,6 +106,9 @@ void add_pruning_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--protect", c.protect,
                  "Weights never to prune, e.g. output.weight; of whole units, layers that keep all of theirs, e.g. fc1")
       ->delimiter(',');
+  app.add_flag_callback(
+      "--no-recalibrate", [&c] { c.recalibrate = false; },
+      "Where no step follows the last pruning: leave batch norm's running statistics as they were before it");
 }
 
 void add_training_flags(CLI::App& app, RunConfig& c) {

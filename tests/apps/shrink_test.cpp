@@ -1,11 +1,14 @@
 // espalier shrink and espalier inspect.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "espalier/core/error.h"
 #include "espalier/core/random.h"
@@ -90,6 +93,117 @@ TEST_F(Shrink, ATrainingGoesOnFromTheNarrowerNetwork) {
   ASSERT_EQ(ran.code, exit_done) << ran.err;
   const TrainedNetwork network = open_network(path("run"));
   EXPECT_LT(parameters_of(*network.model)[0]->rows(), 40);
+}
+
+// A table of twelve columns, ten of which say nothing, and one of words; a network that reads few of them.
+class ShrinkInputs : public Shrink {
+ protected:
+  void SetUp() override {
+    std::ofstream table(path("wide.csv"));
+    table << "a,b,c,d,e,f,g,h,i,j,word,y\n";
+    const Random random(1, "wide");
+    for (std::uint64_t i = 0; i < 300; ++i) {
+      const auto x = [&](std::uint64_t j) { return random.uniform(16 * i + j); };
+      for (std::uint64_t j = 0; j < 10; ++j) table << fmt::format("{},", x(j));
+      table << (x(10) < 0.3 ? "red" : x(10) < 0.6 ? "green" : "blue") << (x(0) > x(1) ? ",more\n" : ",less\n");
+    }
+    table.close();
+    const Ran ran = tool("train --data " + path("wide.csv") +
+                         " --model tabular:20-10+norm --density 0.03 --epochs 12 --no-dense --out " + path("wide"));
+    ASSERT_EQ(ran.code, exit_done) << ran.err;
+  }
+  // That both give every row of the file the same class, and probabilities that differ by rounding only.
+  void expect_same_answers(const std::string& a, const std::string& b,
+                           const std::string& file_of_b = "wide.csv") const {
+    const Ran first = tool("predict " + a + " " + path("wide.csv")),
+              second = tool("predict " + b + " " + path(file_of_b));
+    ASSERT_EQ(first.code, exit_done) << first.err;
+    ASSERT_EQ(second.code, exit_done) << second.err;
+    std::istringstream left(first.out), right(second.out);
+    Index lines = 0;
+    for (std::string x, y; std::getline(left, x); ++lines) {
+      ASSERT_TRUE(std::getline(right, y));
+      std::istringstream fields_of_x(x), fields_of_y(y);
+      for (std::string p, q; std::getline(fields_of_x, p, ',') && std::getline(fields_of_y, q, ',');) {
+        if (p.find_first_of("0123456789") == 0) {
+          EXPECT_NEAR(std::stod(p), std::stod(q), 1e-4) << x;
+        } else {
+          EXPECT_EQ(p, q);
+        }
+      }
+    }
+    EXPECT_EQ(lines, 301);
+  }
+  // The table without the columns of these names.
+  void write_without(const std::vector<std::string>& gone, const std::string& file) const {
+    std::ifstream table(path("wide.csv"));
+    std::ofstream out(path(file));
+    std::vector<bool> stays;
+    for (std::string line; std::getline(table, line);) {
+      std::istringstream fields(line);
+      std::string text;
+      const bool header = stays.empty();
+      std::size_t n = 0;
+      for (std::string field; std::getline(fields, field, ','); ++n) {
+        if (header) stays.push_back(std::ranges::count(gone, field) == 0);
+        if (stays[n]) text += (text.empty() ? "" : ",") + field;
+      }
+      out << text << "\n";
+    }
+  }
+};
+
+TEST_F(ShrinkInputs, ColumnsThatNothingReadsLeaveModelAndPreprocessing) {
+  const std::string small = path("small.safetensors");
+  const Ran ran = tool("shrink " + path("wide") + " --json --out " + small);
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  const auto json = nlohmann::json::parse(ran.out);
+  const auto gone = json["dropped_columns"].get<std::vector<std::string>>(),
+             left = json["surviving_inputs"].get<std::vector<std::string>>();
+  EXPECT_GT(gone.size(), 0u);
+  EXPECT_EQ(gone.size() + left.size(), 11u) << ran.out;
+  for (const std::string& name : gone) EXPECT_EQ(std::ranges::count(left, name), 0) << name;
+  const TrainedNetwork network = open_network(small);
+  EXPECT_EQ(network.card.input, Shape{network.encoder->features()});
+  EXPECT_LT(network.encoder->features(), 13);
+  EXPECT_EQ(parameters_of(*network.model)[0]->cols(), network.encoder->features());
+
+  // The same answers to the same rows, and to rows without those columns.
+  expect_same_answers(path("wide"), small);
+  write_without(gone, "fewer.csv");
+  expect_same_answers(path("wide"), small, "fewer.csv");
+  EXPECT_EQ(tool("evaluate " + small + " --data " + path("wide.csv")).out,
+            tool("evaluate " + path("wide") + "/model.safetensors --data " + path("wide.csv")).out);
+  EXPECT_EQ(tool("inspect " + small).code, exit_done);
+  EXPECT_EQ(tool("sensitivity " + small + " --data " + path("wide.csv") + " --densities 0.5").code, exit_done);
+  const Ran again = tool("shrink " + small + " --json --out " + path("smaller.safetensors"));
+  ASSERT_EQ(again.code, exit_done) << again.err;
+  EXPECT_TRUE(nlohmann::json::parse(again.out)["dropped_columns"].empty());
+}
+
+TEST_F(ShrinkInputs, TheyStayIfThatIsWanted) {
+  const Ran ran = tool("shrink " + path("wide") + " --keep-inputs --out " + path("small.safetensors"));
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  EXPECT_EQ(ran.out.find("no inputs any more"), std::string::npos) << ran.out;
+  EXPECT_EQ(open_network(path("small.safetensors")).encoder->features(),
+            open_network(path("wide")).encoder->features());
+  const Ran less = tool("shrink " + path("wide") + " --out " + path("less.safetensors"));
+  EXPECT_NE(less.out.find("no inputs any more"), std::string::npos) << less.out;
+}
+
+TEST_F(ShrinkInputs, NormsAreFoldedIfThatIsWanted) {
+  const std::string plain = path("plain.safetensors"), folded = path("folded.safetensors");
+  ASSERT_EQ(tool("shrink " + path("wide") + " --out " + plain).code, exit_done);
+  const Ran ran = tool("shrink " + path("wide") + " --fold-norm --json --out " + folded);
+  ASSERT_EQ(ran.code, exit_done) << ran.err;
+  const auto json = nlohmann::json::parse(ran.out);
+  EXPECT_EQ(json["folded_norms"], (std::vector<std::string>{"fc1.norm", "fc2.norm"}));
+  EXPECT_TRUE(json["norms_that_stay"].empty());
+  EXPECT_LT(std::filesystem::file_size(folded), std::filesystem::file_size(plain));
+  EXPECT_EQ(state_of(*open_network(folded).model).size(), 0u);
+  expect_same_answers(path("wide"), folded);
+  const Ran said = tool("shrink " + path("wide") + " --fold-norm --out " + folded);
+  EXPECT_NE(said.out.find("2 batch norms folded into the layers before them"), std::string::npos) << said.out;
 }
 
 TEST_F(Shrink, InspectSaysWhatGoesTogetherAndWhy) {

@@ -65,6 +65,7 @@ ModulePtr embedded_tokens(std::uint64_t seed);
 ModulePtr attention_block(std::uint64_t seed);
 ModulePtr attention_of_tokens(std::uint64_t seed);
 ModulePtr linear_and_batch_norm(std::uint64_t seed);
+ModulePtr norm_without_statistics(const BatchNormOptions& options, bool scale);
 ModulePtr residual_linear(ModulePtr shortcut, std::uint64_t seed);
 ModulePtr residual_batch_norm(std::uint64_t seed);
 
@@ -154,6 +155,18 @@ inline const std::vector<LayerCase> all_layers{
      .input = {2, 3, 1},
      .misfit = Shape{2, 3},
      .per_tile = true},
+    {.name = "BatchNormWithoutStatistics",
+     .make = [](auto) { return norm_without_statistics({.channels = 3, .activation = Activation::relu}, true); },
+     .input = {3, 2, 3},
+     .misfit = Shape{2, 3, 3}},
+    {.name = "BatchNormOfFeaturesWithoutStatistics",
+     .make = [](auto) { return norm_without_statistics({.channels = 7, .activation = Activation::tanh}, true); },
+     .input = {7},
+     .misfit = Shape{8}},
+    {.name = "BatchNormWithoutScale",
+     .make = [](auto) { return norm_without_statistics({.channels = 3, .activation = Activation::sigmoid}, false); },
+     .input = {3, 2, 3},
+     .misfit = Shape{2, 3, 3}},
     {.name = "LinearAndBatchNorm", .make = linear_and_batch_norm, .input = {11}, .misfit = Shape{12}, .per_tile = true},
     {.name = "Residual",
      .make = [](auto seed) { return residual_linear(nullptr, seed); },
@@ -459,6 +472,17 @@ inline ModulePtr linear_and_batch_norm(std::uint64_t seed) {
       .add<Linear>(LinearOptions{.name = "fc2", .in = 5, .out = 3, .bias = false}, seed)
       .add<BatchNorm>(BatchNormOptions{.name = "norm2", .channels = 3});
   return model;
+}
+
+// As it is behind fold_norms, or before its scale is folded.
+inline ModulePtr norm_without_statistics(const BatchNormOptions& options, bool scale) {
+  auto norm = std::make_unique<BatchNorm>(options);
+  norm->visit_state([](const std::string&, std::vector<Real>& numbers) { numbers.clear(); });
+  for (Parameter* W : parameters_of(*norm))
+    if (W->role() == Role::scale)
+      for (std::size_t c = 0; c < W->value().size(); ++c)
+        W->value()[c] = scale ? Real{1.5} - static_cast<Real>(c) : Real{1};
+  return norm;
 }
 
 inline ModulePtr residual_linear(ModulePtr shortcut, std::uint64_t seed) {

@@ -18,6 +18,8 @@
 #include "espalier/pruning/dead_units.h"
 #include "espalier/pruning/evidence.h"
 #include "espalier/pruning/measure.h"
+#include "espalier/pruning/pruner.h"
+#include "espalier/pruning/sensitivity.h"
 #include "espalier/pruning/storage_rules.h"
 #include "support/temporary_folder.h"
 
@@ -116,6 +118,13 @@ const std::vector<Look> looks{
     {"geometries_of", [](Training& t) { geometries_of(*t.model, t.data->shape()); }},
     {"effective_nonzeros", [](Training& t) { effective_nonzeros(*t.model, t.data->shape()); }},
     {"find_dead_units", [](Training& t) { find_dead_units(*t.model, t.data->shape()); }},
+    {"sensitivity_of",
+     [](Training& t) {
+       const std::vector<Parameter*> layers = pruned_layers(parameters_of(*t.model), {});
+       const Judge judge = [&] { return Inference(*t.model, 2).evaluate(t.loader, nullptr); };
+       sensitivity_of(std::span(layers).first(std::min<std::size_t>(layers.size(), 2)), *criterion_named("magnitude"),
+                      {0.1}, judge);
+     }},
     {"census_of", [](Training& t) { census_of(*t.model); }},
     {"model_bytes", [](Training& t) { model_bytes(*t.model, {}); }},
     {"Inference::infer", [](Training& t) { Inference(*t.model, 2).infer(t.loader, 0); }},
