@@ -45,6 +45,7 @@
 #include "espalier/optim/trainer.h"
 #include "espalier/pruning/dead_units.h"
 #include "espalier/pruning/group_criterion.h"
+#include "espalier/pruning/group_method.h"
 #include "espalier/pruning/measure.h"
 #include "espalier/pruning/method.h"
 #include "espalier/pruning/pruner.h"

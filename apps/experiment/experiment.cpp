@@ -200,7 +200,8 @@ class Training {
     options.save_now = [this] { return checkpoint_.every > 0 && since_saved_.seconds() >= checkpoint_.every; };
     options.save = [this](const FitPosition& position) { save(position); };
     options.after_step = [this](Index step, Index steps) {
-      if (rewind_ && !early_ && step == rewind_.step) early_.emplace(trainer_.parameters(), statistics_);
+      if (rewind_.kind == Rewind::Kind::step && !early_ && step == rewind_.step)
+        early_.emplace(trainer_.parameters(), statistics_);
       if (!method_ || rewind_) return;
       const std::vector<PruneEvent> events = pruned(method_->after_step(step, steps));
       if (!events.empty()) state_.pruned_step = step;

@@ -16,6 +16,7 @@ function heroOf(run) {
   const r = run.result;
   const facts = [`${plural(r.epochs, "epoch")}`, `seed ${r.seed}`, `batches of ${r.batch}`, plural(r.threads, "thread"), r.processor];
   if (r.members > 1) facts.unshift(`average of ${r.members} networks`);
+  if (r.sparse.units) facts.unshift(`${count(r.sparse.units.kept)} of ${count(r.sparse.units.before)} units left`);
   return section("run", null,
     element("p", {class: "eyebrow"}, run.folder),
     element("h1", {}, `${r.model} on ${r.dataset}, ${density(r.sparse.density)} of its weights kept`),

@@ -94,10 +94,8 @@ void add_pruning_flags(CLI::App& app, TrainFlags& f) {
                  fmt::format("By what whole units are chosen: auto (the method's), {}", group_criteria().names()))
       ->capture_default_str();
   app.add_option("--round-to", c.units.round_to, "Of whole units: each layer keeps a multiple of so many")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--minimum", c.units.minimum, "Of whole units: so many of each layer stay, if it has so many")
-      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--control", c.control,
                  "none, reinit, random-pattern, shuffled-mask or small-dense: what is trained in the pruned network's "

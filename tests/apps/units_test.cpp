@@ -64,7 +64,7 @@ TEST_F(Units, LeaveASmallerDenseModelThatGivesTheMeasuredAccuracy) {
   EXPECT_LE(sparse["forward_flops"].get<double>(), 2.0 * static_cast<double>(census.parameters()));
   EXPECT_LT(std::filesystem::file_size(path("run/model.safetensors")), 4u * 784 * 24);
 
-  const Ran again = tool("evaluate " + path("run") + " --json");
+  const Ran again = tool("evaluate " + path("run") + " --data synthetic-digits --json");
   ASSERT_EQ(again.code, exit_done) << again.err;
   EXPECT_EQ(json::parse(again.out)["test_accuracy"], sparse["test_accuracy"]);
   EXPECT_EQ(tool("inspect " + path("run")).code, exit_done);
@@ -103,11 +103,12 @@ TEST_F(Units, GoOnFromAnyCheckpointToTheSameBits) {
     std::string flags;
     std::vector<Index> stops;
   };
-  for (const Case& c : {Case{"neurons --density 0.25 --interval 15 --optimizer adam --rate 0.002", {20, 33, 45}},
-                        Case{"units --method group-lasso --density 0.25 --interval 15", {40}},
-                        Case{"units --method slimming --density 0.5 --model tabular:24-16+norm", {10, 60}},
-                        Case{"neurons --density 0.3 --schedule iterative --rounds 3 --rewind rate", {40, 100, 160}},
-                        Case{"neurons --density 0.3 --interval 15 --patience 1 --criterion taylor --end 0.4", {55}}}) {
+  for (const Case& c :
+       {Case{"neurons --density 0.25 --interval 15 --optimizer adam --rate 0.002", {75, 110, 150}},
+        Case{"units --method group-lasso --density 0.25 --interval 15", {100}},
+        Case{"units --method slimming --density 0.5 --model tabular:24-16+norm", {60, 200}},
+        Case{"neurons --density 0.3 --schedule iterative --rounds 3 --rewind rate", {100, 300, 700}},
+        Case{"neurons --density 0.3 --interval 15 --patience 1 --criterion taylor --end 0.4", {80, 130}}}) {
     SCOPED_TRACE(c.flags);
     const Ran whole = train("whole", c.flags + " --overwrite");
     ASSERT_EQ(whole.code, exit_done) << whole.err;
@@ -133,7 +134,7 @@ TEST_F(Units, TakePartInSweepsAveragesAndLaterTraining) {
   ASSERT_EQ(train("average", "neurons --density 0.5 --members 2 --interval 20").code, exit_done);
   EXPECT_EQ(result_of("average")["sparse"]["units"]["before"], 80);
   EXPECT_EQ(result_of("average")["sparse"]["units"]["kept"], 40);
-  const Ran evaluated = tool("evaluate " + path("average") + " --json");
+  const Ran evaluated = tool("evaluate " + path("average") + " --data synthetic-digits --json");
   ASSERT_EQ(evaluated.code, exit_done) << evaluated.err;
   EXPECT_EQ(json::parse(evaluated.out)["test_accuracy"], result_of("average")["sparse"]["test_accuracy"]);
 
@@ -180,7 +181,7 @@ TEST_F(Units, SayInOneLineWhatCannotBe) {
   for (const Bad& bad :
        {Bad{"neurons --protect fc3", "[--protect] expected "}, Bad{"neurons --protect fc3", "did you mean fc1 or fc2?"},
         Bad{"neuron", "did you mean neurons?"}, Bad{"neurons --density 0.02", "a layer would be cut"},
-        Bad{"neurons --allocation uniform --density 0.02", "16 neurons of fc2 to stay, got none"},
+        Bad{"neurons --allocation uniform --density 0.02", "24 neurons of fc1 to stay, got none"},
         Bad{"neurons --allocation erk", "[--allocation] expected global or uniform with a structure of neurons"},
         Bad{"neurons --control reinit", "[--control] expected none with a structure of neurons"},
         Bad{"neurons --schedule iterative --rewind init", "[--rewind] expected none or rate"},
@@ -192,7 +193,7 @@ TEST_F(Units, SayInOneLineWhatCannotBe) {
         Bad{"elements --criterion l1", "[--criterion] expected none with a structure of elements"},
         Bad{"elements --round-to 8", "[--round-to] expected none with a structure of elements"},
         Bad{"elements --method fpgm", "[--structure] expected neurons, channels, heads or units, for fpgm"},
-        Bad{"neurons --minimum 0", "--minimum"}}) {
+        Bad{"neurons --minimum 0", "[--minimum] expected at least 1, got 0"}}) {
     const Ran ran = train("none", bad.flags);
     EXPECT_EQ(ran.code, exit_usage) << bad.flags << ": " << ran.err;
     EXPECT_PRED2(contains, ran.err, bad.says) << bad.flags;

@@ -184,7 +184,9 @@ TEST(GroupMethod, LeavesADenseNetworkThatIsNarrower) {
       EXPECT_DOUBLE_EQ(run.method->density(), 0.25);
       const UnitsLeft units = *run.method->units();
       EXPECT_EQ(std::pair(units.before(), units.kept()), std::pair(Index{40}, Index{10}));
-      if (!global) EXPECT_EQ(run.parameter("fc1.weight").rows(), 6);
+      if (!global) {
+        EXPECT_EQ(run.parameter("fc1.weight").rows(), 6);
+      }
       EXPECT_EQ(run.parameter("fc1.weight").rows() + run.parameter("fc2.weight").rows(), 10);
       EXPECT_EQ(run.parameter("fc2.weight").cols(), run.parameter("fc1.weight").rows());
       EXPECT_LT(census_of(*run.model).parameters(), before.parameters() / 3);
