@@ -40,6 +40,7 @@ Words with_auto(Words names) {
 const std::map<std::string, std::function<Words()>>& tables() {
   static const std::map<std::string, std::function<Words()>> all{
       {"--method", [] { return methods().all_names(); }},
+      {"--methods", [] { return methods().all_names(); }},
       {"method", [] { return methods().all_names(); }},
       {"--model", [] { return models().all_names(); }},
       {"--data", [] { return with_auto(data_sources().all_names()); }},
@@ -59,6 +60,14 @@ const std::map<std::string, std::function<Words()>>& tables() {
       {"--structure",
        [] {
          return Words{"elements", "2:4", "block:4x4", "fan-in"};
+       }},
+      {"--structures",
+       [] {
+         return Words{"elements", "2:4", "block:4x4", "fan-in"};
+       }},
+      {"--controls",
+       [] {
+         return Words{"dense", "random", "none"};
        }},
       {"--control",
        [] {
