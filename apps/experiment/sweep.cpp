@@ -219,10 +219,14 @@ struct Shared {
   }
 };
 
+// Locked; whichever process wrote there before.
+RunFolder folder_of_run(const SweepRun& run, const Shared& shared) {
+  return RunFolder(shared.folder.path() / run.name, Begin::where_it_stopped);
+}
+
 // In a process of its own.
 void train_run(const SweepRun& run, const Shared& shared) {
-  const RunFolder own = shared.folder.within(run.name);
-  own.write("config.toml", to_toml(run.config));
+  const RunFolder own = folder_of_run(run, shared);
   MetricsLog log(own, run.config.epochs);
   const SeedData& data = *shared.data;
   const Observer observer = keeping_last_epoch(log.observer(Side::sparse), run.config, data.parts, own, data.print);
@@ -279,9 +283,10 @@ void train_missing(Shared& shared, SweepOutcome& outcome) {
     const std::filesystem::path folder = shared.folder.path() / run.name;
     jobs.push_back({.log = folder / log_file_name,
                     .prepare =
-                        [&shared, &run, folder] {
+                        [&shared, &run] {
                           shared.find_baselines(run.config);
-                          std::filesystem::create_directories(folder);
+                          // Before the log, by which alone the folder would not be known to be a run's.
+                          folder_of_run(run, shared).write("config.toml", to_toml(run.config));
                         },
                     .body = [&shared, &run] { train_run(run, shared); }});
   }
@@ -322,7 +327,7 @@ void take_times(SideResult& side, const ModelMeasurement& measured) {
 // dense: the run it is compared with; null: there is none, or it is that.
 void time_run(const SweepRun& run, const SweepRun* dense, Shared& shared) {
   const std::filesystem::path& all = shared.folder.path();
-  const RunFolder own = shared.folder.within(run.name);
+  const RunFolder own = folder_of_run(run, shared);
   Result result = *own.result();
   shared.load(run.config);
   RunConfig config = run.config;
