@@ -69,7 +69,7 @@ def commands_of(text):
                 held = line[:-1]
                 continue
             held = ""
-            line = without_comment(line)
+            line = re.sub(r"^([A-Z_]+=\S+ )+", "", without_comment(line))
             if is_command(line) and not following.startswith("error:"):  # which shows what a mistake is answered
                 found.append((True, line))
     return found

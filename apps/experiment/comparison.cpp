@@ -51,6 +51,7 @@ std::vector<ComparedRun> compared_runs(const std::vector<std::filesystem::path>&
 namespace {
 
 std::string text_of_ratio(double ratio) {
+  if (std::abs(std::log(ratio)) < 0.05) return "as fast";
   return ratio >= 1 ? fmt::format("{:.1f}x faster", ratio) : fmt::format("{:.1f}x slower", 1 / ratio);
 }
 

@@ -126,10 +126,7 @@ const std::map<std::string, std::function<Words()>>& tables() {
        [] {
          return Words{"test", "train"};
        }},
-      {"--to",
-       [] {
-         return Words{"safetensors", "csr", "npz", "mtx"};
-       }},
+      {"--to", [] { return Words{"safetensors", "csr", "compressed", "onnx", "npz", "mtx"}; }},
       {"shell", [] {
          return Words{"bash", "zsh"};
        }}};

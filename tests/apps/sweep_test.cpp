@@ -120,10 +120,10 @@ TEST_F(Sweeps, GoOnWithWhatIsMissingAlone) {
 }
 
 TEST_F(Sweeps, GoOnAfterAnInterruptFromTheirCheckpoints) {
-  std::string rest = flags() + " --methods magnitude --densities 0.5 --controls none ";
-  rest.replace(rest.find("--epochs 2 "), 11, "--epochs 40 ");
+  const std::string rest =
+      "--data synthetic-digits --model mlp:784-8-10 --epochs 4 --methods magnitude --densities 0.5 --controls none ";
   ASSERT_EQ(tool("sweep " + rest + "--out " + path("whole")).code, exit_done);
-  interrupt_after(20);
+  interrupt_after(60);
   const Ran stopped = tool("sweep " + rest + "--out " + path("sweep"));
   interrupt_after(-1);
   EXPECT_EQ(stopped.code, exit_interrupted) << stopped.err;
