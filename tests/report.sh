@@ -47,7 +47,7 @@ for method in magnitude set; do
 done
 mkdir "$runs/comparison"
 "$espalier" report "$runs/pair-magnitude" "$runs/pair-set" --out "$runs/comparison/report.html" >/dev/null
-"$espalier" sweep --data synthetic-digits --model mlp:784-32-16-10 --methods magnitude,set --densities 0.2,0.1,0.05 --structures elements,fan-in \
+"$espalier" sweep --data synthetic-digits --model mlp:784-32-16-10 --methods magnitude,snip --densities 0.3,0.1 --structures elements,fan-in \
   --seeds 2 --epochs 1 --threads 2 --out "$runs/sweep" >"$runs/log" 2>&1 || { cat "$runs/log" >&2 && exit 1; }
 if [ -n "$long" ]; then
   train long --data synthetic-digits --model lenet-5 --density 0.02 --epochs 100 --begin 0 --end 1 --interval 16 --rate 0.01

@@ -20,7 +20,7 @@ constexpr std::string_view colours = R"(<style>
   .pale { fill: #666 } .grid { stroke: #8886; stroke-width: .6 } .axis { stroke: #777 }
   .curve { fill: none; stroke-width: 2 } .c0 { --c: #1b7f4d } .c1 { --c: #2f6db5 } .c2 { --c: #b4541a } .c3 { --c: #8a3fa0 }
   .c4 { --c: #a58a00 } .c5 { --c: #b0305c } .c6 { --c: #3b8f95 } .c7 { --c: #6b6b6b } .dense { --c: #777 }
-  .line { stroke: var(--c) } .dot { fill: var(--c) }
+  .dashed { stroke-dasharray: 6 4 } .line { stroke: var(--c) } .dot { fill: var(--c) }
   @media (prefers-color-scheme: dark) {
     text { fill: #ddd } .pale { fill: #aaa } .axis { stroke: #999 }
     .c0 { --c: #5fc792 } .c1 { --c: #7db2f0 } .c2 { --c: #eb9a63 } .c3 { --c: #cf91e2 } .c4 { --c: #d9c24a }
@@ -35,6 +35,8 @@ struct CurvePoint {
 struct MethodCurve {
   std::string name, style;
   std::vector<CurvePoint> points;  // by x
+  bool dashed = false;             // pruned in another structure than single weights
+  std::string line_style() const { return dashed ? "curve line dashed" : "curve line"; }
 };
 
 std::string escaped(const std::string& text) {
@@ -70,7 +72,7 @@ std::vector<MethodCurve> curves_of(const Comparison& comparison) {
       const std::string style = row.method == "dense"    ? "dense"
                                 : row.method == "random" ? "c7"
                                                          : fmt::format("c{}", n % 7);
-      found = curves.insert(curves.end(), {name, style, {}});
+      found = curves.insert(curves.end(), {name, style, {}, !row.structure.empty() && row.structure != "elements"});
     }
     const double scale = comparison.classes ? 100 : 1;
     const double y = comparison.classes ? 100 * (1 - quality->mean) : quality->mean;
@@ -147,8 +149,8 @@ std::string curve_of(const MethodCurve& curve, const PlotFrame& frame) {
     marks += stroke(x, low, x, high, "line") + stroke(x - 4, low, x + 4, low, "line") +
              stroke(x - 4, high, x + 4, high, "line");
   }
-  std::string svg =
-      fmt::format("<g class=\"{}\">\n<polyline class=\"curve line\" points=\"{}\"/>\n{}", curve.style, line, marks);
+  std::string svg = fmt::format("<g class=\"{}\">\n<polyline class=\"{}\" points=\"{}\"/>\n{}", curve.style,
+                                curve.line_style(), line, marks);
   if (curve.style == "dense" && !curve.points.empty()) {
     const double y = frame.y(curve.points.front().y);
     svg += fmt::format(
@@ -178,7 +180,8 @@ std::string comparison_svg(const Comparison& comparison) {
   for (std::size_t c = 0; c < curves.size(); ++c) {
     const double x = plot_left + legend_column * static_cast<double>(c % columns);
     const double y = plot_bottom + 64 + legend_line * std::floor(static_cast<double>(c) / columns);
-    svg += fmt::format("<g class=\"{}\">{}</g>\n", curves[c].style, stroke(x, y - 4, x + 24, y - 4, "line curve")) +
+    svg += fmt::format("<g class=\"{}\">{}</g>\n", curves[c].style,
+                       stroke(x, y - 4, x + 26, y - 4, curves[c].line_style())) +
            words(x + 32, y, "start", "", escaped(curves[c].name));
   }
   return svg + "</svg>\n";

@@ -2,7 +2,7 @@
 
 // The shape in which weights went; a result does not say it, its configuration does.
 function structureOf(run) {
-  const found = /^structure = "(.*)"$/m.exec(run.config || "");
+  const found = /^structure = ['"](.*)['"]$/m.exec(run.config || "");
   return found && found[1] !== "elements" ? found[1] : null;
 }
 
@@ -100,14 +100,23 @@ function comparedCurves(runs) {
   const groups = [...new Set(curves.map((c) => c.name))].filter((name) => name !== "dense");
   return curvesPanel(curves, metricOf(runs[0].result), (c) => {
     const i = groups.indexOf(c.name), at = colour(i < 0 ? "dense" : tone(i));
-    return {borderColor: at, backgroundColor: at, borderWidth: 1.5, borderDash: dash(Math.max(0, i)), pointRadius: 0};
+    return {borderColor: at, backgroundColor: at, borderWidth: 1.5, borderDash: dash(Math.max(0, i)), pointRadius: c.points.length < 5 ? 2.5 : 0};
   });
 }
 
+// Folders without what all of them begin with.
+function shortFolders(runs) {
+  const parts = runs.map((run) => run.folder.split("/"));
+  let same = 0;
+  while (parts.every((p) => p.length > same + 1 && p[same] === parts[0][same])) ++same;
+  return parts.map((p) => p.slice(same).join("/"));
+}
+
 function runTable(runs) {
+  const folders = shortFolders(runs);
   const metric = metricOf(runs[0].result);
-  return section("runs", "The runs", table(["folder", "method", "density", "seed", `test ${metric.title}`, "dense", "nonzeros", "file", "training step", "training"], runs.map((run) => {
+  return section("runs", "The runs", table(["folder", "method", "density", "seed", `test ${metric.title}`, "dense", "nonzeros", "file", "training step", "training"], runs.map((run, i) => {
     const r = run.result, value = (side) => side && typeof side[metric.key] === "number" ? metric.text(side[metric.key]) : "";
-    return [run.folder, titleOf(run), density(r.density), r.seed, value(r.sparse), value(r.dense), count(r.sparse.nonzeros), bytes(r.sparse.file_bytes), seconds(r.sparse.train_step_seconds), r.sparse.trained_beside > 1 ? "not timed" : seconds(r.sparse.train_seconds)];
+    return [folders[i], titleOf(run), density(r.density), r.seed, value(r.sparse), value(r.dense), count(r.sparse.nonzeros), bytes(r.sparse.file_bytes), seconds(r.sparse.train_step_seconds), r.sparse.trained_beside > 1 ? "not timed" : seconds(r.sparse.train_seconds)];
   })));
 }

@@ -720,7 +720,7 @@ TEST_P(BadInput, GetsOneClearLineAndTheDocumentedCode) {
 INSTANTIATE_TEST_SUITE_P(
     All, BadInput,
     ::testing::Values(
-        Bad{"", exit_usage, "expected one of its commands, train, recommend"}, Bad{"fly", exit_usage, "got \"fly\""},
+        Bad{"", exit_usage, "expected one of its commands, train, sweep, recommend"}, Bad{"fly", exit_usage, "got \"fly\""},
         Bad{"plot", exit_usage, "got \"plot\""}, Bad{"bench kernals", exit_usage, "did you mean kernels?"},
         Bad{"train epochs 3", exit_usage, "did you mean --epochs?"},
         Bad{"train --methd rigl", exit_usage, "got \"--methd\"; did you mean --method?"},
