@@ -74,7 +74,7 @@ Flops part_of(const Flops& flops, double part) {
 
 // FLOPs and seconds of each weight's product on one full tile.
 void measure_layers(const Module& model, const Loader& full, const MeasureOptions& o, ModelMeasurement& m) {
-  constexpr int repetitions = 11;
+  const int repetitions = o.timed ? 11 : 1;
   Tape tape;
   Tile tile;
   full.fill(0, 0, tile);
@@ -94,7 +94,7 @@ void measure_layers(const Module& model, const Loader& full, const MeasureOption
       const Parameter& W = *share.W;
       m.layers.push_back({W.name(), W.rows(), W.cols(), W.density(), W.storage(),
                           share.table ? "lookup" : kernel_name(W, o.lanes), part_of(flops, share.part),
-                          share.part * timing_of(seconds[n]).median});
+                          o.timed ? share.part * timing_of(seconds[n]).median : 0});
     }
   }
 }
@@ -126,6 +126,10 @@ std::vector<ModelMeasurement> measure(const std::vector<Module*>& models, const 
   std::vector<ModelMeasurement> measurements;
   for (const Module* model : models) measurements.push_back(sizes_of(*model, *data, o));
   const Loader full(data, {.batch = o.batch, .lanes = o.lanes, .shuffle = false});
+  if (!o.timed) {
+    for (std::size_t i = 0; i < models.size(); ++i) measure_layers(*models[i], full, o, measurements[i]);
+    return measurements;
+  }
   const Loader one(data, {.batch = 1, .lanes = 1, .shuffle = false});
   std::vector<std::unique_ptr<Bench>> benches;
   for (Module* model : models) benches.push_back(std::make_unique<Bench>(*model, loss, optimizer, o));

@@ -55,6 +55,7 @@ struct MeasureOptions {
   double clip_norm = 0;    // of the timed steps: above 0 it costs another pass over all gradients
   ModelCard card = {};     // what the model's file will say besides: its bytes count too
   SaveOptions saved = {};  // how that file is written
+  bool timed = true;       // false: only what can be counted is; all seconds are 0
 };
 
 // Measures each model on the first batch of `data`. A timed training step is a training step, with all that moves in

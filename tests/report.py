@@ -117,6 +117,39 @@ def theme(driver, name):
     script(driver, "localStorage.clear()")
 
 
+def comparison(driver, name, page):
+    """Of a sweep: every method, structure and control is a curve, each seed of the dense network stands in it once."""
+    plan = page.parent / "sweep.json"
+    panels = driver.find_elements(By.ID, "pareto")
+    if not plan.exists() or not panels:
+        return
+    runs = json.loads(plan.read_text()).get("runs", [])
+    expect(f"{name}: a comparison of {len(runs)} runs", len(runs) > 1)
+    rows = [row.split("\t") for row in panels[0].get_attribute("innerText").splitlines() if "\t" in row]
+    titles = {row[0] for row in rows}
+    for run in runs:
+        method = run["name"].split("-")[0]
+        expect(f"{name}: a row for {method}", any(title.startswith(method) for title in titles), titles)
+        if "fan-in" in run["name"]:
+            expect(f"{name}: a row for {method} with fan-in", f"{method}, fan-in" in titles, titles)
+    seeds = {run["name"].rsplit("-", 1)[1] for run in runs}
+    dense = [row for row in rows if row[0] == "dense"]
+    expect(f"{name}: one row of the dense network, of {len(seeds)} seeds", [row[2] for row in dense] == [str(len(seeds))], dense)
+    expect(f"{name}: all times measured", "not timed" not in panels[0].get_attribute("innerText"))
+
+
+def little_time_for_events(name, page):
+    result = page.parent / "result.json"
+    if name == "long":
+        sparse = json.loads(result.read_text())["sparse"]
+        share = sparse["event_seconds"] / sparse["train_seconds"]
+        expect(f"{name}: less than 1 % of the training for the page", share < 0.01, f"{100 * share:.2f} %")
+        lines = (page.parent / "metrics.jsonl").read_text().splitlines()
+        prunings = sum("pruned_at_step" in line and '"side":"sparse"' in line for line in lines)
+        expect(f"{name}: a hundred prunings", prunings >= 100, prunings)
+        print(f"  {name}: {prunings} prunings, {100 * share:.2f} % of the training for the page")
+
+
 def quiet(driver, name):
     for entry in driver.get_log("browser"):
         complaints.append(f"{name}: expected a silent console, found {entry['message'][:300]}")
@@ -150,6 +183,8 @@ def look_at(driver, page, pictures):
     theme(driver, name)
     slider_and_keyboard(driver, name)
     switches(driver, name)
+    comparison(driver, name, page)
+    little_time_for_events(name, page)
     quiet(driver, name)
     print(f"  {name:<12} {page.stat().st_size / 1e6:.2f} MB, open in {took:.2f} s, panels: "
           + ", ".join(s.get_attribute("id") for s in driver.find_elements(By.CSS_SELECTOR, "main section")))

@@ -30,4 +30,10 @@ void watch_for_interrupt() {
   if (std::signal(SIGHUP, note) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
 }
 
+void stop_when_asked_by_parent() {
+  std::signal(SIGTERM, [](int) { interrupt_flag = 1; });
+  std::signal(SIGINT, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);
+}
+
 }  // namespace espalier

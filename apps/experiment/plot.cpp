@@ -13,6 +13,12 @@ constexpr double panel_width = 430, margin_left = 72, plot_width = 330, top = 62
 constexpr std::string_view plain_text = "font-size=\"12\" fill=\"#222\"", pale = "font-size=\"12\" fill=\"#666\"",
                            bold = "font-size=\"15\" font-weight=\"bold\" fill=\"#222\"";
 
+// The ground is what is behind the picture. Style sheets count for more than attributes.
+constexpr std::string_view for_dark_readers =
+    "<style>@media (prefers-color-scheme: dark) { text { fill: #ddd } text[fill=\"#666\"] { fill: #aaa } "
+    "line[stroke=\"#e4e7eb\"] { stroke: #444 } polyline, circle, line[stroke-width] { filter: brightness(1.5) } "
+    "}</style>\n";
+
 std::string text(double x, double y, std::string_view anchor, std::string_view style, std::string_view words) {
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" {}>{}</text>\n", x, y, anchor, style, words);
 }
@@ -60,7 +66,7 @@ std::string svg_of(const Panel& panel, double left) {
   }
   for (double x = 0; x <= 1.04 * last; x += tick_step(last))
     svg += line(x_of(x), bottom, x_of(x), bottom + 4, "stroke=\"#999\"") +
-           text(x_of(x), bottom + 18, "middle", pale, with_comma(x));
+           text(x_of(x), bottom + 20, "middle", pale, with_comma(x));
   svg += text(x0 + plot_width / 2, bottom + 38, "middle", plain_text, panel.x_label);
   svg += fmt::format("<g transform=\"translate({:.1f} {:.1f}) rotate(-90)\">{}</g>\n", left + 24, top + plot_height / 2,
                      text(0, 0, "middle", plain_text, panel.y_label));
@@ -90,8 +96,8 @@ std::string svg_of(std::span<const Panel> panels) {
   const double height = top + plot_height + 66 + line_height * static_cast<double>(names);
   std::string svg = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
-      "font-family=\"Helvetica,Arial,sans-serif\">\n<rect width=\"{0}\" height=\"{1}\" fill=\"#fff\"/>\n",
-      width, height);
+      "font-family=\"Helvetica,Arial,sans-serif\">\n{2}",
+      width, height, for_dark_readers);
   for (std::size_t p = 0; p < panels.size(); ++p) svg += svg_of(panels[p], panel_width * static_cast<double>(p));
   return svg + "</svg>\n";
 }

@@ -25,7 +25,7 @@ Value of_test(const SideResult& side) {
 }
 template <Timing SideResult::*timing>
 Value median_of(const SideResult& side) {
-  return (side.*timing).median;
+  return (side.*timing).median > 0 ? Value((side.*timing).median) : Value();
 }
 template <Index SideResult::*count>
 Value count_of(const SideResult& side) {
@@ -41,7 +41,7 @@ Value mask_entropy_of(const SideResult& side) {
   return side.mask_entropy_bytes;
 }
 Value train_seconds_of(const SideResult& side) {
-  return side.test ? Value(side.train_seconds) : Value();
+  return side.test && side.beside == 1 ? Value(side.train_seconds) : Value();
 }
 Value train_flops_of(const SideResult& side) {
   return side.test ? Value(static_cast<double>(side.train_flops.executed)) : Value();
@@ -73,8 +73,9 @@ Quantity same(const char* title, const char* ratio, Value (*of)(const SideResult
 }  // namespace
 
 Result result_of(const Experiment& e, const Trained* dense, const Trained& trained, const ModelCard& card,
-                 Layout layout) {
-  const Waiting waiting("measuring");
+                 Layout layout, Times times) {
+  std::optional<Waiting> waiting;
+  if (times == Times::measured) waiting.emplace("measuring");
   std::vector<Module*> models;
   if (dense) models.push_back(dense->model.get());
   models.push_back(trained.model.get());
@@ -85,7 +86,8 @@ Result result_of(const Experiment& e, const Trained* dense, const Trained& train
                                  .seed = e.seed,
                                  .clip_norm = e.clip_norm,
                                  .card = card,
-                                 .saved = {.layout = layout, .origin = trained.origin}});
+                                 .saved = {.layout = layout, .origin = trained.origin},
+                                 .timed = times == Times::measured});
   Result result{.dataset = e.data.name,
                 .provenance = e.data.provenance,
                 .model = trained.model->name(),

@@ -22,6 +22,7 @@ struct SideResult {
   std::optional<double> validation = {};  // accuracy, or RMSE for regression; none without validation samples
   Index best_epoch = 0;                   // that was kept, by validation; 0: the last one
   double train_seconds = 0;               // without evaluations and checkpoints
+  Index beside = 1;                       // so many trainings at a time; above 1, its seconds say little
   double checkpoint_seconds = 0;          // spent in writing these
   double event_seconds = 0;               // of train_seconds: spent in writing metrics and masks
   Flops train_flops = {};                 // all rounds
@@ -35,7 +36,8 @@ struct SideResult {
   Flops forward_flops = {};             // one sample
   std::uintmax_t file_bytes = 0;
   std::optional<double> mask_entropy_bytes = {};  // of weights that were never trained: all that a file has to hold
-  Timing train_step, inference, latency;          // seconds: a full batch; a full batch; one sample
+  Timing train_step, inference, latency;          // seconds: a full batch; a full batch; one sample; 0: not timed
+  bool timed() const { return train_step.median > 0; }
 };
 
 struct LayerResult {
@@ -92,10 +94,13 @@ struct Result {
   std::vector<std::string> notes = {};  // for people: what went otherwise than might be expected
 };
 
+// Times are measured where nothing else runs, and left open where something does.
+enum class Times { measured, left_open };
+
 // Measures what came of an experiment, and of the same without pruning, which may be null, and puts everything
 // together. card, layout: what the model's file will say besides the weights, and how they will lie in it.
 Result result_of(const Experiment& e, const Trained* dense, const Trained& trained, const ModelCard& card = {},
-                 Layout layout = Layout::smallest);
+                 Layout layout = Layout::smallest, Times times = Times::measured);
 
 SideResult side_of(const ModelMeasurement& measured);
 SideResult side_of(const Trained& trained, const ModelMeasurement& measured);

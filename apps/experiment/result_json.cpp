@@ -22,11 +22,18 @@ std::span<const MetricKey> metric_keys(bool classification) {
   return classification ? std::span<const MetricKey>(class_keys) : std::span<const MetricKey>(regression_keys);
 }
 
+// What was not timed is null.
 void add_timing(Json& json, const std::string& name, const Timing& t) {
+  if (!(t.median > 0)) {
+    json[name + "_seconds"] = nullptr;
+    json[name + "_quartiles"] = nullptr;
+    return;
+  }
   json[name + "_seconds"] = t.median;
   json[name + "_quartiles"] = {t.lower, t.upper};
 }
 Timing timing_of(const Json& json, const std::string& name) {
+  if (json.at(name + "_seconds").is_null()) return {};
   const Json& quartiles = json.at(name + "_quartiles");
   return {json.at(name + "_seconds"), quartiles.at(0), quartiles.at(1)};
 }
@@ -55,6 +62,7 @@ SideResult side_of(const Json& json) {
                   .test_loss = json.at("test_loss").is_number() ? json["test_loss"].get<double>() : Metrics::unknown,
                   .best_epoch = json.value("best_epoch", Index{0}),
                   .train_seconds = json.at("train_seconds"),
+                  .beside = json.value("trained_beside", Index{1}),
                   .checkpoint_seconds = json.value("checkpoint_seconds", 0.0),
                   .event_seconds = json.value("event_seconds", 0.0),
                   .train_flops = {json.at("train_flops_executed"), json.at("train_flops_useful")},
@@ -77,10 +85,15 @@ SideResult side_of(const Json& json) {
 }
 
 LayerResult layer_of(const Json& json) {
-  LayerResult layer{
-      json.at("name"),    json.at("shape").at(0), json["shape"].at(1),  json.at("density"),
-      json.at("storage"), json.at("kernel"),      json.at("file_form"), {json.at("forward_flops_executed"), 0},
-      json.at("seconds")};
+  LayerResult layer{json.at("name"),
+                    json.at("shape").at(0),
+                    json["shape"].at(1),
+                    json.at("density"),
+                    json.at("storage"),
+                    json.at("kernel"),
+                    json.at("file_form"),
+                    {json.at("forward_flops_executed"), 0},
+                    json.at("seconds").is_null() ? 0 : json["seconds"].get<double>()};
   layer.file_bytes = json.value("file_bytes", std::uintmax_t{0});
   if (json.contains("dense_seconds")) layer.dense_seconds = json["dense_seconds"].get<double>();
   layer.dense_forward_flops.executed = json.value("dense_forward_flops", std::uint64_t{0});
@@ -179,6 +192,7 @@ Json to_json(const SideResult& side) {
   if (side.test) {
     if (side.best_epoch > 0) json["best_epoch"] = side.best_epoch;
     json["train_seconds"] = side.train_seconds;
+    if (side.beside > 1) json["trained_beside"] = side.beside;
     json["checkpoint_seconds"] = side.checkpoint_seconds;
     json["event_seconds"] = side.event_seconds;
     json["train_flops_executed"] = side.train_flops.executed;
@@ -208,7 +222,7 @@ Json to_json(const std::vector<LayerResult>& layers) {
                     {"file_form", layer.file_form},
                     {"file_bytes", layer.file_bytes},
                     {"forward_flops_executed", layer.forward_flops.executed},
-                    {"seconds", layer.seconds}});
+                    {"seconds", layer.seconds > 0 ? Json(layer.seconds) : Json()}});
     if (!layer.dense_seconds) continue;
     json.back()["dense_forward_flops"] = layer.dense_forward_flops.executed;
     json.back()["dense_seconds"] = *layer.dense_seconds;

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -22,9 +23,9 @@ namespace espalier {
 namespace {
 
 // What a run writes, besides checkpoints; config.toml, by which a run is known, last.
-constexpr std::array run_files{"result.json",   "results.json",     "table.txt",       model_file_name,
-                               "metrics.jsonl", mask_file_name,     report_file_name,  "sweep.json",
-                               "plots.svg",     preprocessing_file, trained_rows_file, "config.toml"};
+constexpr std::array run_files{"result.json",     "results.json",   "table.txt",  model_file_name, "metrics.jsonl",
+                               mask_file_name,    report_file_name, "sweep.json", "plots.svg",     preprocessing_file,
+                               trained_rows_file, log_file_name,    "config.toml"};
 constexpr std::string_view config_begins = "# Everything that produced this run.";
 
 // What the file of a run's model says of it. (A control may be another model than the configuration's.)
@@ -106,14 +107,30 @@ void remove_checkpoints_in(const std::filesystem::path& folder) {
   for (const auto& file : found) std::filesystem::remove(file, ignored);
 }
 
+// The folders of a sweep's runs, as it names them.
+std::vector<std::string> names_of_runs(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  constexpr std::uintmax_t limit_bytes = 1 << 26;
+  const std::filesystem::path file = folder / "sweep.json";
+  if (std::error_code none; !std::filesystem::exists(file, none)) return names;
+  const Json json = Json::parse(read_file(file, limit_bytes), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("runs") || !json["runs"].is_array()) return names;
+  for (const Json& run : json["runs"])
+    if (run.is_object() && run.contains("name") && run["name"].is_string()) names.push_back(run["name"]);
+  return names;
+}
+
 // What a run has left, its runs within included. A link stays one, to a file that is gone until it is written again.
 void remove_run(const std::filesystem::path& folder) {
   std::error_code ignored;
   std::vector<std::filesystem::path> within;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
-    if (entry.is_directory(ignored) && entry.path().filename().string().starts_with("density-") &&
-        holds_run(entry.path()) && foreign_file(entry.path()).empty())
+  const std::vector<std::string> names = names_of_runs(folder);
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();  // density-: from before sweeps had names for them
+    const bool named = std::ranges::count(names, name) > 0 || name.starts_with("density-");
+    if (named && entry.is_directory(ignored) && holds_run(entry.path()) && foreign_file(entry.path()).empty())
       within.push_back(entry.path());
+  }
   for (const auto& run : within) {
     remove_run(run);
     ::rmdir(run.c_str());  // unless something else is in it
@@ -389,7 +406,8 @@ void MetricsLog::go_on_behind(const std::string& note) {
   }
 }
 
-Result result_of(const RunConfig& config, const DataParts& data, const Trained* dense, const Trained& sparse) {
+Result result_of(const RunConfig& config, const DataParts& data, const Trained* dense, const Trained& sparse,
+                 Times times) {
   const Experiment e{.model = sparse.model,
                      .data = data,
                      .loss = loss_of(config, data),
@@ -401,8 +419,8 @@ Result result_of(const RunConfig& config, const DataParts& data, const Trained* 
                      .threads = threads_of(config),
                      .clip_norm = config.clip_norm,
                      .pruning = pruning_of(config)};
-  Result result =
-      result_of(e, dense, sparse, card_of(config, data, *sparse.model, sparse.data), layout_named(config.layout));
+  Result result = result_of(e, dense, sparse, card_of(config, data, *sparse.model, sparse.data),
+                            layout_named(config.layout), times);
   result.model = trained_model_name(config);
   result.members = config.members;
   result.control = config.control;

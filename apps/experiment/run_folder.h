@@ -25,6 +25,7 @@ namespace espalier {
 constexpr const char* preprocessing_file = "preprocessing.json";  // of runs on tables before models had it themselves
 constexpr const char* model_file_name = "model.safetensors";
 constexpr const char* report_file_name = "report.html";
+constexpr const char* log_file_name = "train.log";  // what a run of a sweep has said
 
 // What a run has left in its folder, if it is finished. Throws FileError if it cannot be read.
 std::optional<Result> result_in(const std::filesystem::path& run);
@@ -109,7 +110,8 @@ class MetricsLog {
 };
 
 // Measures both models and puts everything together; dense may be null.
-Result result_of(const RunConfig& config, const DataParts& data, const Trained* dense, const Trained& sparse);
+Result result_of(const RunConfig& config, const DataParts& data, const Trained* dense, const Trained& sparse,
+                 Times times = Times::measured);
 
 // The model, with all that predictions from it need. fingerprint: of the data; 0: not known.
 void leave_model(const RunFolder& folder, const RunConfig& config, const DataParts& data, const Module& model,

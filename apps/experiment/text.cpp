@@ -118,7 +118,7 @@ std::string layer_table_of(const Result& result) {
     text += row(layer.name, fmt::format("{} x {}", layer.rows, layer.cols),
                 fmt::format("{} of {}", with_commas(std::round(layer.density * all)), with_commas(all)),
                 fmt::format("{:.4f}", layer.density), layer.storage, layer.kernel, layer.file_form,
-                text_of_seconds(layer.seconds));
+                layer.seconds > 0 ? text_of_seconds(layer.seconds) : "–");
   }
   return text + legend_of(result.layers);
 }
@@ -199,6 +199,8 @@ std::string training_lines_of(const Result& result) {
   if (result.members > 1) text += fmt::format(", {} networks, of which the average is measured", result.members);
   if (sparse.best_epoch > 0)
     text += fmt::format("; epoch {} is kept: the best on validation samples", sparse.best_epoch);
+  if (sparse.beside > 1) text += fmt::format("; {} trainings at a time", sparse.beside);
+  if (!sparse.timed()) text += "; not timed";
   if (sparse.checkpoint_seconds > 0 && sparse.train_seconds > 0 && result.epochs > 0)
     text += fmt::format("; checkpoints took {}, {:.2f} % of the training", text_of_seconds(sparse.checkpoint_seconds),
                         100 * sparse.checkpoint_seconds / sparse.train_seconds);
@@ -279,6 +281,7 @@ struct SeedsRow {
     if (side.test) add_quality((*side.test).*headline.metric, headline);
     nonzeros.push_back(static_cast<double>(side.nonzeros));
     file_bytes.push_back(static_cast<double>(side.file_bytes));
+    if (!side.timed()) return;
     train_step.push_back(side.train_step.median);
     inference.push_back(side.inference.median);
   }

@@ -29,6 +29,7 @@ function short(n) {
 function percent(fraction, digits = 1) { return `${(100 * fraction).toFixed(digits)}\u00a0%`; }
 function density(fraction) { return `${Number((100 * fraction).toPrecision(3))}\u00a0%`; }
 function seconds(s) {
+  if (!(s > 0)) return "not timed";
   for (const [unit, sign] of [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]])
     if (s >= unit) return `${Number((s / unit).toPrecision(3))} ${sign}`;
   return `${Number((s * 1e9).toPrecision(3))} ns`;

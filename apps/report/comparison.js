@@ -1,9 +1,23 @@
 // The panels of several runs side by side.
 
+// The shape in which weights went; a result does not say it, its configuration does.
+function structureOf(run) {
+  const found = /^structure = ['"](.*)['"]$/m.exec(run.config || "");
+  return found && found[1] !== "elements" ? found[1] : null;
+}
+
+// A run that was to keep every weight is the dense network, whatever its method.
+function isDense(run) { return run.result.density === 1 && (run.result.control || "none") === "none"; }
+
+// What tells a curve of the comparison from the others.
+function titleOf(run) {
+  return isDense(run) ? "dense" : [methodOf(run.result), structureOf(run)].filter(Boolean).join(", ");
+}
+
 // Runs that differ in seed and density alone are one series; their dense twins are another.
 function seriesOf(runs) {
   const several = (key) => new Set(runs.map((run) => run.result[key])).size > 1;
-  const name = (r) => [methodOf(r), several("model") ? r.model : null, several("dataset") ? r.dataset : null, several("epochs") ? plural(r.epochs, "epoch") : null]
+  const name = (run, r = run.result) => [titleOf(run), several("model") ? r.model : null, several("dataset") ? r.dataset : null, several("epochs") ? plural(r.epochs, "epoch") : null]
     .filter(Boolean).join(", ");
   const series = new Map();
   const add = (title, at, point) => {
@@ -13,11 +27,16 @@ function seriesOf(runs) {
     groups.get(at).push(point);
   };
   const twins = new Set();
+  const twinOf = (r, side) => JSON.stringify([r.model, r.dataset, r.seed, r.epochs, side && side.test_loss]);
   for (const run of runs) {
     const r = run.result;
-    add(name(r), r.density, {run, side: r.sparse});
+    if (isDense(run)) twins.add(twinOf(r, r.sparse));
+    add(isDense(run) && several("model") ? `dense, ${r.model}` : isDense(run) ? "dense" : name(run), r.density, {run, side: r.sparse});
+  }
+  for (const run of runs) {
+    const r = run.result;
     // One twin of each seed, though every density was compared with it.
-    const twin = JSON.stringify([r.model, r.dataset, r.seed, r.epochs, r.dense && r.dense.test_loss]);
+    const twin = twinOf(r, r.dense);
     if (r.dense && !twins.has(twin)) add(several("model") ? `dense, ${r.model}` : "dense", 1, {run, side: r.dense});
     twins.add(twin);
   }
@@ -35,7 +54,7 @@ function comparisonHero(runs) {
   const names = (key) => [...new Set(runs.map((run) => run.result[key]))].join(", ");
   return section("run", null, element("p", {class: "eyebrow"}, plural(runs.length, "run")),
     element("h1", {}, `${names("model")} on ${names("dataset")}`),
-    element("p", {class: "lead"}, `Methods: ${names("method")}. Densities: ${[...new Set(runs.map((run) => density(run.result.density)))].join(", ")}. Seeds: ${names("seed")}.`),
+    element("p", {class: "lead"}, `Methods: ${[...new Set(runs.map(titleOf))].join(", ")}. Densities: ${[...new Set(runs.map((run) => density(run.result.density)))].join(", ")}. Seeds: ${names("seed")}.`),
     element("p", {class: "soft"}, `${names("processor")}. Times of different runs are comparable only if the machine was as quiet in all of them.`));
 }
 
@@ -66,7 +85,7 @@ function paretoOf(runs) {
   const rows = () => table(["", "density", "seeds", `test ${metric.title}`, "±", ...costs.map(([, title]) => title)], series.flatMap((s) => s.groups.map((g) => {
     const m = middle(g, "nonzeros");
     return [s.title, density(g.density), m.n, Number.isFinite(m.y) ? metric.text(m.y) : "", m.n > 1 ? metric.text(m.sd) : "",
-      ...costs.map(([key]) => { const x = mean(g.points.map((p) => p.side[key])); return key.endsWith("seconds") ? seconds(x) : key === "file_bytes" ? bytes(x) : Number.isFinite(x) ? short(x) : ""; })];
+      ...costs.map(([key]) => { const x = mean(g.points.map((p) => p.side[key]).filter((v) => typeof v === "number")); return key.endsWith("seconds") ? seconds(x) : key === "file_bytes" ? bytes(x) : Number.isFinite(x) ? short(x) : ""; })];
   })));
   const figure = chart("Test metric against what it costs", config, rows);
   const pick = element("select", {id: "cost", onchange: (event) => { cost = event.target.value; figure.update(); }}, costs.map(([key, title]) => element("option", {value: key}, title)));
@@ -76,19 +95,28 @@ function paretoOf(runs) {
 }
 
 function comparedCurves(runs) {
-  const curves = runs.slice(0, 40).flatMap((run) => curvesOf(run, (side) => side === "dense" ? "dense" : `${methodOf(run.result)}, ${density(run.result.density)}`)
+  const curves = runs.slice(0, 40).flatMap((run) => curvesOf(run, (side) => side === "dense" || isDense(run) ? "dense" : `${titleOf(run)}, ${density(run.result.density)}`)
     .map((curve) => ({...curve, title: `${curve.name}, seed ${run.result.seed}`})));
   const groups = [...new Set(curves.map((c) => c.name))].filter((name) => name !== "dense");
   return curvesPanel(curves, metricOf(runs[0].result), (c) => {
     const i = groups.indexOf(c.name), at = colour(i < 0 ? "dense" : tone(i));
-    return {borderColor: at, backgroundColor: at, borderWidth: 1.5, borderDash: dash(Math.max(0, i)), pointRadius: 0};
+    return {borderColor: at, backgroundColor: at, borderWidth: 1.5, borderDash: dash(Math.max(0, i)), pointRadius: c.points.length < 5 ? 2.5 : 0};
   });
 }
 
+// Folders without what all of them begin with.
+function shortFolders(runs) {
+  const parts = runs.map((run) => run.folder.split("/"));
+  let same = 0;
+  while (parts.every((p) => p.length > same + 1 && p[same] === parts[0][same])) ++same;
+  return parts.map((p) => p.slice(same).join("/"));
+}
+
 function runTable(runs) {
+  const folders = shortFolders(runs);
   const metric = metricOf(runs[0].result);
-  return section("runs", "The runs", table(["folder", "method", "density", "seed", `test ${metric.title}`, "dense", "nonzeros", "file", "training step", "training"], runs.map((run) => {
+  return section("runs", "The runs", table(["folder", "method", "density", "seed", `test ${metric.title}`, "dense", "nonzeros", "file", "training step", "training"], runs.map((run, i) => {
     const r = run.result, value = (side) => side && typeof side[metric.key] === "number" ? metric.text(side[metric.key]) : "";
-    return [run.folder, methodOf(r), density(r.density), r.seed, value(r.sparse), value(r.dense), count(r.sparse.nonzeros), bytes(r.sparse.file_bytes), seconds(r.sparse.train_step_seconds), seconds(r.sparse.train_seconds)];
+    return [folders[i], titleOf(run), density(r.density), r.seed, value(r.sparse), value(r.dense), count(r.sparse.nonzeros), bytes(r.sparse.file_bytes), seconds(r.sparse.train_step_seconds), r.sparse.trained_beside > 1 ? "not timed" : seconds(r.sparse.train_seconds)];
   })));
 }

@@ -61,6 +61,7 @@ struct CommandEntry {
 };
 constexpr CommandEntry command_entries[] = {
     {"train", "Train a network dense and pruned, compare, leave a run folder", train_group, add_train},
+    {"sweep", "Train methods x densities x structures x seeds side by side, and compare", train_group, add_sweep},
     {"recommend", "Race the recipes that fit some data, and pick one", train_group, add_recommend},
     {"reproduce", "Run a table of experiments, as far as it is not finished", train_group, add_reproduce},
     {"predict", "What a trained network says of other rows or samples", use_group, add_predict},
@@ -68,6 +69,7 @@ constexpr CommandEntry command_entries[] = {
     {"export", "A trained network's weights for other programs", use_group, add_export},
     {"shrink", "A trained network without its dead units, as a smaller file", use_group, add_shrink},
     {"report", "The page that shows a run, or compares several", look_group, add_report},
+    {"compare", "The table of several runs: what each is good at, and what it costs", look_group, add_compare},
     {"inspect", "What a trained network looks like: layers, weights, first layer, curves", look_group, add_inspect},
     {"sensitivity", "What a trained network loses when one layer alone is pruned", look_group, add_sensitivity},
     {"trace", "One pruning step on a small net, every number of it", look_group, add_trace},

@@ -31,6 +31,8 @@ RunConfig with_flags(CLI::App& app, RunConfig& bound, RunConfig base);
 void add_race_flags(CLI::App& app, RecommendOptions& options);
 
 Command add_train(CLI::App& app);
+Command add_sweep(CLI::App& app);
+Command add_compare(CLI::App& app);
 Command add_predict(CLI::App& app);
 Command add_evaluate(CLI::App& app);
 Command add_export(CLI::App& app);

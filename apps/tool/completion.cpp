@@ -36,11 +36,16 @@ Words with_auto(Words names) {
   return names;
 }
 
+Words structures() {
+  return {"elements", "2:4", "block:4x4", "fan-in", "neurons", "channels", "heads", "units"};
+}
+
 // What stands where, by the name of the flag or argument. Catalogues are asked; words that stand in no catalogue are
 // compared by a test with what the library says that it expects.
 const std::map<std::string, std::function<Words()>>& tables() {
   static const std::map<std::string, std::function<Words()>> all{
       {"--method", [] { return methods().all_names(); }},
+      {"--methods", [] { return methods().all_names(); }},
       {"method", [] { return methods().all_names(); }},
       {"--model", [] { return models().all_names(); }},
       {"--data", [] { return with_auto(data_sources().all_names()); }},
@@ -54,8 +59,12 @@ const std::map<std::string, std::function<Words()>>& tables() {
          return Words{"one-shot", "linear", "cubic", "iterative"};
        }},
       {"--allocation", [] { return Words{"uniform", "er", "erk", "global", "lamp", "sensitivity:1"}; }},
-      {"--structure",
-       [] { return Words{"elements", "2:4", "block:4x4", "fan-in", "neurons", "channels", "heads", "units"}; }},
+      {"--structure", structures},
+      {"--structures", structures},
+      {"--controls",
+       [] {
+         return Words{"dense", "random", "none"};
+       }},
       {"--criterion", [] { return with_auto(group_criteria().all_names()); }},
       {"--control",
        [] {
@@ -114,10 +123,7 @@ const std::map<std::string, std::function<Words()>>& tables() {
        [] {
          return Words{"test", "train"};
        }},
-      {"--to",
-       [] {
-         return Words{"safetensors", "csr", "npz", "mtx"};
-       }},
+      {"--to", [] { return Words{"safetensors", "csr", "compressed", "onnx", "npz", "mtx"}; }},
       {"shell", [] {
          return Words{"bash", "zsh"};
        }}};

@@ -1,4 +1,6 @@
 // espalier train: a dense twin, then the pruned network, then everything measured side by side.
+#include "apps/tool/train.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,6 +20,7 @@
 #include "espalier/experiment/recommend.h"
 #include "espalier/experiment/report.h"
 #include "espalier/experiment/run_folder.h"
+#include "espalier/experiment/sweep.h"
 #include "espalier/experiment/text.h"
 #include "espalier/experiment/trained_network.h"
 #include "espalier/layers/initial_weights.h"
@@ -27,20 +30,6 @@
 
 namespace espalier {
 namespace {
-
-constexpr std::string_view auto_recipe = "auto";
-
-struct TrainFlags {
-  RunConfig config;
-  std::string config_file, recipe;
-  RecommendOptions race;
-  std::vector<double> densities;
-  std::uint64_t seeds = 1;
-  RunPlace place;  // its name is known when the data are
-  std::string resume;
-  double checkpoint_every = default_checkpoint_seconds;
-  bool tune = false, no_dense = false, json = false;
-};
 
 // "drop=0.3" -> settings["drop"] = 0.3
 void set_settings(std::map<std::string, double>& settings, const std::vector<std::string>& texts) {
@@ -185,7 +174,9 @@ void add_run_flags(CLI::App& app, TrainFlags& f) {
   app.add_flag("--json", f.json, "Print result.json instead of the table");
 }
 
-void add_flags(CLI::App& app, TrainFlags& f) {
+}  // namespace
+
+void add_train_flags(CLI::App& app, TrainFlags& f) {
   RunConfig& c = f.config;
   app.option_defaults()->group("Where to begin");
   app.add_option("--config", f.config_file, "Begin with a run's config.toml; flags override it")->check(a_path());
@@ -219,6 +210,8 @@ void add_flags(CLI::App& app, TrainFlags& f) {
       "  espalier train --resume runs/mnist-lenet-300-100-magnitude");
 }
 
+namespace {
+
 // What one command line asks for: a configuration, at several densities and seeds. Kept in the run folder, for
 // --resume.
 struct Sweep {
@@ -233,8 +226,6 @@ struct Sweep {
   bool many() const { return seeds * densities.size() > 1; }
 };
 
-constexpr const char* sweep_file = "sweep.json";
-
 // config.toml comes first, by which a folder is known to hold a run; of a run that is trained on it comes last, and
 // until then it may say what it said before.
 void write_sweep(const RunFolder& folder, const Sweep& sweep) {
@@ -242,7 +233,7 @@ void write_sweep(const RunFolder& folder, const Sweep& sweep) {
   const Json json = {{"densities", sweep.densities},         {"seeds", sweep.seeds},
                      {"config", to_toml(sweep.base)},        {"data", sweep.fingerprint},
                      {"metrics_bytes", sweep.metrics_bytes}, {"before", sweep.before}};
-  folder.write(sweep_file, json.dump() + "\n");
+  folder.write(sweep_file_name, json.dump() + "\n");
   if (!sweep.before.empty()) folder.write("config.toml", to_toml(sweep.base));
 }
 
@@ -261,7 +252,7 @@ void require_unchanged(const Sweep& sweep, const std::string& before, const std:
 Sweep read_sweep(const std::filesystem::path& folder) {
   const std::filesystem::path config_file = folder / "config.toml";
   Sweep sweep{.base = from_toml(config_file)};
-  const std::filesystem::path path = folder / sweep_file;
+  const std::filesystem::path path = folder / sweep_file_name;
   constexpr std::uintmax_t limit_bytes = 1 << 20;
   try {
     const Json json = Json::parse(read_file(path, limit_bytes));
@@ -279,7 +270,7 @@ Sweep read_sweep(const std::filesystem::path& folder) {
   return sweep;
 }
 
-// What is trained once per seed and compared with every density, and where it is kept if the run is interrupted.
+// What is trained once and compared with the pruned network, and where it is kept if the run is interrupted.
 struct Beside {
   std::optional<Trained> dense;
   std::optional<std::vector<BaselineResult>> baselines;
@@ -289,22 +280,6 @@ struct Beside {
   double checkpoint_every = 0;  // seconds
   std::uintmax_t metrics_bytes = 0;
 };
-
-// What a run of the pruned network leaves if it diverges.
-Observer keeping_last_epoch(Observer observer, const RunConfig& config, const DataParts& data, const RunFolder& folder,
-                            std::uint64_t fingerprint) {
-  observer.diverged = [&, fingerprint](const Module& model, Index epoch) {
-    std::string said = fmt::format("the network as it was after epoch {} is kept in {}", epoch,
-                                   (folder.path() / model_file_name).string());
-    try {
-      leave_model(folder, config, data, model, fingerprint);
-    } catch (const FileError& error) {
-      said = error.what();
-    }
-    std::fputs((said + "\n").c_str(), stderr);
-  };
-  return observer;
-}
 
 // The pruned network and what is measured of it, beside the dense one.
 Result train_pruned(const RunConfig& config, const DataParts& data, const Trained* dense, MetricsLog& log,
@@ -357,47 +332,29 @@ struct Before {
   double race_seconds = 0;
 };
 
-std::vector<Result> run_sweep(const Sweep& sweep, DataParts& data, const Before& before, const RunFolder& folder,
-                              double checkpoint_every) {
-  std::vector<Result> results;
-  for (std::uint64_t s = 0; s < sweep.seeds; ++s) {
-    RunConfig config = sweep.base;
-    config.seed += s;
-    if (s > 0) data = load_data(config);
-    Beside beside{.dense = {},
-                  .baselines = s == 0 ? before.baselines : Baselines(),
-                  .race_seconds = before.race_seconds,
-                  .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed)),
-                  .data = s > 0 ? fingerprint(data) : std::stoull(sweep.fingerprint, nullptr, 16),
-                  .checkpoint_every = checkpoint_every,
-                  .metrics_bytes = sweep.metrics_bytes};
-    for (const double density : sweep.densities) {
-      config.schedule.density = density;
-      const RunFolder own =
-          sweep.many() ? folder.within(fmt::format("density-{}-seed-{}", density, config.seed)) : folder;
-      if (sweep.many()) fmt::print(stderr, "seed {}, density {}\n", config.seed, density);
-      // A result is there only when resuming; with fewer epochs, it is of the run that is trained on.
-      const std::optional<Result> finished = own.result();
-      const bool is_done = finished && finished->epochs == config.epochs;
-      if (is_done && !std::filesystem::exists(own.path() / report_file_name)) write_report(own.path());
-      results.push_back(is_done ? *finished : run_once(config, data, beside, own));
-      if (sweep.many()) own.remove_checkpoints();
-    }
-  }
-  return results;
+// The run, or what is left of it to do.
+Result run_single(const Sweep& sweep, const DataParts& data, const Before& before, const RunFolder& folder,
+                  double checkpoint_every) {
+  RunConfig config = sweep.base;
+  config.schedule.density = sweep.densities.front();
+  Beside beside{.dense = {},
+                .baselines = before.baselines,
+                .race_seconds = before.race_seconds,
+                .dense_file = folder.checkpoint(fmt::format("dense-seed-{}", config.seed)),
+                .data = std::stoull(sweep.fingerprint, nullptr, 16),
+                .checkpoint_every = checkpoint_every,
+                .metrics_bytes = sweep.metrics_bytes};
+  // A result is there only when resuming; with fewer epochs, it is of the run that is trained on.
+  const std::optional<Result> finished = folder.result();
+  const bool is_done = finished && finished->epochs == config.epochs;
+  if (is_done && !std::filesystem::exists(folder.path() / report_file_name)) write_report(folder.path());
+  return is_done ? *finished : run_once(config, data, beside, folder);
 }
 
 // N:M, and densities given layer by layer, fix the overall density. Throws UsageError if another one was asked for.
 void settle_densities(Sweep& sweep, Module& model) {
   RunConfig& base = sweep.base;
-  std::optional<double> fixed = structure_named(base.structure).density();
-  const Allocation allocation = allocation_named(base.allocation);
-  if (allocation.rule == Allocation::given) {
-    std::vector<Scored> layers;
-    for (const Parameter* W : pruned_layers(parameters_of(model), base.protect)) layers.push_back({W, {}});
-    fixed = overall_density(allocation, layers);
-  }
-  if (fixed) {
+  if (const std::optional<double> fixed = fixed_density(base, model)) {
     if (!sweep.open) check_fixed_density(base, base.schedule.density, *fixed);
     for (const double density : sweep.densities) check_fixed_density(base, density, *fixed);
     base.schedule.density = *fixed;
@@ -406,6 +363,8 @@ void settle_densities(Sweep& sweep, Module& model) {
   if (sweep.densities.empty()) sweep.densities = {base.schedule.density};
 }
 
+}  // namespace
+
 // Without a word about the model it is that of the weights to begin with, or one that suits a table.
 std::string unnamed_model(const RunConfig& c) {
   const std::string of_weights = c.init.empty() ? "" : model_of_weights(model_file_of(c.init));
@@ -413,8 +372,7 @@ std::string unnamed_model(const RunConfig& c) {
   return names_table(c.data, c.format) ? default_table_model : c.model;
 }
 
-// The configuration that the flags override: a file's, a recipe's, or the defaults.
-RunConfig base_of(const TrainFlags& f) {
+RunConfig base_config_of(const TrainFlags& f) {
   if (!f.config_file.empty()) return from_toml(f.config_file);
   RunConfig config;
   if (!f.recipe.empty() && f.recipe != auto_recipe) {
@@ -424,6 +382,8 @@ RunConfig base_of(const TrainFlags& f) {
   }
   return config;
 }
+
+namespace {
 
 bool has_race(const TrainFlags& f) {
   return f.resume.empty() && f.recipe == auto_recipe;
@@ -500,7 +460,7 @@ void say_implied_structure(const RunConfig& c) {
 Sweep sweep_of(TrainFlags& f, CLI::App& app) {
   Sweep sweep;
   if (f.resume.empty()) {
-    f.config = with_flags(app, f.config, base_of(f));
+    f.config = with_flags(app, f.config, base_config_of(f));
     sweep = {f.config, f.densities, f.seeds};
     sweep.base.dense_twin = sweep.base.dense_twin && !f.no_dense;
     if (f.recipe.empty() && app.count("--model") == 0 && sweep.base.model == RunConfig().model)
@@ -526,7 +486,7 @@ void require_same_data(Sweep& sweep, const DataParts& data, const TrainFlags& f)
   const std::string print = fmt::format("{:016x}", fingerprint(data));
   if (!f.resume.empty() && !sweep.fingerprint.empty() && sweep.fingerprint != print)
     throw FileError(fmt::format("{}: expected the data of {} as when this run began, found other ones",
-                                (std::filesystem::path(f.resume) / sweep_file).string(), data.train->name()));
+                                (std::filesystem::path(f.resume) / sweep_file_name).string(), data.train->name()));
   sweep.fingerprint = print;
 }
 
@@ -592,36 +552,83 @@ ModulePtr checked_model(Sweep& sweep, const DataParts& data) {
 }
 
 // What may be done with what was trained, as a shell takes it.
-std::string next_commands_of(const Sweep& sweep, const RunFolder& folder) {
-  std::string run = folder.path().string();
-  if (sweep.many()) run += fmt::format("/density-{}-seed-{}", sweep.densities.front(), sweep.base.seed);
-  run = in_a_shell(run);
-  const bool table = names_table(sweep.base.data, sweep.base.format);
+std::string next_commands_of(const RunConfig& config, const std::filesystem::path& of_run) {
+  const std::string run = in_a_shell(of_run.string());
+  const bool table = names_table(config.data, config.format);
   return fmt::format("next:  espalier inspect {0}{1}\n", run,
                      table ? fmt::format("\n       espalier predict {} MORE_ROWS.csv", run) : "");
 }
 
-// Prints what came of it, and writes what several runs have in common.
-void report(const TrainFlags& f, const Sweep& sweep, const RunFolder& folder, const std::vector<Result>& results,
-            double seconds) {
-  if (sweep.many()) {
-    const std::string table =
-        seeds_table_of(results) + fmt::format("\n{} runs, {:.0f} s in all; {} threads, {}\n", results.size(), seconds,
-                                              results[0].threads, processor_name());
-    folder.write("table.txt", table);
-    Json all = Json::array();
-    for (const Result& result : results) all.push_back(to_json(result));
-    folder.write("results.json", all.dump(2) + "\n");
-    write_report(folder.path());
-    fmt::print("{}", f.json ? all.dump(2) + "\n" : table);
-  } else {
-    fmt::print("{}",
-               f.json ? to_json(results[0]).dump(2) + "\n" : in_colours(page_of(results[0]), shows_colours(stdout)));
-  }
+// Prints what came of it. run: what is to be looked at next.
+void report(const TrainFlags& f, const RunConfig& config, const RunFolder& folder, const std::string& json,
+            const std::string& text, const std::filesystem::path& run) {
+  fmt::print("{}", f.json ? json + "\n" : in_colours(text, shows_colours(stdout)));
   std::FILE* const to = f.json ? stderr : stdout;  // behind JSON nothing else may stand
-  fmt::print(to, "\nrun folder: {}, after {:.1f} s\n", folder.path().string(), seconds);
+  fmt::print(to, "\nrun folder: {}, after {:.1f} s\n", folder.path().string(), f.race.clock.seconds());
   fmt::print(to, "as a page: {}\n", (folder.path() / report_file_name).string());
-  if (!f.json) fmt::print(to, "{}", next_commands_of(sweep, folder));
+  if (!f.json) fmt::print(to, "{}", next_commands_of(config, run));
+}
+
+// --- several seeds or densities: a sweep (experiment/sweep.h) of one method ------------------------------------------
+
+SweepPlan plan_of_many(const Sweep& sweep, const DataParts& data, double race_seconds) {
+  SweepGrid grid{.base = sweep.base,
+                 .methods = {},
+                 .densities = sweep.densities,
+                 .structures = {},
+                 .seeds = {},
+                 .dense = sweep.base.dense_twin,
+                 .random = false};
+  for (std::uint64_t s = 0; s < sweep.seeds; ++s) grid.seeds.push_back(sweep.base.seed + s);
+  return {
+      .runs = runs_of(grid, data), .data = sweep.fingerprint, .race_seconds = race_seconds, .dense_beside = grid.dense};
+}
+
+// Prints what came of the runs that did not fail, and writes what they have in common.
+void report_many(const TrainFlags& f, const SweepPlan& plan, const RunFolder& folder, const SweepOutcome& outcome) {
+  std::vector<Result> results;
+  std::filesystem::path first;
+  for (const SweepRun& run : plan.runs) {
+    const std::filesystem::path path = folder.path() / run.name;
+    const bool beside = plan.dense_beside && is_dense(run.config);  // what the others are compared with
+    if (beside || std::ranges::count(outcome.runs, path) == 0) continue;
+    if (results.empty()) first = path;
+    results.push_back(*result_in(path));
+  }
+  if (results.empty()) return;
+  const std::string table =
+      seeds_table_of(results) + fmt::format("\n{} runs, {:.0f} s in all; {} threads, {}\n", results.size(),
+                                            f.race.clock.seconds(), results[0].threads, processor_name());
+  folder.write("table.txt", table);
+  Json all = Json::array();
+  for (const Result& result : results) all.push_back(to_json(result));
+  folder.write("results.json", all.dump(2) + "\n");
+  report(f, plan.runs.back().config, folder, all.dump(2), table, first);
+}
+
+void train_many(const TrainFlags& f, const SweepPlan& plan, const RunFolder& folder, SweepOptions options) {
+  options.checkpoint_every = f.checkpoint_every;
+  watch_for_interrupt();
+  try {
+    const SweepOutcome outcome = run_sweep(plan, folder, options);
+    report_many(f, plan, folder, outcome);
+    require_no_failure(outcome, folder);
+  } catch (const InterruptedError& error) {
+    throw InterruptedError(
+        fmt::format("{}; to go on: espalier train --resume {}", error.what(), folder.path().string()));
+  }
+}
+
+// Goes on with a sweep, if the folder holds one; false: it does not.
+bool resumes_many(const TrainFlags& f, CLI::App& app) {
+  const std::optional<SweepPlan> plan = plan_in(f.resume);
+  if (!plan) return false;
+  require_flags_of_resume(app);
+  require(app.count("--epochs") == 0, "[--epochs] {}: expected a single run to train on, got {} of them", f.resume,
+          plan->runs.size());
+  const RunFolder folder(f.resume, Begin::where_it_stopped);
+  train_many(f, *plan, folder, {.threads = f.config.threads});
+  return true;
 }
 
 // The folder of the run, locked.
@@ -633,15 +640,15 @@ RunFolder folder_of(TrainFlags& f, const Sweep& sweep, const DataParts& data) {
 }
 
 // Trains, and says how to go on if that does not come to its end.
-void train_and_report(const TrainFlags& f, const Sweep& sweep, DataParts& data, const Before& before,
+void train_and_report(const TrainFlags& f, const Sweep& sweep, const DataParts& data, const Before& before,
                       const RunFolder& folder) {
   const auto to_go_on = [&](const Error& error) {
     return fmt::format("{}; to go on: espalier train --resume {}", error.what(), folder.path().string());
   };
   try {
-    const std::vector<Result> results = run_sweep(sweep, data, before, folder, f.checkpoint_every);
+    const Result result = run_single(sweep, data, before, folder, f.checkpoint_every);
     folder.remove_checkpoints();
-    report(f, sweep, folder, results, f.race.clock.seconds());
+    report(f, sweep.base, folder, to_json(result).dump(2), page_of(result), folder.path());
   } catch (const InterruptedError& error) {
     throw InterruptedError(to_go_on(error));
   } catch (const FileError& error) {
@@ -655,6 +662,7 @@ void run_train(TrainFlags& f, CLI::App& app) {
     require_free(f.place);
   else
     require_not_in_use(f.resume);
+  if (!f.resume.empty() && resumes_many(f, app)) return;
   Sweep sweep = sweep_of(f, app);
   RunConfig& base = sweep.base;
   DataParts data = load_data(base);  // "auto" is settled once, for all seeds
@@ -673,6 +681,12 @@ void run_train(TrainFlags& f, CLI::App& app) {
     for (const auto& [name, density] : base.storage.csr_below_of)
       fmt::print(stderr, "  tuned   {}: csr from density {} down\n", name, density);
   }
+  if (sweep.many()) {
+    const SweepPlan plan = plan_of_many(sweep, data, before.race_seconds);
+    write_plan(folder, plan);
+    const auto found = before.baselines.value_or(std::vector<BaselineResult>());
+    return train_many(f, plan, folder, {.threads = base.threads, .baselines = found});
+  }
   write_sweep(folder, sweep);
   watch_for_interrupt();
   train_and_report(f, sweep, data, before, folder);
@@ -682,7 +696,7 @@ void run_train(TrainFlags& f, CLI::App& app) {
 
 Command add_train(CLI::App& app) {
   auto flags = std::make_shared<TrainFlags>();
-  add_flags(app, *flags);
+  add_train_flags(app, *flags);
   return [flags, &app] { run_train(*flags, app); };
 }
 

@@ -100,8 +100,8 @@ TEST_F(Pages, AreAskedForByCommand) {
       testing::tool("train --data " + (folder_.path() / "rows.csv").string() +
                     " --batch 32 --threads 1 --model tabular:8 --density 0.5,0.3 --epochs 2 --out " + runs);
   ASSERT_EQ(trained.code, exit_done) << trained.err;
-  EXPECT_EQ(data_in(read_file(runs + "/report.html", limit_bytes))["runs"].size(), 2);
-  const std::string one = runs + "/density-0.3-seed-1";
+  EXPECT_EQ(data_in(read_file(runs + "/report.html", limit_bytes))["runs"].size(), 3) << "and the dense network";
+  const std::string one = runs + "/magnitude-0.3-elements-1";
   const Json data = data_in(read_file(one + "/report.html", limit_bytes))["runs"][0];
   EXPECT_FALSE(data["masks"].empty());
   EXPECT_EQ(data["network"]["columns"], Json::array({"x", "y"}));
@@ -112,7 +112,7 @@ TEST_F(Pages, AreAskedForByCommand) {
   EXPECT_EQ(again.out, one + "/report.html\n");
   EXPECT_EQ(data_in(read_file(one + "/report.html", limit_bytes))["runs"][0]["result"], data["result"]);
   EXPECT_EQ(testing::tool("report " + one + " " + runs + " --out " + runs + "/all.html").code, exit_done);
-  EXPECT_EQ(data_in(read_file(runs + "/all.html", limit_bytes))["runs"].size(), 3);
+  EXPECT_EQ(data_in(read_file(runs + "/all.html", limit_bytes))["runs"].size(), 4);
   const testing::Ran nothing = testing::tool("report " + folder_.path().string() + "/nothing");
   EXPECT_EQ(nothing.code, exit_file);
   EXPECT_PRED2(contains, nothing.err, "expected a run that is finished");
