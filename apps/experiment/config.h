@@ -73,7 +73,7 @@ struct RunConfig {
   std::string control = "none";  // what is trained in the pruned network's place: see pruning/controls.h
   std::map<std::string, double> settings;  // the method's own
   std::vector<std::string> protect;
-  UnitOptions units;  // where the structure is one of whole units; its protected names are then those of layers
+  UnitOptions units;        // where the structure is one of whole units; its protected names are then those of layers
   bool recalibrate = true;  // running statistics, where no step follows the last pruning
   StorageRules storage;
 
