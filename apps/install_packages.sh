@@ -16,4 +16,5 @@ build_packages=(g++ cmake ninja-build pkg-config libopenblas-serial-dev libhwy-d
 test_packages=(libgtest-dev)
 python_packages=(python3-numpy python3-scipy python3-onnx) # what the readers in Python are tested with
 browser_packages=(chromium chromium-driver python3-selenium) # what tests/report.sh looks at pages with
+picture_packages=(python3-matplotlib python3-numpy python3-scipy) # what apps/images/make draws with
 clang_packages=(clang clang-format libomp-dev libclang-rt-14-dev)

@@ -100,9 +100,9 @@ record() {  # tool folder
       # shellcheck disable=SC2086
       rm -rf "resumed-$name"
       timeout -s INT "$moment" "$tool" train $rest --threads 1 --out "resumed-$name" >/dev/null 2>&1 || true
-      ls "resumed-$name"/checkpoint-* >/dev/null 2>&1 && break
+      find "resumed-$name" -name 'checkpoint-*' 2>/dev/null | grep -q . && break
     done
-    ls "resumed-$name"/checkpoint-* >/dev/null 2>&1 || { echo "resumed-$name was not interrupted"; continue; }
+    find "resumed-$name" -name 'checkpoint-*' 2>/dev/null | grep -q . || { echo "resumed-$name was not interrupted"; continue; }
     "$tool" train --resume "resumed-$name" >/dev/null 2>&1 || true
     line "resumed-$name" "resumed-$name"
   done

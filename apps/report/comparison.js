@@ -54,7 +54,7 @@ function comparisonHero(runs) {
   const names = (key) => [...new Set(runs.map((run) => run.result[key]))].join(", ");
   return section("run", null, element("p", {class: "eyebrow"}, plural(runs.length, "run")),
     element("h1", {}, `${names("model")} on ${names("dataset")}`),
-    element("p", {class: "lead"}, `Methods: ${[...new Set(runs.map(titleOf))].join(", ")}. Densities: ${[...new Set(runs.map((run) => density(run.result.density)))].join(", ")}. Seeds: ${names("seed")}.`),
+    element("p", {class: "lead"}, `Methods: ${[...new Set(runs.map(titleOf))].join("; ")}. Densities: ${[...new Set(runs.map((run) => density(run.result.density)))].join(", ")}. Seeds: ${names("seed")}.`),
     element("p", {class: "soft"}, `${names("processor")}. Times of different runs are comparable only if the machine was as quiet in all of them.`));
 }
 

@@ -253,8 +253,8 @@ TEST(Tool, GivesEachSeedAndDensityAFolderAndSumsThemUp) {
   const Ran ran = tool(
       "train --data synthetic-digits --epochs 1 --interval 20 --density 0.2,0.1 --seeds 2 --no-dense --out " + out);
   ASSERT_EQ(ran.code, exit_done) << ran.err;
-  for (const char* name : {"magnitude-0.2-elements-1", "magnitude-0.2-elements-2", "magnitude-0.1-elements-1",
-                           "magnitude-0.1-elements-2"})
+  for (const char* name :
+       {"magnitude-0.2-elements-1", "magnitude-0.2-elements-2", "magnitude-0.1-elements-1", "magnitude-0.1-elements-2"})
     EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(out) / name / "result.json")) << name;
   EXPECT_NE(ran.out.find("density 0.2"), std::string::npos);
   EXPECT_NE(ran.out.find("+-"), std::string::npos);
@@ -720,8 +720,9 @@ TEST_P(BadInput, GetsOneClearLineAndTheDocumentedCode) {
 INSTANTIATE_TEST_SUITE_P(
     All, BadInput,
     ::testing::Values(
-        Bad{"", exit_usage, "expected one of its commands, train, sweep, recommend"}, Bad{"fly", exit_usage, "got \"fly\""},
-        Bad{"plot", exit_usage, "got \"plot\""}, Bad{"bench kernals", exit_usage, "did you mean kernels?"},
+        Bad{"", exit_usage, "expected one of its commands, train, sweep, recommend"},
+        Bad{"fly", exit_usage, "got \"fly\""}, Bad{"plot", exit_usage, "got \"plot\""},
+        Bad{"bench kernals", exit_usage, "did you mean kernels?"},
         Bad{"train epochs 3", exit_usage, "did you mean --epochs?"},
         Bad{"train --methd rigl", exit_usage, "got \"--methd\"; did you mean --method?"},
         Bad{"train --method rigel", exit_usage, "did you mean rigl?"},
