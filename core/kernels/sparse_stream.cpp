@@ -26,31 +26,35 @@ enum class Source { copy, in_place, by_slot };
 //
 // What is read besides X and Y is read once, from front to back. The trip count of the inner loop is that of the group.
 template <int V, Source source>
-void stream_part(const Stream::Part& part, const StreamValues& values, const Real* HWY_RESTRICT X, Real* HWY_RESTRICT Y,
-                 Index stride) {
+HWY_NOINLINE void stream_part(const Stream::Part& part, const StreamValues& values, const Real* HWY_RESTRICT X,
+                              Real* HWY_RESTRICT Y, Index stride) {
   const D d;
   const std::uint16_t* HWY_RESTRICT row = part.row;
   const std::uint16_t* HWY_RESTRICT column = part.column;
   const std::uint32_t* HWY_RESTRICT begin = part.begin;
+  const Real* HWY_RESTRICT value = values.value;
   const Real* HWY_RESTRICT weight = source == Source::copy ? values.copy + part.first_weight : nullptr;
-  const auto stride_bytes = static_cast<std::size_t>(stride) * sizeof(Real);
-  const char* const panel = reinterpret_cast<const char*>(X + part.first_column * stride);
-  for (const Stream::Group& group : part.groups)
-    for (int visit = 0; visit < group.visits; ++visit) {
-      Real* HWY_RESTRICT y = Y + *row++ * stride;
+  const std::uint32_t* HWY_RESTRICT slot = nullptr;
+  const Real* HWY_RESTRICT panel = X + part.first_column * stride;
+  for (const Stream::Group& group : part.groups) {
+    const std::size_t count = group.count;
+    for (const std::uint16_t* const last = row + group.visits; row != last; ++row) {
+      Real* HWY_RESTRICT y = Y + *row * stride;
       Vec sum[V];
       for (int v = 0; v < V; ++v) sum[v] = hn::Load(d, y + v * N);
-      const std::uint32_t* HWY_RESTRICT slot = nullptr;
-      if constexpr (source == Source::in_place) weight = values.value + *begin++;
+      if constexpr (source == Source::in_place) weight = value + *begin++;
       if constexpr (source == Source::by_slot) slot = values.slot + *begin++;
-      int n = group.count;
+      std::size_t n = 0;
       do {
-        const Real* HWY_RESTRICT x = reinterpret_cast<const Real*>(panel + *column++ * stride_bytes);
-        const Vec w = hn::Set(d, source == Source::by_slot ? values.value[*slot++] : *weight++);
+        const Real* HWY_RESTRICT x = panel + column[n] * stride;
+        const Vec w = hn::Set(d, source == Source::by_slot ? value[slot[n]] : weight[n]);
         for (int v = 0; v < V; ++v) sum[v] = hn::MulAdd(w, hn::Load(d, x + v * N), sum[v]);
-      } while (--n);
+      } while (++n < count);
+      column += count;
+      if constexpr (source == Source::copy) weight += count;
       for (int v = 0; v < V; ++v) hn::Store(sum[v], d, y + v * N);
     }
+  }
 }
 
 template <int V>
@@ -107,55 +111,42 @@ void StreamRows(const Stream& stream, Index b, const StreamValues& values, const
 // Every weight's sixteen partial sums go to a small buffer; from there sixteen weights, whatever their rows, are summed
 // over their lanes at a time, into `sums` in the order of the stream. So no row has a remainder of its own.
 template <int T, int V>
-void stream_sums(const Stream::Part& part, const Real* const* dY, const Real* const* X, Index stride,
-                 Real* HWY_RESTRICT sums) {
+HWY_NOINLINE void stream_sums(const Stream::Part& part, const Real* const* dY, const Real* const* X, Index stride,
+                              Real* HWY_RESTRICT sums) {
   const D d;
-  constexpr int enough = 96;  // weights: the buffer is emptied when it holds so many, and stays in L1
-  alignas(64) Real partial[(enough + 16) * 16];
-  int held = 0;
+  constexpr int enough = 96;  // weights: the buffer is emptied when it holds so many, and that much stays in L1
+  alignas(64) Real partial[(enough + Stream::widest_of_gradient) * N];
+  const Real *y_begin[T], *panel[T];
+  for (int t = 0; t < T; ++t) y_begin[t] = dY[t], panel[t] = X[t] + part.first_column * stride;
   const std::uint16_t* HWY_RESTRICT row = part.row;
   const std::uint16_t* HWY_RESTRICT column = part.column;
-  const auto stride_bytes = static_cast<std::size_t>(stride) * sizeof(Real);
-  const char* panel[T];
-  for (int t = 0; t < T; ++t) panel[t] = reinterpret_cast<const char*>(X[t] + part.first_column * stride);
-  const auto empty = [&] {
-    int at = 0;
-    for (; at + 16 <= held; at += 16, sums += 16) _mm512_storeu_ps(sums, sum_sixteen(partial + at * 16));
-    for (int i = 0; at + i < held; ++i) _mm512_store_ps(partial + i * 16, _mm512_load_ps(partial + (at + i) * 16));
-    held -= at;
-  };
-  for (const Stream::Group& group : part.groups)
-    for (int visit = 0; visit < group.visits; ++visit) {
-      const Index at_row = *row++ * stride;
+  int held = 0;
+  for (const Stream::Group& group : part.groups) {
+    const int count = group.count;
+    for (const std::uint16_t* const last = row + group.visits; row != last; ++row) {
       Vec dy[T][V];
       for (int t = 0; t < T; ++t)
-        for (int v = 0; v < V; ++v) dy[t][v] = hn::Load(d, dY[t] + at_row + v * N);
-      for (int left = group.count; left > 0;) {
-        int n = HWY_MIN(left, enough);
-        left -= n;
-        if (held + n > enough + 16) empty();
-        Real* HWY_RESTRICT to = partial + held * 16;
-        held += n;
-        do {
-          const std::size_t at = *column++ * stride_bytes;
-          const Real* HWY_RESTRICT x = reinterpret_cast<const Real*>(panel[0] + at);
-          Vec sum = hn::Mul(dy[0][0], hn::Load(d, x));
-          for (int v = 1; v < V; ++v) sum = hn::MulAdd(dy[0][v], hn::Load(d, x + v * N), sum);
-          for (int t = 1; t < T; ++t) {
-            x = reinterpret_cast<const Real*>(panel[t] + at);
-            for (int v = 0; v < V; ++v) sum = hn::MulAdd(dy[t][v], hn::Load(d, x + v * N), sum);
-          }
-          hn::Store(sum, d, to);
-          to += 16;
-        } while (--n);
-      }
-      if (held >= enough) empty();
+        for (int v = 0; v < V; ++v) dy[t][v] = hn::Load(d, y_begin[t] + *row * stride + v * N);
+      Real* HWY_RESTRICT to = partial + held * N;
+      int n = count;
+      do {
+        const Index at = *column++ * stride;
+        Vec sum = hn::Mul(dy[0][0], hn::Load(d, panel[0] + at));
+        for (int t = 0; t < T; ++t)
+          for (int v = t == 0 ? 1 : 0; v < V; ++v) sum = hn::MulAdd(dy[t][v], hn::Load(d, panel[t] + at + v * N), sum);
+        hn::Store(sum, d, to);
+        to += N;
+      } while (--n);
+      held += count;
+      if (held < enough) continue;
+      int taken = 0;
+      for (; taken + N <= held; taken += N, sums += N) _mm512_storeu_ps(sums, sum_sixteen(partial + taken * N));
+      for (int i = 0; taken + i < held; ++i) hn::Store(hn::Load(d, partial + (taken + i) * N), d, partial + i * N);
+      held -= taken;
     }
-  empty();
-  if (held > 0) {
-    for (int i = held; i < 16; ++i) _mm512_store_ps(partial + i * 16, _mm512_setzero_ps());
-    _mm512_storeu_ps(sums, sum_sixteen(partial));
   }
+  for (int i = held; i % N != 0; ++i) hn::Store(hn::Zero(d), d, partial + i * N);
+  for (int taken = 0; taken < held; taken += N, sums += N) _mm512_storeu_ps(sums, sum_sixteen(partial + taken * N));
 }
 
 // Adds the sums to the places of their weights: a visit's lie side by side in both orders.

@@ -21,8 +21,10 @@ struct StreamValues {
 // Y[rows of the block, lanes] += A X, to the bit what sparse_rows gives.
 void stream_rows(const Stream& stream, Index block, const StreamValues& values, const Real* X, Real* Y, Index stride);
 
+// The room for numbers that stream_outer wants beside one for each weight of the stream's largest part.
+inline constexpr std::size_t stream_sums_slack = 16;
 // G[n - first weight of the block] += sum over tiles and valid lanes of dY[row(n), :] X[column(n), :], to the bit what
-// sparse_outer gives. The stream is one of Rows::of_gradient.    sums: room for stream.largest_part + 16 numbers
+// sparse_outer gives. The stream is one of Rows::of_gradient.    sums: room for numbers, see above
 void stream_outer(const Stream& stream, Index block, std::span<const OuterOperand> tiles, Index stride, Real* sums,
                   Real* G);
 

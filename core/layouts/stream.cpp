@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "espalier/core/layouts/transpose.h"
+#include "espalier/core/tensor.h"
 
 namespace espalier {
 namespace {
@@ -26,7 +27,8 @@ std::vector<RowBlock> stream_blocks(const Compressed& matrix, Stream::Rows rows)
 
 Stream::Stream(const Pattern& pattern, const Key& key) : transposed_(key.transposed) {
   const Compressed& matrix = transposed_ ? pattern.derived<Transpose>() : pattern.compressed();
-  width = std::clamp<Index>(key.width, 1, std::min(matrix.cols, widest));
+  const Index limit = key.rows == Rows::of_gradient ? widest_of_gradient : widest;
+  width = std::clamp<Index>(key.width, 1, std::min(matrix.cols, limit));
   count = (matrix.cols + width - 1) / width;
   blocks = stream_blocks(matrix, key.rows);
   column_.reserve(matrix.index.size());
@@ -109,31 +111,27 @@ std::size_t Stream::bytes() const {
 namespace {
 
 constexpr double sparsest_in_panels = 0.03;
-constexpr double weights_per_visit = 9;  // measured: 128 columns at 0.1 and 192 at 0.05
 
-// As many columns as fit into L1, or as many as make a visit worthwhile; whole rows where that would be nearly all.
-Index width_of_stream(Index in_cache, double density, Index columns) {
-  if (density < sparsest_in_panels) return std::min(columns, Stream::widest);
-  const auto worthwhile = static_cast<Index>(weights_per_visit / density);
-  return std::min(columns, std::max<Index>(in_cache, worthwhile / 16 * 16));
+// As many columns as fit into the cache, or as give a visit so many weights; whole rows of sparse matrices.
+Index width_of(Index in_cache, double weights_per_visit, double density, Index columns) {
+  if (density < sparsest_in_panels) return columns;
+  const auto worthwhile = static_cast<Index>(weights_per_visit / density) / lane_quantum * lane_quantum;
+  return std::min(columns, std::max({in_cache, worthwhile, lane_quantum}));
+}
+
+constexpr Index reals_in(Index kib) {
+  return kib * 1024 / static_cast<Index>(sizeof(float));
 }
 
 }  // namespace
 
 Index stream_width(Index lanes, double density, Index columns) {
-  constexpr Index reals_in_cache = 32 * 1024 / static_cast<Index>(sizeof(float));
-  return width_of_stream(std::max<Index>(reals_in_cache / lanes, 16), density, columns);
+  return width_of(reals_in(32) / lanes, 10, density, columns);
 }
 
-Index gradient_stream_width(Index lanes, Index tiles, double density, Index columns) {
-  constexpr Index widest_of_gradient = 1024;
-  (void)density;
-  constexpr Index reals_in_cache = 32 * 1024 / static_cast<Index>(sizeof(float));
-  const Index in_cache = std::max<Index>(reals_in_cache / (lanes * tiles), 16);
-  return std::min({columns, widest_of_gradient,
-                   density < sparsest_in_panels ? columns
-                   : density < 0.07             ? 2 * in_cache
-                                                : in_cache});
+Index gradient_stream_width(Index lanes, double density, Index columns) {
+  constexpr Index lanes_at_once = 128;  // of as many tiles as have them: what fills the registers of the kernel
+  return width_of(reals_in(48) / std::max(lanes, lanes_at_once), 10, density, columns);
 }
 
 }  // namespace espalier

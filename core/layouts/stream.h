@@ -31,12 +31,12 @@ struct Stream {
     of_gradient  // the row blocks of the pattern, in which gradients are settled
   };
   struct Key {
-    Index width = 0;  // columns per panel; more than there are means all, but never more than widest
+    Index width = 0;  // columns per panel; more than there are means all, but never more than the widest
     bool transposed = false;
     Rows rows = Rows::many;
     bool operator==(const Key&) const = default;
   };
-  static constexpr Index widest = 32768;
+  static constexpr Index widest = 32768, widest_of_gradient = 1024;
 
   struct Group {
     std::uint16_t count;   // weights of each of its visits, at least 1
@@ -79,10 +79,10 @@ struct Stream {
   std::vector<std::uint16_t> column_;
 };
 
-// Panel widths of streams over rows of this density. Visits cost less than those of Panels, so that panels are
-// narrower; below a density of 0.03 they do not pay at all, and rows are read whole.
+// The panel width of a stream for products of `lanes` lanes over rows of this density: as many columns as keep the
+// panel of X in L1, more where too few weights would meet in a visit, and whole rows below a density of 0.03.
 Index stream_width(Index lanes, double density, Index columns);
-// Of the stream of a gradient: the tiles that are summed at once share L1.
-Index gradient_stream_width(Index lanes, Index tiles, double density, Index columns);
+// Of the stream of a gradient: the X of tiles that are summed at once share L1.
+Index gradient_stream_width(Index lanes, double density, Index columns);
 
 }  // namespace espalier
