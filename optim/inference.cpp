@@ -82,7 +82,9 @@ void Inference::prepare(Index tiles) {
   for (Index t = 0; t < tiles; ++t) tapes_.push_back(&workers_[t]->tape);
 }
 
-void Inference::refresh_streams(Mode mode) {
+void Inference::refresh_streams(Mode mode, Index tiles) {
+  // A step changes the weights again: a copy for one tile costs more than it saves.
+  if (mode == Mode::training && tiles == 1) return;
   refreshes_.clear();
   model_.visit_parameters([&](const Parameter& parameter) {
     for (const auto direction : {StreamCopies::Direction::forward, StreamCopies::Direction::transposed})

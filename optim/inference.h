@@ -88,7 +88,7 @@ class Inference {
   };
   void prepare(Index tiles);
   // Copies the weights into the orders in which the products of the tiles read them, where they are not yet.
-  void refresh_streams(Mode mode);
+  void refresh_streams(Mode mode, Index tiles);
   // One pass; outputs: where to write them, or null.
   Evaluation pass(const Loader& loader, const Loss& loss, Real* outputs);
 
@@ -109,7 +109,7 @@ template <typename Visit>
 Flops Inference::for_each_tile(const Loader& loader, Index b, const TapeOptions& options, Visit&& visit) {
   const Index tiles = loader.tiles(b);
   prepare(tiles);
-  refresh_streams(options.mode);
+  refresh_streams(options.mode, tiles);
   parallel_for(tiles, threads_, [&](Index t) {
     const Flops before = thread_flops();
     Worker& worker = *workers_[t];
