@@ -117,6 +117,7 @@ void Parameter::rebuild(std::size_t length, Copy&& copy) {
     copy(old, fresh);
   }
   unpack();
+  stream_copies_.drop();
   value_ = std::move(arrays[0]);
   for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i].array = std::move(arrays[i + 1]);
 }

@@ -13,6 +13,9 @@
 //   4. blocks() depends on shape, storage and pattern only, never on threads.
 //   5. A copy packed for latency holds the weights as they are: the next non-const value(), become() or select() that
 //      changes anything drops it. (Hence no code may write through a span that was taken before packing.)
+//   6. The same goes for copies in the orders of streams: they are stale from the next non-const value() on, and no
+//   code
+//      may write through a span that was taken before they were refreshed.
 #pragma once
 
 #include <span>
@@ -22,6 +25,7 @@
 
 #include "espalier/core/aligned.h"
 #include "espalier/core/pattern.h"
+#include "espalier/core/stream_copies.h"
 
 namespace espalier {
 
@@ -55,6 +59,7 @@ class Parameter {
 
   std::span<Real> value() {
     unpack();
+    stream_copies_.make_stale();
     return value_;
   }
   std::span<const Real> value() const { return value_; }
@@ -68,6 +73,15 @@ class Parameter {
     if (!packed_.empty()) packed_ = AlignedVector<Real>();
   }
   std::span<const Real> packed() const { return packed_; }  // [steps, 16]; empty: not packed
+  // A csr value in the order of a stream (core/stream_copies.h): null if there is no fresh copy. refresh_streams makes
+  // the copies that products have missed since; to call it is never needed, and pays before many tiles.
+  const Real* in_stream(StreamCopies::Direction direction, Index width) const {
+    return stream_copies_.find(direction, width);
+  }
+  bool wants_streams(StreamCopies::Direction direction) const { return stream_copies_.wanting(direction); }
+  void refresh_streams(StreamCopies::Direction direction) const {
+    if (storage_ == Storage::csr) stream_copies_.refresh(direction, *pattern_, value_);
+  }
 
   // Optimizer state and the like: one number per weight, zero when made. slot() throws if there is none of that name.
   void add_slot(std::string_view name);  // keeps an existing one
@@ -118,6 +132,7 @@ class Parameter {
   Storage storage_ = Storage::dense;
   PatternPtr pattern_;
   AlignedVector<Real> value_, packed_;
+  mutable StreamCopies stream_copies_;
   std::vector<Slot> slots_;
   std::vector<RowBlock> blocks_;
 };

@@ -8,10 +8,13 @@
 #include "espalier/core/kernels/dense.h"
 #include "espalier/core/kernels/elementwise.h"
 #include "espalier/core/kernels/sparse.h"
+#include "espalier/core/kernels/sparse_stream.h"
 #include "espalier/core/kernels/targets.h"
 #include "espalier/core/layouts/panels.h"
 #include "espalier/core/layouts/slices.h"
+#include "espalier/core/layouts/stream.h"
 #include "espalier/core/layouts/transpose.h"
+#include "espalier/core/reading_pass.h"
 
 namespace espalier {
 namespace {
@@ -37,7 +40,23 @@ bool multiplies_by_slices(const Parameter& W) {
   return !W.packed().empty() && kernels::has_slices();
 }
 
-// Y += A X by row blocks, each begun before and finished after.      transposed: A is W's transpose
+// Y += A X from a stream of A, block by block.      transposed: A is W's transpose
+template <typename Begin, typename Finish>
+void sparse_by_stream(const Parameter& W, bool transposed, const Tensor& X, Tensor& Y, Begin&& begin, Finish&& finish) {
+  const Pattern& pattern = *W.pattern();
+  const Index width = stream_width(X.lanes(), pattern.density(), transposed ? W.rows() : W.cols());
+  const Stream& stream = pattern.derived<Stream>({.width = width, .transposed = transposed});
+  const auto direction = transposed ? StreamCopies::Direction::transposed : StreamCopies::Direction::forward;
+  const kernels::StreamValues values{W.value().data(), transposed ? pattern.derived<Transpose>().slot.data() : nullptr,
+                                     W.in_stream(direction, width)};
+  for (std::size_t b = 0; b < stream.blocks.size(); ++b) {
+    begin(stream.blocks[b].first_row, stream.blocks[b].rows());
+    kernels::stream_rows(stream, static_cast<Index>(b), values, X.data(), Y.data(), Y.stride());
+    finish(stream.blocks[b].first_row, stream.blocks[b].rows());
+  }
+}
+
+// Y += A X by row blocks, each begun before and finished after, as suits lanes and processor.
 template <typename Begin, typename Finish>
 void sparse_by_blocks(const Parameter& W, bool transposed, const Tensor& X, Tensor& Y, Begin&& begin, Finish&& finish) {
   const Pattern& pattern = *W.pattern();
@@ -51,6 +70,8 @@ void sparse_by_blocks(const Parameter& W, bool transposed, const Tensor& X, Tens
     finish(0, A.rows);
     return;
   }
+  if (reads_streams(transposed ? Pass::transposed : Pass::forward, X.lanes()))
+    return sparse_by_stream(W, transposed, X, Y, begin, finish);
   const Index width = panel_width(X.lanes(), pattern.density(), A.cols);
   const Panels& panels = pattern.derived<Panels>({.width = width, .transposed = transposed});
   for (std::size_t b = 0; b < panels.blocks.size(); ++b) {
@@ -119,6 +140,27 @@ void zero_off_pattern(const Pattern& pattern, Index first_row, Index last_row, s
   }
 }
 
+namespace {
+
+// G += the pairs' share for block b of a csr parameter.
+void sparse_outer(const Parameter& W, std::size_t b, std::span<const kernels::OuterOperand> tiles, Index stride,
+                  std::span<Real> G) {
+  const Pattern& pattern = *W.pattern();
+  const auto block = static_cast<Index>(b);
+  if (!reads_streams(Pass::outer, stride)) {
+    const Panels& panels = pattern.derived<Panels>({.width = panel_width(stride, pattern.density(), pattern.cols())});
+    return kernels::sparse_outer(pattern.compressed(), panels, block, tiles, stride, G.data());
+  }
+  const Index width = gradient_stream_width(stride, pattern.density(), pattern.cols());
+  const Stream& stream = pattern.derived<Stream>({.width = width, .rows = Stream::Rows::of_gradient});
+  thread_local AlignedVector<Real> sums;
+  if (sums.size() < stream.largest_part + kernels::stream_sums_slack)
+    sums.resize(stream.largest_part + kernels::stream_sums_slack);
+  kernels::stream_outer(stream, block, tiles, stride, sums.data(), G.data());
+}
+
+}  // namespace
+
 void outer(const Parameter& W, std::size_t b, std::span<const OuterPair> pairs, std::span<Real> G) {
   const RowBlock& block = W.blocks()[b];
   require(static_cast<Index>(G.size()) == block.weights(), "[outer] {}: expected {} gradients for block {}, got {}",
@@ -136,9 +178,6 @@ void outer(const Parameter& W, std::size_t b, std::span<const OuterPair> pairs, 
   if (W.storage() == Storage::csr) {
     std::ranges::fill(G, Real{0});
     if (pairs.empty()) return;
-    const Pattern& pattern = *W.pattern();
-    const Index stride = pairs[0].X->stride();
-    const Panels& panels = pattern.derived<Panels>({.width = panel_width(stride, pattern.density(), pattern.cols())});
     // Tiles in groups, so that no memory is asked for; the groups, too, are fixed by the order of the tiles.
     std::array<kernels::OuterOperand, 16> tiles;
     for (std::size_t first = 0; first < pairs.size(); first += tiles.size()) {
@@ -148,8 +187,7 @@ void outer(const Parameter& W, std::size_t b, std::span<const OuterPair> pairs, 
         tiles[t] = {group[t].dY->data(), group[t].X->data(), group[t].X->valid()};
         count(*group[t].X);
       }
-      kernels::sparse_outer(pattern.compressed(), panels, static_cast<Index>(b), std::span(tiles).first(group.size()),
-                            stride, G.data());
+      sparse_outer(W, b, std::span(tiles).first(group.size()), pairs[0].X->stride(), G);
     }
     return;
   }
@@ -170,7 +208,11 @@ std::string kernel_name(const Parameter& W, Index lanes) {
   std::string target = kernels::target_name(kernels::available_targets().front());
   std::ranges::transform(target, target.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (W.storage() == Storage::csr)
-    return (lanes > 1 ? "csr panels " : multiplies_by_slices(W) ? "csr slices " : "csr dots ") + target;
+    return (reads_streams(Pass::forward, lanes) ? "csr streams "
+            : lanes > 1                         ? "csr panels "
+            : multiplies_by_slices(W)           ? "csr slices "
+                                                : "csr dots ") +
+           target;
   return (lanes == 1 ? "dots " : "blocked ") + target;
 }
 

@@ -77,7 +77,8 @@ void convolve_transposed(const Parameter& W, const Window& window, const Tensor&
 void convolve_outer(const Parameter& W, const Window& window, const Tensor& dY, const Tensor& X, Lines lines,
                     std::span<Real> G);
 
-// The kernels that W's products run with, for reports: "csr panels avx3", "csr slices avx3", "dots avx3" ...
+// The kernels that W's products run with, for reports: "csr panels avx2", "csr streams avx3", "csr slices avx3", "dots
+// avx3" ...
 std::string kernel_name(const Parameter& W, Index lanes);
 
 }  // namespace espalier

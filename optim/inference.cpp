@@ -82,6 +82,21 @@ void Inference::prepare(Index tiles) {
   for (Index t = 0; t < tiles; ++t) tapes_.push_back(&workers_[t]->tape);
 }
 
+void Inference::refresh_streams(Mode mode, Index tiles) {
+  // A step changes the weights again: a copy for one tile costs more than it saves.
+  if (mode == Mode::training && tiles == 1) return;
+  refreshes_.clear();
+  model_.visit_parameters([&](const Parameter& parameter) {
+    for (const auto direction : {StreamCopies::Direction::forward, StreamCopies::Direction::transposed})
+      if ((direction == StreamCopies::Direction::forward || mode == Mode::training) &&
+          parameter.wants_streams(direction))
+        refreshes_.push_back({&parameter, direction});
+  });
+  if (refreshes_.empty()) return;
+  parallel_for(static_cast<Index>(refreshes_.size()), threads_,
+               [&](Index i) { refreshes_[i].parameter->refresh_streams(refreshes_[i].direction); });
+}
+
 Evaluation Inference::pass(const Loader& loader, const Loss& loss, Real* outputs) {
   const Dataset& data = loader.data();
   Evaluation sum{.classes = data.classes()};

@@ -87,6 +87,8 @@ class Inference {
     Index correct = 0;
   };
   void prepare(Index tiles);
+  // Copies the weights into the orders in which the products of the tiles read them, where they are not yet.
+  void refresh_streams(Mode mode, Index tiles);
   // One pass; outputs: where to write them, or null.
   Evaluation pass(const Loader& loader, const Loss& loss, Real* outputs);
 
@@ -94,7 +96,12 @@ class Inference {
   int threads_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<Tape*> tapes_;
-  std::vector<Sums> sums_;  // of each tile of a batch
+  struct Refresh {
+    const Parameter* parameter;
+    StreamCopies::Direction direction;
+  };
+  std::vector<Refresh> refreshes_;  // before this batch
+  std::vector<Sums> sums_;          // of each tile of a batch
   bool keep_tiles_ = false;
 };
 
@@ -102,6 +109,7 @@ template <typename Visit>
 Flops Inference::for_each_tile(const Loader& loader, Index b, const TapeOptions& options, Visit&& visit) {
   const Index tiles = loader.tiles(b);
   prepare(tiles);
+  refresh_streams(options.mode, tiles);
   parallel_for(tiles, threads_, [&](Index t) {
     const Flops before = thread_flops();
     Worker& worker = *workers_[t];

@@ -13,7 +13,9 @@
 #include "apps/bench/ruler.h"
 #include "apps/tool/flag_checks.h"
 #include "espalier/core/error.h"
+#include "espalier/core/kernels/sparse_stream.h"
 #include "espalier/core/products.h"
+#include "espalier/core/reading_pass.h"
 #include "espalier/core/threads.h"
 #include "espalier/experiment/machine.h"
 #include "espalier/experiment/result_json.h"
@@ -68,6 +70,8 @@ struct Operands {
         csr("csr", Pattern::random(f.rows, f.cols, live_weights(f), Random(f.seed, "pattern"))),
         X({f.cols}, {f.lanes, f.lanes}),
         dY({f.rows}, {f.lanes, f.lanes}),
+        X2({f.cols}, {f.lanes, f.lanes}),
+        dY2({f.rows}, {f.lanes, f.lanes}),
         Y({f.rows}, {f.lanes, f.lanes}),
         naive_Y({f.rows}, {f.lanes, f.lanes}),
         dX({f.cols}, {f.lanes, f.lanes}),
@@ -77,9 +81,11 @@ struct Operands {
     fill_uniform(dense.value(), Random(f.seed, "dense"));
     fill_uniform(numbers_of(X), Random(f.seed, "X"));
     fill_uniform(numbers_of(dY), Random(f.seed, "dY"));
+    fill_uniform(numbers_of(X2), Random(f.seed, "X2"));
+    fill_uniform(numbers_of(dY2), Random(f.seed, "dY2"));
   }
   Parameter dense, csr;
-  Tensor X, dY;           // given
+  Tensor X, dY, X2, dY2;  // given: two tiles of a batch for the gradient, the first of them for the other products
   Tensor Y, naive_Y, dX;  // results
   std::vector<Real> G_dense, G_csr;
 };
@@ -108,7 +114,8 @@ struct References {
     for (Index r = 0; r < o.dense.rows(); ++r)
       for (Index c = 0; c < o.dense.cols(); ++c) {
         Real sum = 0;
-        for (Index lane = 0; lane < o.X.lanes(); ++lane) sum += o.dY.row(r)[lane] * o.X.row(c)[lane];
+        for (Index lane = 0; lane < o.X.lanes(); ++lane)
+          sum += o.dY.row(r)[lane] * o.X.row(c)[lane] + o.dY2.row(r)[lane] * o.X2.row(c)[lane];
         G_dense.push_back(sum);
       }
     o.csr.for_each_weight([&](Index r, Index c, Index) { G_csr.push_back(G_dense[r * o.csr.cols() + c]); });
@@ -117,46 +124,64 @@ struct References {
   std::vector<Real> G_dense, G_csr;
 };
 
-// G = dY X' where W stores weights, block by block.
+// G = sum over both tiles of dY X' where W stores weights, block by block.
 void all_outer(const Parameter& W, const Operands& o, std::span<Real> G) {
-  const OuterPair pair{&o.dY, &o.X};
+  const OuterPair pairs[] = {{&o.dY, &o.X}, {&o.dY2, &o.X2}};
   for (std::size_t b = 0; b < W.blocks().size(); ++b) {
     const RowBlock& block = W.blocks()[b];
-    outer(W, b, std::span(&pair, 1), G.subspan(block.first, block.weights()));
+    outer(W, b, pairs, G.subspan(block.first, block.weights()));
   }
+}
+
+// How csr is multiplied: every way that there is on this machine.
+std::vector<Reading> readings_of(Index lanes) {
+  if (lanes == 1 || !kernels::has_streams()) return {Reading::panels};
+  return {Reading::panels, Reading::streams};
 }
 
 // The rungs of each product, from below. They hold on to their arguments.
 std::vector<Rung> ladder_of(const KernelFlags& f, Operands& o, References& right) {
   const int m = static_cast<int>(f.rows), k = static_cast<int>(f.cols), n = static_cast<int>(f.lanes);
   const auto gemm = [](auto W_as, auto X_as, int rows, int cols, int depth, const Real* A, int a, const Real* B, int b,
-                       Real* C) {
-    return [=] { cblas_sgemm(CblasRowMajor, W_as, X_as, rows, cols, depth, 1, A, a, B, b, 0, C, cols); };
+                       Real* C, Real old = 0) {
+    return [=] { cblas_sgemm(CblasRowMajor, W_as, X_as, rows, cols, depth, 1, A, a, B, b, old, C, cols); };
   };
   const Real *w = o.dense.value().data(), *x = o.X.data(), *dy = o.dY.data();
   const double dense_flops = 2.0 * static_cast<double>(f.rows * f.cols * f.lanes),
                csr_flops = 2.0 * static_cast<double>(live_weights(f) * f.lanes);
-  const std::string dense_kernel = kernel_name(o.dense, f.lanes), csr_kernel = kernel_name(o.csr, f.lanes);
+  const std::string dense_kernel = kernel_name(o.dense, f.lanes);
   std::vector<Rung> ladder;
-  const auto rungs = [&](const char* product, const auto& blas, const auto& dense, const auto& csr, auto of_dense,
-                         auto of_csr, auto right_dense, auto right_csr) {
-    ladder.push_back({product, blas_kernel, Storage::dense, dense_flops, blas, of_dense, right_dense});
-    ladder.push_back({product, dense_kernel, Storage::dense, dense_flops, dense, of_dense, right_dense});
-    ladder.push_back({product, csr_kernel, Storage::csr, csr_flops, csr, of_csr, right_csr});
+  const auto rungs = [&](const char* product, int tiles, const auto& blas, const auto& dense, const auto& csr,
+                         auto of_dense, auto of_csr, auto right_dense, auto right_csr) {
+    ladder.push_back({product, blas_kernel, Storage::dense, tiles * dense_flops, blas, of_dense, right_dense});
+    ladder.push_back({product, dense_kernel, Storage::dense, tiles * dense_flops, dense, of_dense, right_dense});
+    for (const Reading reading : readings_of(f.lanes)) {
+      const ForcedReading forced(reading);
+      const auto run = [=] {
+        const ForcedReading so(reading);
+        csr();
+      };
+      ladder.push_back({product, kernel_name(o.csr, f.lanes), Storage::csr, tiles * csr_flops, run, of_csr, right_csr});
+    }
   };
   ladder.push_back({"Y = W X", "naive", Storage::dense, dense_flops,
                     [&o] { naive_multiply(o.dense.value(), o.X, o.naive_Y); }, numbers_of(o.naive_Y),
                     numbers_of(right.Y_dense)});
   rungs(
-      "Y = W X", gemm(CblasNoTrans, CblasNoTrans, m, n, k, w, k, x, n, o.Y.data()),
+      "Y = W X", 1, gemm(CblasNoTrans, CblasNoTrans, m, n, k, w, k, x, n, o.Y.data()),
       [&o] { multiply(o.dense, o.X, o.Y); }, [&o] { multiply(o.csr, o.X, o.Y); }, numbers_of(o.Y), numbers_of(o.Y),
       numbers_of(right.Y_dense), numbers_of(right.Y_csr));
   rungs(
-      "dX = W' dY", gemm(CblasTrans, CblasNoTrans, k, n, m, w, k, dy, n, o.dX.data()),
+      "dX = W' dY", 1, gemm(CblasTrans, CblasNoTrans, k, n, m, w, k, dy, n, o.dX.data()),
       [&o] { multiply_transposed(o.dense, o.dY, o.dX); }, [&o] { multiply_transposed(o.csr, o.dY, o.dX); },
       numbers_of(o.dX), numbers_of(o.dX), numbers_of(right.dX_dense), numbers_of(right.dX_csr));
   rungs(
-      "dW = dY X'", gemm(CblasNoTrans, CblasTrans, m, k, n, dy, n, x, n, o.G_dense.data()),
+      "dW = dY X'", 2,
+      [first = gemm(CblasNoTrans, CblasTrans, m, k, n, dy, n, x, n, o.G_dense.data()),
+       second = gemm(CblasNoTrans, CblasTrans, m, k, n, o.dY2.data(), n, o.X2.data(), n, o.G_dense.data(), 1)] {
+        first();
+        second();
+      },
       [&o] { all_outer(o.dense, o, o.G_dense); }, [&o] { all_outer(o.csr, o, o.G_csr); }, std::span(o.G_dense),
       std::span(o.G_csr), std::span(right.G_dense), std::span(right.G_csr));
   return ladder;
@@ -167,6 +192,12 @@ void verify(std::vector<Rung>& ladder) {
     rung.run();
     require_close(rung.result, rung.reference, rung.product, rung.kernel);
   }
+}
+
+// As a trainer does before the tiles of a batch.
+void refresh_streams(const Parameter& W) {
+  for (const auto direction : {StreamCopies::Direction::forward, StreamCopies::Direction::transposed})
+    W.refresh_streams(direction);
 }
 
 // All rungs in turn, so that a slow moment of the machine hits all of them. Returns the FMA peak of a core, in FLOP/s.
@@ -224,8 +255,8 @@ void print_table(const KernelFlags& f, const Report& report, double peak_rate, c
   fmt::print("{:<12}{:<26}{:>10}{:>11}{:>16}{:>16}   {}\n{}", "product", "kernel", "GFLOP/s", "of peak",
              "of OpenBLAS's", "than best dense", "median (quartiles)", report.lines);
   fmt::print(
-      "\nGFLOP/s are useful ones: for csr, those of the live weights. Each kernel was verified against the naive "
-      "one.\n");
+      "\nGFLOP/s are useful ones: for csr, those of the live weights. dW is that of two tiles.\n"
+      "Each kernel was verified against the naive one.\n");
 }
 
 void run_bench_kernels(const KernelFlags& f) {
@@ -239,6 +270,8 @@ void run_bench_kernels(const KernelFlags& f) {
   References right(operands);
   std::vector<Rung> ladder = ladder_of(f, operands, right);
   verify(ladder);
+  refresh_streams(operands.csr);
+  verify(ladder);  // once more, with the copies
   const double peak_rate = time_in_turns(ladder);
   const Report report = report_of(ladder, peak_rate, ruler);
   if (!f.json) return print_table(f, report, peak_rate, ruler);

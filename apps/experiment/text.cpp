@@ -88,6 +88,8 @@ std::string legend_of(const std::vector<LayerResult>& layers) {
       {&LayerResult::storage, "masked", "storage masked: an array of all weights, zeros where they are gone"},
       {&LayerResult::storage, "csr", "storage csr: only what is kept, row by row, with its column"},
       {&LayerResult::kernel, "csr panels", "csr panels: products with csr, a stretch of columns at a time"},
+      {&LayerResult::kernel, "csr streams",
+       "csr streams: the same, in the order in which the kernel meets the weights"},
       {&LayerResult::kernel, "csr slices", "csr slices: the same for one sample, 16 rows at a time"},
       {&LayerResult::kernel, "csr dots", "csr dots: the same for one sample, row by row"},
       {&LayerResult::kernel, "lookup", "lookup: rows of a table, picked and not multiplied"},

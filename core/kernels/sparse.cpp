@@ -5,6 +5,7 @@
 // (must come first)
 #include <hwy/highway.h>
 
+#include "espalier/core/kernels/outer_tiles-inl.h"
 #include "espalier/core/kernels/sparse.h"
 #include "espalier/core/kernels/sums-inl.h"
 
@@ -234,112 +235,25 @@ void outer_visits(const Compressed& W, std::span<const Panels::Visit> visits, co
   }
 }
 
-// The last tile of a batch may be ragged: only its valid lanes count, whatever the others hold.
 void outer_ragged(const Compressed& W, std::span<const Panels::Visit> visits, const RowBlock& block,
                   const OuterOperand& tile, Index stride, Real* HWY_RESTRICT G) {
-  const D d;
-  const Index whole = tile.valid / N * N;
-  const auto rest = hn::FirstN(d, static_cast<std::size_t>(tile.valid - whole));
   for (const Panels::Visit& visit : visits) {
     const Real* HWY_RESTRICT dy = tile.dY + (block.first_row + visit.row) * stride;
-    for (int n = 0; n < visit.count; ++n) {
-      const Real* HWY_RESTRICT x = tile.X + W.index[visit.begin + n] * stride;
-      Real scalar = 0;
-      if (stride == 1) {
-        scalar = tile.valid ? dy[0] * x[0] : 0;
-      } else {
-        Vec sum = hn::Zero(d);
-        for (Index lane = 0; lane < whole; lane += N)
-          sum = hn::MulAdd(hn::Load(d, dy + lane), hn::Load(d, x + lane), sum);
-        if (whole < tile.valid)
-          sum = hn::MulAdd(hn::IfThenElseZero(rest, hn::Load(d, dy + whole)),
-                           hn::IfThenElseZero(rest, hn::Load(d, x + whole)), sum);
-        scalar = hn::GetLane(hn::SumOfLanes(d, sum));
-      }
-      G[visit.begin + n - block.first] += scalar;
-    }
+    for (int n = 0; n < visit.count; ++n)
+      G[visit.begin + n - block.first] +=
+          dot_of_valid_lanes(dy, tile.X + W.index[visit.begin + n] * stride, tile.valid, stride);
   }
 }
 
 void SparseOuter(const Compressed& W, const Panels& panels, Index b, const OuterOperand* tiles, Index tile_count,
                  Index stride, Real* G) {
   const RowBlock& block = panels.blocks[b];
-  constexpr Index registers = 8;  // vectors of dY held at once
-  const Index vectors = stride / N;
   for (Index panel = 0; panel < panels.count; ++panel) {
     const auto visits = panels.of(b, panel);
-    for (Index t = 0; t < tile_count;) {
-      if (tiles[t].valid < stride || stride < N) {
-        outer_ragged(W, visits, block, tiles[t++], stride, G);
-        continue;
-      }
-      Index together = 1;  // full tiles that fit into the registers side by side
-      while (t + together < tile_count && tiles[t + together].valid == stride && (together + 1) * vectors <= registers)
-        ++together;
-      for (Index lane = 0; lane < stride;) {
-        const Index now = HWY_MIN(registers, (stride - lane) / N);
-        const auto chunk = [&]<int T, int V>() { outer_visits<T, V>(W, visits, block, tiles + t, lane, stride, G); };
-        switch (now) {
-          case 1:
-            if (together >= 8) together = 8;
-            switch (together) {
-              case 8:
-                chunk.template operator()<8, 1>();
-                break;
-              case 7:
-              case 6:
-              case 5:
-              case 4:
-                together = 4;
-                chunk.template operator()<4, 1>();
-                break;
-              case 3:
-              case 2:
-                together = 2;
-                chunk.template operator()<2, 1>();
-                break;
-              default:
-                chunk.template operator()<1, 1>();
-                break;
-            }
-            break;
-          case 2:
-            if (together >= 4)
-              together = 4, chunk.template operator()<4, 2>();
-            else if (together >= 2)
-              together = 2, chunk.template operator()<2, 2>();
-            else
-              chunk.template operator()<1, 2>();
-            break;
-          case 3:
-            if (together >= 2)
-              together = 2, chunk.template operator()<2, 3>();
-            else
-              chunk.template operator()<1, 3>();
-            break;
-          case 4:
-            if (together >= 2)
-              together = 2, chunk.template operator()<2, 4>();
-            else
-              chunk.template operator()<1, 4>();
-            break;
-          case 5:
-            chunk.template operator()<1, 5>();
-            break;
-          case 6:
-            chunk.template operator()<1, 6>();
-            break;
-          case 7:
-            chunk.template operator()<1, 7>();
-            break;
-          default:
-            chunk.template operator()<1, 8>();
-            break;
-        }
-        lane += now * N;
-      }
-      t += together;
-    }
+    for_each_outer_step(
+        tiles, tile_count, stride,
+        [&]<int T, int V>(Index t, Index lane) { outer_visits<T, V>(W, visits, block, tiles + t, lane, stride, G); },
+        [&](const OuterOperand& tile) { outer_ragged(W, visits, block, tile, stride, G); });
   }
 }
 
