@@ -144,9 +144,9 @@ std::string curve_svg(const Sensitivity& s, const SensitivityAxes& axes, std::si
          fmt::format(
              "<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\" stroke-width=\"3\"/>\n",
              names_left, names_left + 20, y, y, colour) +
-         words_at(
-             names_left + 28, y + 4, "start", "plain",
-             fmt::format("{}, {} weights", layer_of(layer.layer), with_commas(static_cast<double>(layer.positions))));
+         words_at(names_left + 28, y + 4, "start", "plain",
+                  fmt::format("{}, {} weights", espalier::layer_of(layer.layer),
+                              with_commas(static_cast<double>(layer.positions))));
 }
 
 }  // namespace
