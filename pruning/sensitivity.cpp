@@ -45,12 +45,17 @@ double points_lost(const Evaluation& before, const Evaluation& after) {
   return in_percent * (after.rmse / before.rmse - 1);
 }
 
-Sensitivity sensitivity_of(std::span<Parameter* const> layers, const Criterion& criterion,
-                           const std::vector<double>& densities, const Judge& judge,
-                           const SensitivityProgress& progress) {
+void require_densities(const std::vector<double>& densities) {
+  require(!densities.empty(), "[densities] expected fractions in (0, 1], got none");
   for (const double density : densities)
     require(density > 0 && density <= 1 && std::ranges::count(densities, density) == 1,
             "[densities] expected different fractions in (0, 1], got {}", fmt::join(densities, ","));
+}
+
+Sensitivity sensitivity_of(std::span<Parameter* const> layers, const Criterion& criterion,
+                           const std::vector<double>& densities, const Judge& judge,
+                           const SensitivityProgress& progress) {
+  require_densities(densities);
   const Index most = 1 + std::ssize(layers) * std::ssize(densities);
   Index done = 0;
   const auto judged = [&](const std::string& layer) {

@@ -57,7 +57,10 @@ struct Sensitivity {
   std::vector<LayerSensitivity> layers;
 };
 
-// Throws UsageError unless the densities are different, in (0, 1].
+// Throws UsageError unless there are some, different ones, in (0, 1].
+void require_densities(const std::vector<double>& densities);
+
+// Throws UsageError as require_densities does.
 Sensitivity sensitivity_of(std::span<Parameter* const> layers, const Criterion& criterion,
                            const std::vector<double>& densities, const Judge& judge,
                            const SensitivityProgress& progress = nullptr);

@@ -296,10 +296,14 @@ void check_units(const RunConfig& c, const MethodInfo& method, const Structure& 
 }
 
 // Throws UsageError for an allocation that cannot be: what has not learnt anything loses nothing, whatever goes.
-void check_allocation(const RunConfig& c) {
+void check_allocation(const RunConfig& c, const MethodInfo& method) {
+  if (allocation_named(c.allocation).rule != Allocation::sensitivity) return;
+  require(method.criterion != nullptr,
+          "[allocation] expected one by shape or global, for {} does not prune by scores, got {}", method.name,
+          c.allocation);
   const bool untrained = c.init.empty() && c.schedule.begin == 0 && !rewind_named(c.rewind);
   require(
-      allocation_named(c.allocation).rule != Allocation::sensitivity || !untrained,
+      !untrained,
       "[allocation] expected pruning that begins after some training (--begin above 0) or of weights that are given "
       "(--init), got {} of an untrained network",
       c.allocation);
@@ -322,7 +326,7 @@ void settle_pruning(RunConfig& c) {
   if (c.schedule.interval == 0) c.schedule.interval = own.schedule.interval;
   if (c.schedule.rounds == 0) c.schedule.rounds = own.schedule.rounds;
   c.settings = settings_of(method, c.settings);
-  check_allocation(c);
+  check_allocation(c, method);
   if (fixed) {
     require(c.allocation == "uniform", "[allocation] expected none or uniform with a structure of {}, got {}",
             c.structure, c.allocation);

@@ -119,7 +119,7 @@ void write_files(const SensitivityFlags& f, const Sensitivity& sensitivity, cons
 
 void run_sensitivity(const SensitivityFlags& f) {
   require(f.threads >= 0 && f.threads <= 1024, "[--threads] expected 0 to 1024, got {}", f.threads);
-  require(!f.densities.empty(), "[densities] expected fractions in (0, 1], got none");
+  require_densities(f.densities);
   const int threads = f.threads ? f.threads : default_threads();
   Examined e{.network = open_network(f.model), .data = {}};
   Module& model = *e.network.model;  // wherever it goes

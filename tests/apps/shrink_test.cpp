@@ -109,7 +109,7 @@ class ShrinkInputs : public Shrink {
     }
     table.close();
     const Ran ran = tool("train --data " + path("wide.csv") +
-                         " --model tabular:20-10+norm --density 0.03 --epochs 12 --no-dense --out " + path("wide"));
+                         " --model tabular:20-10+norm --density 0.12 --epochs 12 --no-dense --out " + path("wide"));
     ASSERT_EQ(ran.code, exit_done) << ran.err;
   }
   // That both give every row of the file the same class, and probabilities that differ by rounding only.

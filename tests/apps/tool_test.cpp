@@ -680,7 +680,11 @@ TEST(Tool, BenchesMaskUpdatesBesideAStaticStep) {
 TEST(Tool, VerifiesItsKernelsBeforeItTimesThem) {
   const Ran ran = tool("bench kernels --rows 100 --cols 70 --lanes 16 --json");
   ASSERT_EQ(ran.code, exit_done) << ran.err;
-  EXPECT_EQ(nlohmann::json::parse(ran.out)["kernels"].size(), 10u);
+  // Streams are timed besides where they run: on Intel's processors with AVX-512.
+  Index others = 0;
+  for (const auto& kernel : nlohmann::json::parse(ran.out)["kernels"])
+    others += kernel["kernel"].get<std::string>().find("streams") == std::string::npos;
+  EXPECT_EQ(others, 10);
 }
 
 TEST(Tool, PrintsHelpAndVersionToStdout) {

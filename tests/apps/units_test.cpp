@@ -130,7 +130,7 @@ TEST_F(Units, GoOnFromAnyCheckpointToTheSameBits) {
 TEST_F(Units, TakePartInSweepsAveragesAndLaterTraining) {
   const Ran sweep = train("sweep", "neurons --density 0.5,0.25 --seeds 2 --interval 20");
   ASSERT_EQ(sweep.code, exit_done) << sweep.err;
-  EXPECT_EQ(result_of("sweep/density-0.25-seed-2")["sparse"]["units"]["kept"], 10);
+  EXPECT_EQ(result_of("sweep/magnitude-0.25-neurons-2")["sparse"]["units"]["kept"], 10);
   ASSERT_EQ(train("average", "neurons --density 0.5 --members 2 --interval 20").code, exit_done);
   EXPECT_EQ(result_of("average")["sparse"]["units"]["before"], 80);
   EXPECT_EQ(result_of("average")["sparse"]["units"]["kept"], 40);
